@@ -1,0 +1,125 @@
+/**
+ * The cryptography the protocol needs, as a service: RSA key pairs, and sealing bytes to one of them.
+ *
+ * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own.
+ *
+ * @since 0.2.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as testCrypto from "./internal/testCrypto.js"
+import * as webCrypto from "./internal/webCrypto.js"
+import type { SecurityError } from "./NomyoError.js"
+
+/**
+ * An RSA public key of at least 2048 bits.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface PublicKey {
+  /** The SPKI in DER. */
+  readonly spki: Uint8Array<ArrayBuffer>
+  /** The SPKI in PEM. */
+  readonly pem: string
+  /** SHA-256 of the SPKI, 64 lower-case hexadecimal digits. */
+  readonly fingerprint: string
+  /** Length of the modulus in bits. */
+  readonly modulusLength: number
+}
+
+/**
+ * @since 0.2.0
+ * @category type ids
+ */
+export declare const PrivateKeyTypeId: unique symbol
+
+/**
+ * An RSA private key. It shows nothing of itself: only the `Crypto` service that made it can find its material.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface PrivateKey {
+  readonly [PrivateKeyTypeId]: typeof PrivateKeyTypeId
+}
+
+/**
+ * A key pair and the time it was made, in milliseconds since 1970.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface KeyPair {
+  readonly publicKey: PublicKey
+  readonly privateKey: PrivateKey
+  readonly createdAt: number
+}
+
+/**
+ * Bytes sealed to a public key: an AES-256-GCM ciphertext, and the AES key encrypted with RSA-OAEP.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Sealed {
+  /** The 32-byte AES key, encrypted: as many bytes as the RSA modulus has. */
+  readonly encryptedKey: Uint8Array<ArrayBuffer>
+  /** 12 bytes. */
+  readonly nonce: Uint8Array<ArrayBuffer>
+  /** As many bytes as the plaintext. */
+  readonly ciphertext: Uint8Array<ArrayBuffer>
+  /** 16 bytes. */
+  readonly tag: Uint8Array<ArrayBuffer>
+}
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Service {
+  /** Makes a key pair. Takes a second or two at 4096 bits, off the main thread. */
+  readonly generateKeyPair: (modulusLength: number) => Effect.Effect<KeyPair, SecurityError>
+  /** Reads an SPKI in PEM. Fails with reason `router-key` unless it is RSA of at least 2048 bits. */
+  readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
+  /** Reads a PKCS#8 in DER. Fails with reason `client-key` unless it is RSA of at least 2048 bits. The caller zeroes the bytes. */
+  readonly importKeyPair: (pkcs8: Uint8Array, createdAt: number) => Effect.Effect<KeyPair, SecurityError>
+  /** The private key's PKCS#8 in DER, for a key store. The caller zeroes the bytes. Fails where keys may not leave the platform. */
+  readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  /** Forgets the private key's material: nothing can be opened with it any more. */
+  readonly destroy: (key: PrivateKey) => Effect.Effect<void>
+  /** Seals bytes under a fresh AES key and nonce. Leaves `plaintext` as it is. */
+  readonly seal: (key: PublicKey, plaintext: Uint8Array) => Effect.Effect<Sealed, SecurityError>
+  /** Opens sealed bytes. Fails with reason `envelope`, in the same way whatever was wrong. The caller zeroes the bytes. */
+  readonly open: (key: PrivateKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  /** A random version 4 UUID. */
+  readonly randomId: Effect.Effect<string>
+}
+
+/**
+ * @since 0.2.0
+ * @category tags
+ */
+export class Crypto extends Context.Tag("nomyo-js/Crypto")<Crypto, Service>() {}
+
+/**
+ * The portable layer, on WebCrypto: browsers and every server runtime. Private keys are not extractable, and AES keys
+ * never enter JavaScript. Fails with reason `unsupported` where there is no WebCrypto: on a page that was not loaded over HTTPS.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Crypto, SecurityError> = Layer.effect(
+  Crypto,
+  webCrypto.make({ extractable: false, primitives: webCrypto.primitives })
+)
+
+/**
+ * For tests only: the same calls, no secrecy at all. Keys are made at once, ids count up, nothing is random, and a sealed text
+ * is the plaintext itself under a checksum, so a test that moves a `TestClock` never waits for real cryptography.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerTest: Layer.Layer<Crypto> = Layer.sync(Crypto, testCrypto.make)

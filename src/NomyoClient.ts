@@ -1,0 +1,293 @@
+/**
+ * The client: chat completions, encrypted end to end between this process and the NOMYO router.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as ChatCompletion from "./ChatCompletion.js"
+import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
+import * as Envelope from "./Envelope.js"
+import * as KeyRing from "./KeyRing.js"
+import type { KeyStore } from "./KeyStore.js"
+import * as NomyoConfig from "./NomyoConfig.js"
+import {
+  APIConnectionError,
+  DisposedError,
+  type InvalidRequestError,
+  type NomyoError,
+  SecurityError,
+  withRequest
+} from "./NomyoError.js"
+import * as RouterKey from "./RouterKey.js"
+import { SecureMemory } from "./SecureMemory.js"
+import { Transport } from "./Transport.js"
+
+/**
+ * What one call may set for itself.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface RequestOptions {
+  /** In place of the client's `timeout`, for each attempt. A number is milliseconds. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** In place of the client's `maxRetries`. */
+  readonly maxRetries?: number | undefined
+}
+
+/**
+ * Where a payload goes, beside the payload itself.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface SendOptions extends RequestOptions {
+  /** The `X-Payload-ID`, the same on every attempt. */
+  readonly payloadId: string
+  /** In place of the client's `apiKey`. */
+  readonly apiKey?: string | undefined
+  readonly securityTier?: ChatCompletion.SecurityTier | undefined
+}
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Service {
+  /** Checks a request, encrypts it, sends it, and decrypts the answer. */
+  readonly create: (
+    request: ChatCompletion.ChatCompletionRequest,
+    options?: RequestOptions
+  ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
+  /** The same for a payload that is JSON already and not checked; it is left as it is. */
+  readonly send: (
+    payload: Uint8Array,
+    options: SendOptions
+  ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
+  /** Loads or makes the client's key pair, which the first request would otherwise wait for; gives its public half. */
+  readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
+  /** Replaces the client's key pair now. Requests that are out are answered under the old one. */
+  readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
+}
+
+/**
+ * @since 0.2.0
+ * @category tags
+ */
+export class NomyoClient extends Context.Tag("nomyo-js/NomyoClient")<NomyoClient, Service>() {}
+
+/** Statuses worth another try; 404 and the other 4xx would only repeat themselves. */
+const RETRIED = new Set([429, 500, 502, 503, 504])
+/** A router that asks for a longer wait than this is not waited for. */
+const LONGEST_WAIT = Duration.seconds(60)
+
+const waitOf = (error: NomyoError): number => "retryAfter" in error ? error.retryAfter ?? 0 : 0
+
+const isRetryable = (error: NomyoError): boolean =>
+  error._tag === "APIConnectionError" ||
+  ("statusCode" in error && RETRIED.has(error.statusCode) && waitOf(error) <= Duration.toMillis(LONGEST_WAIT))
+
+/** 1 s, 2 s, 4 s, … and up to a quarter more, so that clients that failed together do not return together; or what the router asks, if more. */
+const retryPolicy = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
+  Schedule.identity<NomyoError>().pipe(
+    Schedule.intersect(Schedule.jitteredWith(Schedule.exponential("1 second"), { min: 1, max: 1.25 })),
+    Schedule.modifyDelay(([error], delay) => Duration.max(delay, waitOf(error))),
+    Schedule.intersect(Schedule.recurs(maxRetries)),
+    Schedule.whileInput(isRetryable)
+  )
+
+/** RFC 9110 field values allow more; nothing that the service issues needs it. */
+const header = (name: string, value: string): Effect.Effect<string, SecurityError> =>
+  /^[\x21-\x7e]+$/.test(value)
+    ? Effect.succeed(value)
+    : Effect.fail(
+      new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
+    )
+
+const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
+
+/** An attempt's time, handed from step to step: each fails when it has used up what the ones before it left. */
+const within = (limit: Duration.Duration) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.timeoutFail(effect, {
+    duration: limit,
+    onTimeout: () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
+  })
+
+/**
+ * @since 0.2.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*(
+  config: NomyoConfig.NomyoConfig
+): Effect.fn.Return<
+  Service,
+  never,
+  Crypto | Transport | SecureMemory | KeyRing.KeyRing | RouterKey.RouterKey | Scope.Scope
+> {
+  const context = yield* Effect.context<Crypto | Transport | SecureMemory>()
+  const crypto = yield* Crypto
+  const transport = yield* Transport
+  const memory = yield* SecureMemory
+  const keyRing = yield* KeyRing.KeyRing
+  const defaultRouterKey = yield* RouterKey.RouterKey
+
+  if (config.baseUrl.startsWith("http:")) {
+    yield* Effect.logWarning(
+      `nomyo-js talks plain HTTP to ${config.baseUrl}: prompts and answers are encrypted, API keys and metadata are not. For local development only.`
+    )
+  }
+
+  const disposed = yield* Deferred.make<never, DisposedError>()
+  yield* Effect.addFinalizer(() => Deferred.fail(disposed, new DisposedError()))
+  const untilDisposed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DisposedError, R> =>
+    Effect.flatMap(Deferred.isDone(disposed), (isDisposed) =>
+      isDisposed ? Deferred.await(disposed) : Effect.raceFirst(Deferred.await(disposed), effect))
+
+  /** One attempt: the whole path of a request, under one key pair and one deadline. */
+  const attempt = Effect.fnUntraced(function*(request: {
+    readonly baseUrl: string
+    readonly routerKey: RouterKey.Service
+    readonly payload: Uint8Array
+    readonly payloadId: string
+    readonly headers: { readonly [name: string]: string }
+    readonly timeout: Duration.Duration
+  }) {
+    const startedAt = yield* Clock.currentTimeMillis
+    // making the client's own pair takes seconds, once, and says nothing about the router: it is not on the clock
+    const [pair, [elapsed, routerKey]] = yield* Effect.all(
+      [keyRing.lease, Effect.timed(within(request.timeout)(request.routerKey.get))],
+      { concurrency: 2 }
+    )
+    const exchange = (key: PublicKey) =>
+      Envelope.seal(key, request.payload).pipe(
+        Effect.flatMap((body) =>
+          transport.send({
+            method: "POST",
+            url: `${request.baseUrl}/v1/chat/secure_completion`,
+            headers: { ...request.headers, "X-Public-Key": encodeURIComponent(pair.publicKey.pem) },
+            body,
+            maxResponseBytes: config.maxResponseBytes
+          })
+        ),
+        Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer))
+      )
+    const opened = yield* exchange(routerKey.key).pipe(
+      // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
+      Effect.catchTag("InvalidRequestError", (error) =>
+        routerKey.fetchedAt >= startedAt
+          ? Effect.fail(error)
+          : Effect.flatMap(request.routerKey.refetch, ({ key }) =>
+            key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))),
+      within(Duration.subtract(request.timeout, elapsed))
+    )
+    yield* memory.guard(opened.plaintext)
+    return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
+  }, Effect.scoped)
+
+  const sendTo = Effect.fnUntraced(function*(
+    target: { readonly baseUrl: string; readonly routerKey: RouterKey.Service },
+    payload: Uint8Array,
+    options: SendOptions
+  ) {
+    const { payloadId, securityTier } = options
+    const timeout = options.timeout === undefined
+      ? config.timeout
+      : yield* NomyoConfig.positiveDuration("timeout", options.timeout)
+    const maxRetries = options.maxRetries === undefined ? config.maxRetries : yield* NomyoConfig.retries(options.maxRetries)
+    const apiKey = options.apiKey ?? (config.apiKey === undefined ? "" : Redacted.value(config.apiKey))
+    const headers = {
+      "Content-Type": "application/octet-stream",
+      "X-Payload-ID": yield* header("payload id", payloadId),
+      ...(apiKey === "" ? {} : { Authorization: `Bearer ${yield* header("API key", apiKey)}` }),
+      ...(securityTier === undefined ? {} : { "X-Security-Tier": yield* header("security tier", securityTier) })
+    }
+    let attempts = 0
+    return yield* Effect.suspend(() => {
+      attempts++
+      return attempt({ ...target, payload, payloadId, headers, timeout })
+    }).pipe(
+      Effect.tapError((error) => Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`)),
+      Effect.retry(retryPolicy(maxRetries)),
+      Effect.mapError((error) => withRequest(error, { payloadId, attempts })),
+      Effect.annotateLogs("payloadId", payloadId)
+    )
+  }, Effect.provide(context))
+
+  const defaultTarget = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
+
+  const create = Effect.fnUntraced(function*(request: ChatCompletion.ChatCompletionRequest, options?: RequestOptions) {
+    const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
+    yield* memory.guard(payload)
+    yield* Effect.annotateCurrentSpan("gen_ai.request.model", model)
+    const target = baseUrl === undefined ? defaultTarget : yield* Effect.gen(function*() {
+      const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
+      return { baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) }
+    })
+    return yield* sendTo(target, payload, { ...options, payloadId: yield* crypto.randomId, apiKey, securityTier })
+  }, Effect.scoped, Effect.provide(context))
+
+  return {
+    create: (request, options) =>
+      Effect.withSpan(untilDisposed(create(request, options)), "NomyoClient.create", {
+        captureStackTrace: false,
+        attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
+      }),
+    send: (payload, options) => untilDisposed(sendTo(defaultTarget, payload, options)),
+    ready: Effect.map(untilDisposed(Effect.scoped(keyRing.lease)), publicKeyOf),
+    rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf)
+  }
+})
+
+/** What a client stands on: the services a platform provides. */
+type Platform = Crypto | KeyStore | Transport | SecureMemory
+
+/**
+ * `NomyoClient` with its key ring and router key, for those who use the parts too.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerParts = (
+  options: NomyoConfig.Options = {}
+): Layer.Layer<
+  NomyoClient | KeyRing.KeyRing | RouterKey.RouterKey,
+  InvalidRequestError | SecurityError,
+  Platform
+> =>
+  Layer.unwrapEffect(Effect.map(NomyoConfig.make(options), (config) =>
+    Layer.provideMerge(
+      Layer.scoped(NomyoClient, make(config)),
+      Layer.merge(KeyRing.layer(config), RouterKey.layer(config))
+    )))
+
+/**
+ * The client, over the platform's services. `nomyo-js/node` and `nomyo-js/browser` have it with all of them provided.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layer = (
+  options: NomyoConfig.Options = {}
+): Layer.Layer<NomyoClient, InvalidRequestError | SecurityError, Platform> =>
+  Layer.map(layerParts(options), Context.pick(NomyoClient))
+
+/**
+ * The client, with options from the configuration: by default from the environment (see `NomyoConfig.config`).
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Config.Wrap<NomyoConfig.Options> = NomyoConfig.config
+): Layer.Layer<NomyoClient, ConfigError.ConfigError | InvalidRequestError | SecurityError, Platform> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(config), layer))

@@ -1,0 +1,189 @@
+/**
+ * The options of a client, their defaults, and their names in the environment.
+ *
+ * @since 0.2.0
+ */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { InvalidRequestError, SecurityError } from "./NomyoError.js"
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Options {
+  /** The router. Default `https://api.nomyo.ai`. */
+  readonly baseUrl?: string | undefined
+  /** Allows a `baseUrl` without TLS, for local development. Default `false`. */
+  readonly allowHttp?: boolean | undefined
+  /** Sent as a bearer token. Default: none is sent. */
+  readonly apiKey?: string | Redacted.Redacted | undefined
+  /** How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** How often a request is tried again after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2. */
+  readonly maxRetries?: number | undefined
+  /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
+  readonly keySize?: 2048 | 4096 | undefined
+  /** How old a key pair may grow before it is replaced. A number is milliseconds; 0 is never. Default 24 hours. */
+  readonly keyRotationInterval?: Duration.DurationInput | undefined
+  /**
+   * SHA-256 fingerprints of the router keys to accept, as 64 hexadecimal digits each, colons allowed. Default: any key is accepted.
+   */
+  readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
+  /** How long the router's key is used before it is fetched again. A number is milliseconds. Default 1 hour. */
+  readonly routerKeyTtl?: Duration.DurationInput | undefined
+  /** The largest answer to accept, in bytes on the wire. Default 64 MiB. */
+  readonly maxResponseBytes?: number | undefined
+}
+
+/**
+ * Options with every default filled in and every value checked.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface NomyoConfig {
+  /** Without a slash at the end. */
+  readonly baseUrl: string
+  readonly allowHttp: boolean
+  readonly apiKey: Redacted.Redacted | undefined
+  readonly timeout: Duration.Duration
+  readonly maxRetries: number
+  readonly keySize: 2048 | 4096
+  /** Infinite if keys are not rotated. */
+  readonly keyRotationInterval: Duration.Duration
+  /** Lower-case, without colons; empty if any key is accepted. */
+  readonly routerKeyFingerprints: ReadonlyArray<string>
+  readonly routerKeyTtl: Duration.Duration
+  readonly maxResponseBytes: number
+}
+
+/**
+ * @since 0.2.0
+ * @category constants
+ */
+export const DEFAULT_BASE_URL = "https://api.nomyo.ai"
+
+const refuse = (name: string, rule: string) => new InvalidRequestError({ message: `${name} ${rule}` })
+
+const duration = (name: string, input: Duration.DurationInput, rule: string) =>
+  Effect.suspend(() => {
+    const decoded = Duration.decodeUnknown(input)
+    // `Duration` makes zero of a negative or missing number
+    const isNumber = typeof input !== "number" || input >= 0
+    return Option.isSome(decoded) && isNumber ? Effect.succeed(decoded.value) : Effect.fail(refuse(name, rule))
+  })
+
+/** @internal */
+export const positiveDuration = (
+  name: string,
+  input: Duration.DurationInput
+): Effect.Effect<Duration.Duration, InvalidRequestError> => {
+  const rule = "is a time of more than 0"
+  return Effect.filterOrFail(duration(name, input, rule), Duration.greaterThan(0), () => refuse(name, rule))
+}
+
+/** @internal */
+export const retries = (maxRetries: number): Effect.Effect<number, InvalidRequestError> =>
+  Number.isInteger(maxRetries) && maxRetries >= 0
+    ? Effect.succeed(maxRetries)
+    : Effect.fail(refuse("maxRetries", "is a whole number, 0 or more"))
+
+/**
+ * Checks a router's URL and takes the slashes off its end. Fails with reason `plain-http` or `url-credentials` where it is not safe to use.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const checkBaseUrl = (
+  baseUrl: string,
+  options: { readonly allowHttp: boolean }
+): Effect.Effect<string, InvalidRequestError | SecurityError> =>
+  Effect.suspend((): Effect.Effect<string, InvalidRequestError | SecurityError> => {
+    const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined
+    if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "") {
+      return Effect.fail(refuse("baseUrl", "is an HTTPS URL without query or fragment"))
+    }
+    if (url.username !== "" || url.password !== "") {
+      return Effect.fail(
+        new SecurityError({ reason: "url-credentials", message: "baseUrl must not carry a user name or password; use apiKey" })
+      )
+    }
+    if (url.protocol === "http:" && !options.allowHttp) {
+      return Effect.fail(
+        new SecurityError({
+          reason: "plain-http",
+          message: `${url.origin} is not HTTPS; allowHttp permits that, for local development only`
+        })
+      )
+    }
+    return Effect.succeed(url.href.replace(/\/+$/, ""))
+  })
+
+/**
+ * Fills in the defaults and checks every value. Fails with an error that names the option.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<NomyoConfig, InvalidRequestError | SecurityError> {
+  const allowHttp = options.allowHttp ?? false
+  const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
+  const keySize = options.keySize ?? 4096
+  if (keySize !== 2048 && keySize !== 4096) return yield* refuse("keySize", "is 2048 or 4096")
+  const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
+  if (!(maxResponseBytes > 0)) return yield* refuse("maxResponseBytes", "is more than 0")
+  const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => pin.replaceAll(":", "").toLowerCase())
+  if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
+    return yield* refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each")
+  }
+  const keyRotationInterval = yield* duration(
+    "keyRotationInterval",
+    options.keyRotationInterval ?? Duration.days(1),
+    "is a time of more than 0, or 0 for never"
+  )
+  return {
+    baseUrl,
+    allowHttp,
+    apiKey: typeof options.apiKey === "string" ? Redacted.make(options.apiKey) : options.apiKey,
+    timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
+    maxRetries: yield* retries(options.maxRetries ?? 2),
+    keySize,
+    keyRotationInterval: Duration.isZero(keyRotationInterval) ? Duration.infinity : keyRotationInterval,
+    routerKeyFingerprints,
+    routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
+    maxResponseBytes
+  }
+})
+
+/** A duration in the environment: a number of milliseconds, or what `Config.duration` reads, such as `30 seconds`. */
+const time = (name: string) =>
+  Config.orElse(Config.map(Config.number(name), Duration.millis), () => Config.duration(name))
+
+const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
+
+/**
+ * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
+ * `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas), `NOMYO_ROUTER_KEY_TTL`,
+ * `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
+ *
+ * @since 0.2.0
+ * @category config
+ */
+export const config: Config.Config<Options> = Config.all({
+  baseUrl: optional(Config.string("BASE_URL")),
+  allowHttp: optional(Config.boolean("ALLOW_HTTP")),
+  apiKey: optional(Config.redacted("API_KEY")),
+  timeout: optional(time("TIMEOUT")),
+  maxRetries: optional(Config.integer("MAX_RETRIES")),
+  keySize: optional(Config.literal(2048, 4096)("KEY_SIZE")),
+  keyRotationInterval: optional(time("KEY_ROTATION_INTERVAL")),
+  routerKeyFingerprints: optional(Config.array(Config.string(), "ROUTER_KEY_FINGERPRINTS")),
+  routerKeyTtl: optional(time("ROUTER_KEY_TTL")),
+  maxResponseBytes: optional(Config.integer("MAX_RESPONSE_BYTES"))
+}).pipe((config) => Config.nested(config, "NOMYO"))

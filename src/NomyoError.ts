@@ -1,0 +1,254 @@
+/**
+ * The ten ways a request can fail.
+ *
+ * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow.
+ * An error carries the fields declared here and nothing else: no request, header, prompt, answer or key
+ * is ever attached, so any of them may be logged or serialised whole.
+ *
+ * @since 0.2.0
+ */
+import * as Data from "effect/Data"
+
+/**
+ * What a failed request may tell about itself, whatever its class.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Context {
+  /** What went wrong and what to do about it, in words safe to show. */
+  readonly message: string
+  /** The `X-Payload-ID` of the request, once it had one. */
+  readonly payloadId?: string | undefined
+  /** How many times the request was tried; absent when it was refused before the first try. */
+  readonly attempts?: number | undefined
+}
+
+/**
+ * What the router said when it answered with an error status.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface HttpContext extends Context {
+  /** The HTTP status. Defaults to the one the class stands for (400 for `InvalidRequestError`, …). */
+  readonly statusCode?: number | undefined
+  /** The router's JSON error body, parsed; absent when it sent none. */
+  readonly errorDetails?: unknown
+  /** How long the router asked to wait before the next try, in milliseconds. */
+  readonly retryAfter?: number | undefined
+}
+
+/**
+ * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of their own.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class APIError<Tag extends string = "APIError"> extends Data.Error<HttpContext & { readonly statusCode: number }> {
+  static readonly tag: string = "APIError"
+  static {
+    this.prototype.name = this.tag
+  }
+  readonly _tag: Tag
+  constructor(context: HttpContext & { readonly statusCode: number }) {
+    super(context)
+    this._tag = new.target.tag as Tag
+  }
+}
+
+/** The constructor of an `APIError` whose status is known from its class. */
+const httpError = <const Tag extends string>(tag: Tag, statusCode: number): new(context: HttpContext) => APIError<Tag> =>
+  class extends APIError<Tag> {
+    static override readonly tag = tag
+    static {
+      this.prototype.name = tag
+    }
+    constructor(context: HttpContext) {
+      super({ ...context, statusCode: context.statusCode ?? statusCode })
+    }
+  }
+
+/**
+ * 400: the request is malformed. Also thrown, before anything is sent, for a request or an option that cannot be right;
+ * the message then names the field.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class InvalidRequestError extends httpError("InvalidRequestError", 400) {}
+
+/**
+ * 401: the API key is missing or not accepted.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class AuthenticationError extends httpError("AuthenticationError", 401) {}
+
+/**
+ * 403: the model is not allowed for the security tier.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class ForbiddenError extends httpError("ForbiddenError", 403) {}
+
+/**
+ * 429: too many requests, still after all retries, or with a wait longer than the client is willing to make.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class RateLimitError extends httpError("RateLimitError", 429) {}
+
+/**
+ * 500: the router failed, still after all retries.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class ServerError extends httpError("ServerError", 500) {}
+
+/**
+ * 503: no backend is available, still after all retries.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class ServiceUnavailableError extends httpError("ServiceUnavailableError", 503) {}
+
+/**
+ * Why no usable answer came over the network:
+ *
+ * - `network`: no connection could be made, or it was lost before the answer began
+ * - `truncated`: the answer ended early
+ * - `protocol`: the answer was not HTTP
+ * - `timeout`: the attempt took longer than `timeout`
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type ConnectionReason = "network" | "truncated" | "protocol" | "timeout"
+
+/**
+ * No answer: the network failed, or the attempt ran out of time, still after all retries.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
+  Context & { readonly reason: ConnectionReason }
+> {}
+
+/**
+ * Which rule refused to go on:
+ *
+ * - `plain-http`: the URL is not HTTPS and `allowHttp` is off
+ * - `url-credentials`: the URL carries a user name or password
+ * - `header`: an API key or payload id holds a character that may not stand in a header
+ * - `redirect`: the router answered with a redirect, which is never followed
+ * - `certificate`: the router's TLS certificate is not trusted
+ * - `router-key`: what the router published is not an RSA public key of at least 2048 bits
+ * - `router-key-pin`: the router's key is none of the pinned ones
+ * - `response-too-large`: the answer is larger than the limit
+ * - `envelope`: the answer could not be opened: not an envelope, not sealed to this client, or altered
+ * - `encryption`: the request could not be sealed
+ * - `client-key`: the client's own key pair could not be made, read or stored
+ * - `key-password`: a key file's password is missing or wrong, or the file is damaged
+ * - `unsupported`: this platform has no such feature
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type SecurityReason =
+  | "plain-http"
+  | "url-credentials"
+  | "header"
+  | "redirect"
+  | "certificate"
+  | "router-key"
+  | "router-key-pin"
+  | "response-too-large"
+  | "envelope"
+  | "encryption"
+  | "client-key"
+  | "key-password"
+  | "unsupported"
+
+/**
+ * Going on would not have been safe. Never retried.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class SecurityError extends Data.TaggedError("SecurityError")<Context & { readonly reason: SecurityReason }> {}
+
+/**
+ * The client was disposed before or during the call.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class DisposedError extends Data.TaggedError("DisposedError")<Context> {
+  constructor(context: Context = { message: "The client has been disposed" }) {
+    super(context)
+  }
+}
+
+/**
+ * The errors that stand for an HTTP status.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type HttpError =
+  | APIError
+  | InvalidRequestError
+  | AuthenticationError
+  | ForbiddenError
+  | RateLimitError
+  | ServerError
+  | ServiceUnavailableError
+
+/**
+ * Everything a request can fail with.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type NomyoError = HttpError | APIConnectionError | SecurityError | DisposedError
+
+const byStatus: { readonly [status: number]: new(context: HttpContext) => HttpError } = {
+  400: InvalidRequestError,
+  401: AuthenticationError,
+  403: ForbiddenError,
+  429: RateLimitError,
+  500: ServerError,
+  503: ServiceUnavailableError
+}
+
+/**
+ * The error that stands for an HTTP status.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const fromStatus = (context: HttpContext & { readonly statusCode: number }): HttpError => {
+  const Class = byStatus[context.statusCode]
+  return Class === undefined ? new APIError<"APIError">(context) : new Class(context)
+}
+
+/**
+ * The same error with the request's id and number of tries filled in. A copy: concurrent requests may share a failure.
+ *
+ * @since 0.2.0
+ * @category utils
+ */
+export const withRequest = <E extends NomyoError>(
+  error: E,
+  request: { readonly payloadId: string; readonly attempts: number }
+): E => {
+  const { _tag, ...fields } = error
+  return new (error.constructor as new(context: object) => E)({ ...fields, message: error.message, ...request })
+}

@@ -1,0 +1,103 @@
+/**
+ * The router's public key: fetched once, shared, kept for a while, checked against the pins.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RcMap from "effect/RcMap"
+import * as Scope from "effect/Scope"
+import { Crypto, type PublicKey } from "./Crypto.js"
+import type { NomyoConfig } from "./NomyoConfig.js"
+import { SecurityError } from "./NomyoError.js"
+import { Transport, type TransportError } from "./Transport.js"
+
+/**
+ * A router's key and when it was fetched, in milliseconds since 1970.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Fetched {
+  readonly key: PublicKey
+  readonly fetchedAt: number
+}
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Service {
+  /** The key, from the cache while it is fresh. Concurrent callers share one request; a failure is not remembered. */
+  readonly get: Effect.Effect<Fetched, TransportError>
+  /** The key as the router has it now. */
+  readonly refetch: Effect.Effect<Fetched, TransportError>
+}
+
+/**
+ * @since 0.2.0
+ * @category tags
+ */
+export class RouterKey extends Context.Tag("nomyo-js/RouterKey")<RouterKey, Service>() {}
+
+/** An 8192-bit key in PEM takes 1.5 KiB. */
+const MAX_PEM_BYTES = 64 * 1024
+/** The part of its time after which a key in use is fetched again, before anyone has to wait for it. */
+const REFRESH_AFTER = 0.8
+
+/**
+ * @since 0.2.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*(
+  config: Pick<NomyoConfig, "baseUrl" | "routerKeyFingerprints" | "routerKeyTtl">
+): Effect.fn.Return<Service, never, Crypto | Transport | Scope.Scope> {
+  const crypto = yield* Crypto
+  const transport = yield* Transport
+  const scope = yield* Effect.scope
+  const ttl = Duration.toMillis(config.routerKeyTtl)
+  let cached: Fetched | undefined
+
+  const fetch = Effect.gen(function*() {
+    const pem = yield* transport.send({
+      method: "GET",
+      url: `${config.baseUrl}/pki/public_key`,
+      headers: {},
+      maxResponseBytes: MAX_PEM_BYTES
+    })
+    const key = yield* crypto.importPublicKey(pem)
+    const pins = config.routerKeyFingerprints
+    if (pins.length > 0 && !pins.includes(key.fingerprint)) {
+      return yield* new SecurityError({
+        reason: "router-key-pin",
+        message: `The router's key has the fingerprint ${key.fingerprint}, which is none of routerKeyFingerprints`
+      })
+    }
+    cached = { key, fetchedAt: yield* Clock.currentTimeMillis }
+    return cached
+  })
+
+  // an entry lives as long as somebody waits for it: that is one request for all who ask at the same time
+  const flights = yield* RcMap.make({ lookup: (_url: string) => fetch })
+  const refetch = Effect.scoped(RcMap.get(flights, config.baseUrl))
+
+  return {
+    refetch,
+    get: Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      if (cached === undefined || now - cached.fetchedAt >= ttl) return refetch
+      return now - cached.fetchedAt < ttl * REFRESH_AFTER
+        ? Effect.succeed(cached)
+        : Effect.as(Effect.forkIn(Effect.ignore(refetch), scope), cached)
+    })
+  }
+})
+
+/**
+ * @since 0.2.0
+ * @category layers
+ */
+export const layer = (config: NomyoConfig): Layer.Layer<RouterKey, never, Crypto | Transport> =>
+  Layer.scoped(RouterKey, make(config))

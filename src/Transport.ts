@@ -1,0 +1,224 @@
+/**
+ * The network, as a service: one HTTP exchange, strict about everything that a hostile or broken peer may send.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Bytes from "./internal/bytes.js"
+import { APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Request {
+  readonly method: "GET" | "POST"
+  readonly url: string
+  readonly headers: { readonly [name: string]: string }
+  readonly body?: Uint8Array<ArrayBuffer> | undefined
+  /** The largest body of a successful answer, in bytes; a larger one is a `SecurityError`. */
+  readonly maxResponseBytes: number
+}
+
+/**
+ * What a platform's HTTP client gives back once the headers are there.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Response {
+  readonly status: number
+  /** The value of a header, by its lower-case name. */
+  readonly header: (name: string) => string | null | undefined
+  readonly body: ReadableStream<Uint8Array>
+}
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export type TransportError = HttpError | APIConnectionError | SecurityError
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Service {
+  /** The body of a 200 answer. Every other status is its error; a redirect is never followed. Interruption closes the connection. */
+  readonly send: (request: Request) => Effect.Effect<Uint8Array<ArrayBuffer>, TransportError>
+}
+
+/**
+ * @since 0.2.0
+ * @category tags
+ */
+export class Transport extends Context.Tag("nomyo-js/Transport")<Transport, Service>() {}
+
+/** An error body is read for its `detail`: what passes this many bytes is cut. */
+const MAX_ERROR_BYTES = 64 * 1024
+/** As much of a router's `detail` as an error message repeats, in characters. */
+const MAX_DETAIL_LENGTH = 500
+
+/** Reads a body up to a limit; `complete` tells whether that was all of it. */
+const read = (body: ReadableStream<Uint8Array>, limit: number) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => body.getReader()),
+    (reader) =>
+      Effect.tryPromise({
+        try: async () => {
+          const chunks: Array<Uint8Array> = []
+          let room = limit
+          for (let next = await reader.read(); !next.done; next = await reader.read()) {
+            chunks.push(next.value.subarray(0, room))
+            room -= next.value.length
+            if (room < 0) break
+          }
+          return { bytes: Bytes.concat(...chunks), complete: room >= 0 }
+        },
+        catch: () => new APIConnectionError({ reason: "truncated", message: "The connection was lost before the answer was complete" })
+      }),
+    // not awaited: a peer that stopped sending may never let the cancellation end
+    (reader) => Effect.sync(() => void reader.cancel().catch(() => undefined))
+  )
+
+const parseJson = (bytes: Uint8Array): unknown => {
+  try {
+    return JSON.parse(Bytes.toText(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+/** The wait a router asks for, in milliseconds: `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date (RFC 9110 10.2.3). */
+const retryAfter = (response: Response, now: number): number | undefined => {
+  const milliseconds = Number.parseFloat(response.header("retry-after-ms") ?? "")
+  if (Number.isFinite(milliseconds)) return Math.max(0, milliseconds)
+  const value = response.header("retry-after")?.trim() ?? ""
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000
+  const date = Date.parse(value)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
+
+const statusError = Effect.fnUntraced(function*(response: Response) {
+  const { bytes } = yield* Effect.orElseSucceed(read(response.body, MAX_ERROR_BYTES), () => ({ bytes: new Uint8Array(0) }))
+  const errorDetails = parseJson(bytes)
+  const detail = typeof errorDetails === "object" && errorDetails !== null && "detail" in errorDetails
+    ? errorDetails.detail
+    : undefined
+  const said = typeof detail === "string"
+    // control characters could move a terminal's cursor
+    // oxlint-disable-next-line no-control-regex
+    ? `: ${detail.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").slice(0, MAX_DETAIL_LENGTH)}`
+    : ""
+  return fromStatus({
+    statusCode: response.status,
+    message: `The router answered ${response.status}${said}`,
+    errorDetails,
+    retryAfter: retryAfter(response, yield* Clock.currentTimeMillis)
+  })
+})
+
+/**
+ * A transport over any HTTP client that does not follow redirects. The client's part fails with the error it can tell,
+ * and closes its connection when the scope closes; bounds, statuses and redirects are seen to here.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const make = (
+  exchange: (request: Request) => Effect.Effect<Response, APIConnectionError | SecurityError, Scope.Scope>
+): Service => ({
+  send: (request) =>
+    Effect.scoped(Effect.gen(function*() {
+      const response = yield* exchange(request)
+      // a browser reports a redirect it did not follow as status 0
+      if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
+        return yield* new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
+      }
+      if (response.status !== 200) return yield* Effect.flatMap(statusError(response), Effect.fail)
+      const { bytes, complete } = yield* read(response.body, request.maxResponseBytes)
+      if (complete) return bytes
+      return yield* new SecurityError({
+        reason: "response-too-large",
+        message: `The answer is larger than ${request.maxResponseBytes} bytes`
+      })
+    }))
+})
+
+/** Codes of Node (OpenSSL's X509_V_ERR names) for a certificate that does not prove the router's name. */
+const certificateCode = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|ALTNAME/
+
+/** Finds the system's error code, which clients bury in a chain of causes. */
+const codeOf = (error: unknown): string => {
+  for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 8; depth++) {
+    if ("code" in cause && typeof cause.code === "string") return cause.code
+    cause = "cause" in cause ? cause.cause : undefined
+  }
+  return ""
+}
+
+/**
+ * The typed error for whatever an HTTP client rejected with before there was a response. Only the system's error code is kept of it.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const connectionError = (error: unknown): APIConnectionError | SecurityError => {
+  const code = codeOf(error)
+  if (certificateCode.test(code)) {
+    return new SecurityError({ reason: "certificate", message: `The router's TLS certificate is not trusted (${code})` })
+  }
+  return code.startsWith("HPE_")
+    ? new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
+    : new APIConnectionError({
+      reason: "network",
+      message: code === "" ? "The router could not be reached" : `The router could not be reached (${code})`
+    })
+}
+
+/**
+ * On a `fetch`: the platform's own, or one that behaves like it.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
+  make(({ body, headers, method, url }) =>
+    Effect.gen(function*() {
+      const controller = yield* Effect.acquireRelease(
+        Effect.sync(() => new AbortController()),
+        (controller) => Effect.sync(() => controller.abort())
+      )
+      const response = yield* Effect.tryPromise({
+        try: () =>
+          fetch(url, {
+            method,
+            headers,
+            ...(body === undefined ? {} : { body }),
+            signal: controller.signal,
+            redirect: "manual",
+            credentials: "omit",
+            cache: "no-store",
+            referrerPolicy: "no-referrer"
+          }),
+        catch: connectionError
+      })
+      return {
+        status: response.status,
+        header: (name) => response.headers.get(name),
+        body: response.body ?? new ReadableStream({ start: (controller) => controller.close() })
+      }
+    })
+  )
+
+/**
+ * On the platform's own `fetch`: browsers and every server runtime.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Transport> = Layer.sync(Transport, () => fromFetch((input, init) => globalThis.fetch(input, init)))

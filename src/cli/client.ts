@@ -1,0 +1,67 @@
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { ChatCompletionRequest } from "../ChatCompletion.js"
+import type { Crypto } from "../Crypto.js"
+import * as NomyoClient from "../NomyoClient.js"
+import * as Node from "../platform/node/index.js"
+import type { Transport } from "../Transport.js"
+
+/** The options of every command that talks to a router. */
+export const clientOptions = {
+  model: Options.text("model").pipe(
+    Options.withDefault("Qwen/Qwen3-0.6B"),
+    Options.withDescription("The model that answers")
+  ),
+  system: Options.text("system").pipe(
+    Options.optional,
+    Options.withDescription("A system message to begin with")
+  ),
+  tier: Options.choice("tier", ["standard", "high", "maximum"]).pipe(
+    Options.optional,
+    Options.withDescription("How isolated the hardware is")
+  ),
+  baseUrl: Options.text("base-url").pipe(
+    Options.optional,
+    Options.withDescription("The router. Default: NOMYO_BASE_URL, or https://api.nomyo.ai")
+  ),
+  allowHttp: Options.boolean("allow-http").pipe(
+    Options.withDescription("Allow a router without TLS, for development")
+  )
+}
+
+interface Parsed {
+  readonly model: string
+  readonly system: Option.Option<string>
+  readonly tier: Option.Option<"standard" | "high" | "maximum">
+  readonly baseUrl: Option.Option<string>
+  readonly allowHttp: boolean
+}
+
+export const request = (prompt: string, { model, system, tier }: Parsed): ChatCompletionRequest => ({
+  model,
+  messages: [
+    ...Option.match(system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
+    { role: "user", content: prompt }
+  ] as unknown as ChatCompletionRequest["messages"],
+  security_tier: Option.getOrUndefined(tier)
+})
+
+/**
+ * The client with its options from the environment and the command line. Its key pair stays in memory, and is gone with the process,
+ * unless `NOMYO_KEY_DIR` is set.
+ */
+export const layer = (
+  { allowHttp, baseUrl }: Pick<Parsed, "allowHttp" | "baseUrl">,
+  decorate: Layer.Layer<never, never, Crypto | Transport> | Layer.Layer<Crypto | Transport, never, Crypto | Transport> = Layer.empty
+) =>
+  Layer.unwrapEffect(Effect.map(Node.config, (environment) => {
+    const options: Node.Options = {
+      ...environment,
+      keyDir: environment.keyDir ?? false,
+      baseUrl: Option.getOrElse(baseUrl, () => environment.baseUrl),
+      allowHttp: allowHttp || environment.allowHttp
+    }
+    return Layer.provide(NomyoClient.layer(options), Layer.provideMerge(decorate, Node.layerPlatform(options)))
+  }))

@@ -1,0 +1,105 @@
+import * as Command from "@effect/cli/Command"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Crypto } from "../Crypto.js"
+import * as Bytes from "../internal/bytes.js"
+import { NomyoClient } from "../NomyoClient.js"
+import * as NodeCrypto from "../platform/node/NodeCrypto.js"
+import * as Router from "../router/Router.js"
+import * as SecureMemory from "../SecureMemory.js"
+import { Transport } from "../Transport.js"
+import { clientOptions, layer, request } from "./client.js"
+import { serve } from "./serve.js"
+import { out, plain, styled, withSpinner } from "./terminal.js"
+
+const PROMPT = "Hello! Who can read this?"
+/** As much of the envelope as is shown. */
+const WIRE_BYTES = 320
+
+const title = (text: string) => out(styled("bold", `\n${text}`))
+
+/** A router of our own, so that the demonstration needs no account. */
+const ownRouter = Router.make().pipe(
+  withSpinner("Making the router's key pair"),
+  Effect.flatMap((app) => serve(app, { host: "127.0.0.1", port: 0 })),
+  Effect.provide(Layer.merge(NodeCrypto.layer, SecureMemory.layer))
+)
+
+const configuredRouter = (flag: Option.Option<string>) =>
+  Option.match(flag, {
+    onSome: (url) => Effect.succeedSome(url),
+    onNone: () => Config.option(Config.string("NOMYO_BASE_URL"))
+  })
+
+/** `nomyo demo`: one encrypted chat completion, with every step shown. */
+export const demo = Command.make("demo", clientOptions, (options) =>
+  Effect.gen(function*() {
+    const steps: Array<readonly [label: string, took: Duration.Duration]> = []
+    const timed = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.map(Effect.timed(effect), ([took, result]) => {
+        steps.push([label, took])
+        return result
+      })
+    let wire: Uint8Array = new Uint8Array(0)
+
+    /** The client's own services with a stopwatch on each: the same calls, nothing else changed. */
+    const watched = Layer.effectContext(Effect.gen(function*() {
+      const crypto = yield* Crypto
+      const transport = yield* Transport
+      const context = yield* Effect.context<Crypto | Transport>()
+      return context.pipe(
+        (context) =>
+          Context.add(context, Crypto, {
+            ...crypto,
+            generateKeyPair: (bits) => timed(`The client makes its RSA-${bits} key pair`)(crypto.generateKeyPair(bits)),
+            seal: (key, plaintext) => timed("The client encrypts the request")(crypto.seal(key, plaintext)),
+            open: (key, sealed) => timed("The client decrypts the answer")(crypto.open(key, sealed))
+          }),
+        Context.add(Transport, {
+          send: (sent) => {
+            if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
+            wire = sent.body
+            return timed("The router answers")(transport.send(sent))
+          }
+        })
+      )
+    }))
+
+    const configured = yield* configuredRouter(options.baseUrl)
+    const url = Option.isSome(configured) ? configured.value : yield* ownRouter
+    const isOwn = Option.isNone(configured)
+    yield* out(isOwn ? `A router of our own is listening on ${url}, with a model that repeats what it is told.` : `The router is ${url}.`)
+
+    const asked = request(PROMPT, options)
+    yield* title("The request, in clear, as only this process and the router see it")
+    yield* out(JSON.stringify(asked, null, 2))
+
+    const client = layer({ baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn }, watched)
+    const [total, answer] = yield* Effect.flatMap(NomyoClient, (client) => client.create(asked)).pipe(
+      Effect.timed,
+      Effect.provide(client),
+      withSpinner("Making the client's key pair and waiting for the answer")
+    )
+
+    yield* title(`What went over the wire: ${wire.length} bytes, beginning with`)
+    yield* out(styled("dim", `${Bytes.toText(wire.subarray(0, WIRE_BYTES))}…`))
+
+    yield* title("The answer, decrypted")
+    for (const { message } of answer.choices) {
+      if (message.reasoning_content) yield* out(styled("dim", plain(message.reasoning_content)))
+      yield* out(plain(message.content ?? JSON.stringify(message.tool_calls)))
+    }
+
+    yield* title("What took how long")
+    for (const [label, took] of [...steps, ["From the call to the answer", total] as const]) {
+      yield* out(`  ${label.padEnd(44)} ${Duration.toMillis(took).toFixed(1).padStart(8)} ms`)
+    }
+  }).pipe(Effect.scoped)).pipe(
+    Command.withDescription(
+      "Show one encrypted chat completion step by step, with a router of its own or with the one of --base-url and NOMYO_API_KEY"
+    )
+  )

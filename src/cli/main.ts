@@ -1,0 +1,54 @@
+/** The `nomyo` command. */
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import packageJson from "../../package.json" with { type: "json" }
+import { chat } from "./chat.js"
+import { demo } from "./demo.js"
+import { router } from "./router.js"
+import { err, plain, withConsole } from "./terminal.js"
+
+const nomyo = Command.make("nomyo").pipe(
+  Command.withDescription("Chat completions, encrypted end to end between this machine and a NOMYO router"),
+  Command.withSubcommands([chat, demo, router])
+)
+
+const EXIT_FAILURE = 1
+const EXIT_USAGE = 2
+
+/** One line on stderr for what went wrong; `@effect/cli` has explained wrong usage already. */
+const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.void
+  const failure = Cause.failureOption(cause)
+  const isUsage = Option.isSome(failure) && ValidationError.isValidationError(failure.value)
+  const error = Option.getOrElse(failure, () => Cause.squash(cause))
+  const line = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return Effect.zipRight(
+    isUsage ? Effect.void : err(`nomyo: ${plain(line)}`),
+    Effect.sync(() => {
+      process.exitCode = isUsage ? EXIT_USAGE : EXIT_FAILURE
+    })
+  )
+}
+
+Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv).pipe(
+  withConsole,
+  Effect.catchAllCause(report),
+  Effect.provide(Layer.mergeAll(
+    CliConfig.layer({ showBuiltIns: false }),
+    NodeFileSystem.layer,
+    NodePath.layer,
+    NodeTerminal.layer,
+    Logger.replace(Logger.defaultLogger, Logger.prettyLogger({ stderr: true }))
+  )),
+  (program) => NodeRuntime.runMain(program, { disablePrettyLogger: true })
+)

@@ -1,0 +1,48 @@
+/** What the command line shows: answers on stdout, everything else on stderr, colours on terminals only. */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { stripVTControlCharacters, styleText } from "node:util"
+
+type Style = Parameters<typeof styleText>[0]
+
+const hasColors = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env["NO_COLOR"]
+
+const write = (stream: NodeJS.WriteStream) => (...parts: ReadonlyArray<unknown>) =>
+  Effect.sync(() => {
+    const text = parts.join(" ")
+    stream.write(`${hasColors(stream) ? text : stripVTControlCharacters(text)}\n`)
+  })
+
+/** A line on stdout. */
+export const out: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = write(process.stdout)
+
+/** A line on stderr. */
+export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = write(process.stderr)
+
+export const styled = (style: Style, text: string): string => styleText(style, text)
+
+/** A text from somewhere else, with nothing in it that could steer the terminal but line breaks and tabs. */
+export const plain = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex
+  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
+
+/** Effect's `Console` on `out` and `err`, so that help pages lose their colours in a pipe. */
+export const withConsole = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Console.consoleWith(Effect.succeed), (console) =>
+    Effect.withConsole(effect, { ...console, log: out, error: err }))
+
+const frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
+
+/** Shows on a terminal that something is going on, and nothing anywhere else. */
+export const withSpinner = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const { stderr } = process
+  if (stderr.isTTY !== true) return effect
+  let frame = 0
+  const draw = Effect.sync(() => stderr.write(`\r${frames[frame++ % frames.length]} ${label}`))
+  return Effect.acquireUseRelease(
+    Effect.forkDaemon(Effect.repeat(draw, Schedule.spaced("80 millis"))),
+    () => effect,
+    (fiber) => Effect.zipRight(fiber.interruptAsFork(fiber.id()), Effect.sync(() => stderr.write("\r\u001b[K")))
+  )
+}

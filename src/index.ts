@@ -1,0 +1,105 @@
+/**
+ * Everything that works on every platform: the Promise classes and errors by name, the Effect modules by namespace.
+ *
+ * @since 0.2.0
+ */
+
+/**
+ * @since 0.2.0
+ */
+export * as ChatCompletion from "./ChatCompletion.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as Crypto from "./Crypto.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as Envelope from "./Envelope.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as KeyRing from "./KeyRing.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as KeyStore from "./KeyStore.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as NomyoClient from "./NomyoClient.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as NomyoConfig from "./NomyoConfig.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as NomyoError from "./NomyoError.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as RouterKey from "./RouterKey.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as SecureMemory from "./SecureMemory.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as Transport from "./Transport.js"
+
+export type {
+  ChatCompletionRequest,
+  ChatCompletionResponse,
+  Choice,
+  ContentPart,
+  Message,
+  Metadata,
+  SecurityTier,
+  Tool,
+  ToolCall
+} from "./ChatCompletion.js"
+
+export {
+  APIConnectionError,
+  APIError,
+  AuthenticationError,
+  type ConnectionReason,
+  DisposedError,
+  ForbiddenError,
+  InvalidRequestError,
+  RateLimitError,
+  SecurityError,
+  type SecurityReason,
+  ServerError,
+  ServiceUnavailableError
+} from "./NomyoError.js"
+
+export {
+  disableSecureMemory,
+  enableSecureMemory,
+  getMemoryProtectionInfo,
+  type MemoryProtectionInfo,
+  SecureByteContext
+} from "./SecureMemory.js"
+
+export type { CallOptions, ClientConfig } from "./promise/PromiseClient.js"
+
+export { type ChatCompletionConfig, SecureChatCompletion } from "./promise/SecureChatCompletion.js"
+
+export {
+  type GenerateKeysOptions,
+  SecureCompletionClient,
+  type SecureCompletionClientConfig
+} from "./promise/SecureCompletionClient.js"

@@ -1,0 +1,81 @@
+/** The little ASN.1 DER that key files need: tag, length, value (X.690). */
+import * as Bytes from "./bytes.js"
+
+export const INTEGER = 0x02
+export const BIT_STRING = 0x03
+export const OCTET_STRING = 0x04
+export const NULL = 0x05
+export const OBJECT_IDENTIFIER = 0x06
+export const SEQUENCE = 0x30
+
+const length = (n: number): ReadonlyArray<number> => {
+  if (n < 0x80) return [n]
+  const digits: Array<number> = []
+  for (let rest = n; rest > 0; rest = Math.floor(rest / 256)) digits.unshift(rest % 256)
+  return [0x80 | digits.length, ...digits]
+}
+
+/** One element: its tag, its length, its value joined from `parts`. */
+export const element = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
+  Bytes.concat(
+    Uint8Array.from([tag, ...length(parts.reduce((total, part) => total + part.length, 0))]),
+    ...parts
+  )
+
+/**
+ * The elements that stand one behind the other in `bytes`, as views into it; `whole` has tag and length, `value` has not.
+ * `undefined` if the bytes are anything else.
+ */
+export const elements = (
+  bytes: Uint8Array
+): ReadonlyArray<{ readonly tag: number; readonly value: Uint8Array; readonly whole: Uint8Array }> | undefined => {
+  const found: Array<{ tag: number; value: Uint8Array; whole: Uint8Array }> = []
+  let at = 0
+  while (at < bytes.length) {
+    let size = bytes[at + 1]
+    let start = at + 2
+    if (size === undefined) return undefined
+    if (size >= 0x80) {
+      const digits = size & 0x7f
+      if (digits === 0 || digits > 4 || start + digits > bytes.length) return undefined
+      size = 0
+      for (let i = 0; i < digits; i++) size = size * 256 + bytes[start + i]!
+      start += digits
+    }
+    if (start + size > bytes.length) return undefined
+    found.push({ tag: bytes[at]!, value: bytes.subarray(start, start + size), whole: bytes.subarray(at, start + size) })
+    at = start + size
+  }
+  return found
+}
+
+const children = (element: { readonly value: Uint8Array } | undefined) =>
+  (element === undefined ? undefined : elements(element.value)) ?? []
+
+const rsaEncryption = element(
+  SEQUENCE,
+  element(OBJECT_IDENTIFIER, Uint8Array.of(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01)), // 1.2.840.113549.1.1.1
+  element(NULL)
+)
+
+/**
+ * The SPKI (RFC 5280) of the public half of a PKCS#8 RSA private key (RFC 5958, RFC 8017 A.1.2), `undefined` if it is not one.
+ * WebCrypto could tell only by exporting the private key as a JWK, in strings that nobody can zero.
+ */
+export const spkiOfPkcs8 = (pkcs8: Uint8Array): Uint8Array<ArrayBuffer> | undefined => {
+  const [info] = elements(pkcs8) ?? []
+  const [, algorithm, key] = children(info)
+  if (algorithm === undefined || !Bytes.equals(algorithm.whole, rsaEncryption)) return undefined
+  const [rsaPrivateKey] = children(key)
+  const [, modulus, publicExponent] = children(rsaPrivateKey)
+  if (modulus?.tag !== INTEGER || publicExponent?.tag !== INTEGER) return undefined
+  return element(
+    SEQUENCE,
+    rsaEncryption,
+    element(BIT_STRING, Uint8Array.of(0), element(SEQUENCE, modulus.whole, publicExponent.whole))
+  )
+}
+
+/** A PKCS#1 RSA private key (RFC 8017 A.1.2) as PKCS#8. */
+export const pkcs8OfPkcs1 = (pkcs1: Uint8Array): Uint8Array<ArrayBuffer> =>
+  element(SEQUENCE, element(INTEGER, Uint8Array.of(0)), rsaEncryption, element(OCTET_STRING, pkcs1))

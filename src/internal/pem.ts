@@ -1,0 +1,54 @@
+/** PEM as RFC 7468 has it, in bytes: private keys pass through here and must not become strings. */
+import * as Base64 from "./base64.js"
+import * as Bytes from "./bytes.js"
+
+const LF = 10
+const isSpace = (char: number) => char === 32 || (char >= 9 && char <= 13)
+
+/** One block, in lines of 64 characters. */
+export const encode = (label: string, der: Uint8Array): Uint8Array<ArrayBuffer> => {
+  const base64 = Base64.encode(der)
+  const body = new Uint8Array(base64.length + Math.ceil(base64.length / 64))
+  for (let from = 0, at = 0; from < base64.length; from += 64) {
+    const line = base64.subarray(from, from + 64)
+    body.set(line, at)
+    at += line.length
+    body[at++] = LF
+  }
+  const pem = Bytes.concat(Bytes.fromText(`-----BEGIN ${label}-----\n`), body, Bytes.fromText(`-----END ${label}-----\n`))
+  base64.fill(0)
+  body.fill(0)
+  return pem
+}
+
+const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
+  const wanted = Bytes.fromText(text)
+  for (let at = bytes.indexOf(wanted[0]!, from); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
+    if (Bytes.equals(bytes.subarray(at, at + wanted.length), wanted)) return at
+  }
+  return -1
+}
+
+/** The DER inside the first block with one of these labels, and the label; `undefined` if there is none or it is damaged. */
+export const decode = <Label extends string>(
+  pem: Uint8Array,
+  ...labels: ReadonlyArray<Label>
+): { readonly label: Label; readonly der: Uint8Array<ArrayBuffer> } | undefined => {
+  for (const label of labels) {
+    const begin = `-----BEGIN ${label}-----`
+    const start = indexOf(pem, begin, 0)
+    if (start < 0) continue
+    const end = indexOf(pem, `-----END ${label}-----`, start)
+    if (end < 0) return undefined
+    const base64 = pem.slice(start + begin.length, end)
+    const length = base64.reduce((at, char) => {
+      if (isSpace(char)) return at
+      base64[at] = char
+      return at + 1
+    }, 0)
+    const der = Base64.decode(base64.subarray(0, length))
+    base64.fill(0)
+    return der === undefined ? undefined : { label, der }
+  }
+  return undefined
+}

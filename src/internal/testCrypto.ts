@@ -1,0 +1,78 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { PrivateKey, PublicKey, Service } from "../Crypto.js"
+import { SecurityError } from "../NomyoError.js"
+import * as Bytes from "./bytes.js"
+import * as Pem from "./pem.js"
+import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./webCrypto.js"
+
+/** A 16-byte checksum (FNV-1a, 32 bits, of the bytes and a counter): finds accidents, protects from nobody. */
+const checksum = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
+  const tag = new DataView(new ArrayBuffer(TAG_LENGTH))
+  for (let i = 0; i < TAG_LENGTH; i += 4) {
+    let hash = 0x811c9dc5 ^ i
+    for (const byte of Bytes.concat(...parts)) hash = Math.imul(hash ^ byte, 0x01000193)
+    tag.setUint32(i, hash)
+  }
+  return new Uint8Array(tag.buffer)
+}
+
+const publicKey = (spki: Uint8Array<ArrayBuffer>, modulusLength: number): PublicKey => ({
+  spki,
+  pem: Bytes.toText(Pem.encode("PUBLIC KEY", spki)),
+  fingerprint: Bytes.toHex(checksum(spki)).padEnd(64, "0"),
+  modulusLength
+})
+
+export const make = (): Service => {
+  const names = new WeakMap<PrivateKey, Uint8Array<ArrayBuffer>>()
+  let keys = 0
+  let ids = 0
+  let nonces = 0
+
+  const keyPair = (name: Uint8Array<ArrayBuffer>, modulusLength: number, createdAt: number) => {
+    const privateKey = Object.freeze({}) as PrivateKey
+    names.set(privateKey, name)
+    return { publicKey: publicKey(name, modulusLength), privateKey, createdAt }
+  }
+
+  const nameOf = (key: PrivateKey, failure: () => SecurityError) =>
+    Effect.suspend(() => {
+      const name = names.get(key)
+      return name === undefined ? Effect.fail(failure()) : Effect.succeed(name)
+    })
+
+  return {
+    generateKeyPair: (modulusLength) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        keyPair(Bytes.fromText(`test key ${++keys}`), modulusLength, now)),
+    importPublicKey: (pem) =>
+      Effect.suspend(() => {
+        const block = Pem.decode(pem, "PUBLIC KEY")
+        return block === undefined
+          ? Effect.fail(new SecurityError({ reason: "router-key", message: "The router's public key is not PEM" }))
+          : Effect.succeed(publicKey(block.der, 4096))
+      }),
+    importKeyPair: (pkcs8, createdAt) => Effect.sync(() => keyPair(Uint8Array.from(pkcs8), 4096, createdAt)),
+    exportPrivateKey: (key) =>
+      Effect.map(
+        nameOf(key, () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })),
+        (name) => Uint8Array.from(name)
+      ),
+    destroy: (key) => Effect.sync(() => names.delete(key)),
+    seal: (key, plaintext) =>
+      Effect.sync(() => {
+        const nonce = new Uint8Array(NONCE_LENGTH)
+        new DataView(nonce.buffer).setUint32(0, ++nonces)
+        const ciphertext = Uint8Array.from(plaintext)
+        return { encryptedKey: key.spki, nonce, ciphertext, tag: checksum(key.spki, nonce, ciphertext) }
+      }),
+    open: (key, { ciphertext, encryptedKey, nonce, tag }) =>
+      Effect.filterOrFail(
+        nameOf(key, cannotOpen),
+        (name) => Bytes.equals(name, encryptedKey) && Bytes.equals(tag, checksum(name, nonce, ciphertext)),
+        cannotOpen
+      ).pipe(Effect.map(() => Uint8Array.from(ciphertext))),
+    randomId: Effect.sync(() => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`)
+  }
+}

@@ -1,0 +1,167 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { KeyPair, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
+import { type SecurityReason, SecurityError } from "../NomyoError.js"
+import * as Bytes from "./bytes.js"
+import * as Der from "./der.js"
+import * as Pem from "./pem.js"
+
+export const NONCE_LENGTH = 12
+export const TAG_LENGTH = 16
+export const AES_KEY_LENGTH = 32
+/** NIST SP 800-131A: RSA below 2048 bits is disallowed. */
+export const MINIMUM_MODULUS_LENGTH = 2048
+
+const rsa = { name: "RSA-OAEP", hash: "SHA-256" } as const
+const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const
+
+/** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They reject with anything. */
+export interface Primitives {
+  readonly seal: (key: CryptoKey, plaintext: Uint8Array) => Promise<Sealed>
+  readonly open: (key: CryptoKey, sealed: Sealed) => Promise<Uint8Array<ArrayBuffer>>
+}
+
+/** Stands in for an AES key that could not be unwrapped, so that a bad key and a bad tag fail at the same step. */
+let decoy: Promise<CryptoKey> | undefined
+
+/** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
+export const primitives: Primitives = {
+  async seal(key, plaintext) {
+    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
+    const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
+    const [encryptedKey, joined] = await Promise.all([
+      crypto.subtle.wrapKey("raw", aesKey, key, rsa),
+      crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, plaintext as Uint8Array<ArrayBuffer>)
+    ])
+    return {
+      encryptedKey: new Uint8Array(encryptedKey),
+      nonce,
+      ciphertext: new Uint8Array(joined, 0, plaintext.length),
+      tag: new Uint8Array(joined, plaintext.length)
+    }
+  },
+  async open(key, { ciphertext, encryptedKey, nonce, tag }) {
+    const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).catch(() =>
+      undefined
+    )
+    const stand = await (decoy ??= crypto.subtle.generateKey(aes, false, ["decrypt"]))
+    const usable = aesKey !== undefined && (aesKey.algorithm as AesKeyAlgorithm).length === aes.length
+    const plaintext = await crypto.subtle.decrypt(
+      { name: "AES-GCM", iv: nonce },
+      usable ? aesKey : stand,
+      Bytes.concat(ciphertext, tag)
+    )
+    return new Uint8Array(plaintext)
+  }
+}
+
+const attempt = <A>(reason: SecurityReason, message: string, run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
+  Effect.tryPromise({ try: run, catch: () => new SecurityError({ reason, message }) })
+
+export const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> =>
+  new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+
+/** The one thing that is ever said about an envelope that does not open. */
+export const cannotOpen = (): SecurityError =>
+  new SecurityError({ reason: "envelope", message: "The answer could not be opened with this client's key" })
+
+const importFailure = {
+  "router-key": "The router's public key is not an RSA key of at least 2048 bits in SPKI PEM",
+  "client-key": "The private key is not an RSA key of at least 2048 bits in PKCS#8"
+} as const
+
+const importSpki = (spki: Uint8Array<ArrayBuffer>) =>
+  crypto.subtle.importKey("spki", spki, rsa, true, ["encrypt", "wrapKey"])
+
+export const make = (options: {
+  readonly extractable: boolean
+  readonly primitives: Primitives
+}): Effect.Effect<Service, SecurityError> =>
+  Effect.suspend(() =>
+    globalThis.crypto?.subtle === undefined
+      ? Effect.fail(
+        new SecurityError({
+          reason: "unsupported",
+          message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
+        })
+      )
+      : Effect.succeed(makeUnsafe(options))
+  )
+
+/** The WebCrypto keys live in here, by the identity of the opaque objects that are handed out. */
+const makeUnsafe = (options: { readonly extractable: boolean; readonly primitives: Primitives }): Service => {
+  const publicKeys = new WeakMap<PublicKey, CryptoKey>()
+  const privateKeys = new WeakMap<PrivateKey, CryptoKey>()
+
+  const publicKey = async (handle: CryptoKey): Promise<PublicKey> => {
+    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", handle))
+    const key: PublicKey = Object.freeze({
+      spki,
+      pem: Bytes.toText(Pem.encode("PUBLIC KEY", spki)),
+      fingerprint: Bytes.toHex(await sha256(spki)),
+      modulusLength: (handle.algorithm as RsaHashedKeyAlgorithm).modulusLength
+    })
+    if (key.modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
+    publicKeys.set(key, handle)
+    return key
+  }
+
+  const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, createdAt: number): Promise<KeyPair> => {
+    const privateKey = Object.freeze({}) as PrivateKey
+    const pair = { publicKey: await publicKey(publicHandle), privateKey, createdAt }
+    privateKeys.set(privateKey, privateHandle)
+    return pair
+  }
+
+  const use = <A>(key: PrivateKey, reason: "client-key" | "envelope", f: (handle: CryptoKey) => Effect.Effect<A, SecurityError>) =>
+    Effect.suspend(() => {
+      const handle = privateKeys.get(key)
+      return handle === undefined
+        ? Effect.fail(new SecurityError({ reason, message: "The private key has been destroyed" }))
+        : f(handle)
+    })
+
+  return {
+    generateKeyPair: (modulusLength) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, async () => {
+          const pair = await crypto.subtle.generateKey(
+            { ...rsa, modulusLength, publicExponent: Uint8Array.of(1, 0, 1) },
+            options.extractable,
+            ["encrypt", "decrypt", "wrapKey", "unwrapKey"]
+          )
+          return keyPair(pair.publicKey, pair.privateKey, now)
+        })),
+
+    importPublicKey: (pem) =>
+      attempt("router-key", importFailure["router-key"], async () => {
+        const block = Pem.decode(pem, "PUBLIC KEY")
+        return publicKey(await importSpki(block!.der))
+      }),
+
+    importKeyPair: (pkcs8, createdAt) =>
+      attempt("client-key", importFailure["client-key"], async () => {
+        const [privateHandle, publicHandle] = await Promise.all([
+          crypto.subtle.importKey("pkcs8", pkcs8 as Uint8Array<ArrayBuffer>, rsa, options.extractable, ["decrypt", "unwrapKey"]),
+          importSpki(Der.spkiOfPkcs8(pkcs8)!)
+        ])
+        return keyPair(publicHandle, privateHandle, createdAt)
+      }),
+
+    exportPrivateKey: (key) =>
+      use(key, "client-key", (handle) =>
+        attempt("unsupported", "Private keys cannot be exported here", async () =>
+          new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))),
+
+    destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
+
+    seal: (key, plaintext) =>
+      attempt("encryption", "The request could not be encrypted", () => options.primitives.seal(publicKeys.get(key)!, plaintext)),
+
+    open: (key, sealed) =>
+      use(key, "envelope", (handle) =>
+        Effect.tryPromise({ try: () => options.primitives.open(handle, sealed), catch: cannotOpen })),
+
+    randomId: Effect.sync(() => crypto.randomUUID())
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Adapters to the services of `@effect/platform`.
+ *
+ * @since 0.2.0
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { SecurityError } from "../../NomyoError.js"
+import * as Transport from "../../Transport.js"
+
+const strictFetch: RequestInit = { redirect: "manual", credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer" }
+
+/**
+ * A `Transport` on any `HttpClient`, as strict as the others: a client that follows redirects is found out and refused, and no trace
+ * header leaves the process. The client's own errors are never passed on, since they carry the request.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.HttpClient> = Layer.effect(
+  Transport.Transport,
+  Effect.map(HttpClient.HttpClient, (httpClient) => {
+    const client = httpClient.pipe(
+      HttpClient.withTracerPropagation(false),
+      HttpClient.withTracerDisabledWhen(() => true)
+    )
+    return Transport.make(({ body, headers, method, url }) =>
+      HttpClientRequest.make(method)(url).pipe(
+        HttpClientRequest.setHeaders(headers),
+        body === undefined ? (request) => request : HttpClientRequest.bodyUint8Array(body, headers["Content-Type"]),
+        client.execute,
+        Effect.provideService(FetchHttpClient.RequestInit, strictFetch),
+        Effect.mapError(Transport.connectionError),
+        Effect.filterOrFail(
+          (response) => response.request.url === url,
+          () => new SecurityError({ reason: "redirect", message: "The HttpClient followed a redirect, which is not allowed" })
+        ),
+        Effect.flatMap((response) =>
+          Effect.map(Stream.toReadableStreamEffect(response.stream), (body) => ({
+            status: response.status,
+            header: (name) => response.headers[name],
+            body
+          }))
+        )
+      )
+    )
+  })
+)

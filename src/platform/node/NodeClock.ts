@@ -1,0 +1,40 @@
+/**
+ * Time on Node that does not keep a process alive.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as KeyRing from "../../KeyRing.js"
+
+const clock = Clock.make()
+
+/**
+ * The system's clock, with timers that Node does not wait for at its end.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const background: Clock.Clock = {
+  [Clock.ClockTypeId]: Clock.ClockTypeId,
+  unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis(),
+  unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+  currentTimeMillis: clock.currentTimeMillis,
+  currentTimeNanos: clock.currentTimeNanos,
+  sleep: (duration) =>
+    Effect.async((resume) => {
+      const timer = setTimeout(() => resume(Effect.void), Duration.toMillis(duration)).unref()
+      return Effect.sync(() => clearTimeout(timer))
+    })
+}
+
+/**
+ * Rotates keys by a clock that lets a script end by itself.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerRotation: Layer.Layer<never> = Layer.succeed(KeyRing.RotationClock, Option.some(background))

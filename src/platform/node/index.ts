@@ -1,0 +1,146 @@
+/**
+ * The client on Node: `layer(options)` is a `NomyoClient` that needs nothing more.
+ *
+ * @since 0.2.0
+ */
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type { Crypto, KeyPair } from "../../Crypto.js"
+import * as KeyStore from "../../KeyStore.js"
+import * as NomyoClient from "../../NomyoClient.js"
+import * as NomyoConfig from "../../NomyoConfig.js"
+import type { InvalidRequestError, SecurityError } from "../../NomyoError.js"
+import * as SecureMemory from "../../SecureMemory.js"
+import * as Transport from "../../Transport.js"
+import * as NodeClock from "./NodeClock.js"
+import * as NodeCrypto from "./NodeCrypto.js"
+import * as NodeKeyStore from "./NodeKeyStore.js"
+
+/**
+ * What the platform's services may be told.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface PlatformOptions {
+  /** Where the client's key pair is kept; `false` keeps it in memory only. Default `client_keys` in the working directory. */
+  readonly keyDir?: string | false | undefined
+  /** Where later key pairs are kept, if elsewhere. Default `keyDir`. */
+  readonly keyRotationDir?: string | undefined
+  /** Encrypts the private key files. At least 8 characters. Default: they are not encrypted. */
+  readonly keyRotationPassword?: string | Redacted.Redacted | undefined
+  /** Zeroes secret buffers after use. Default `true`. */
+  readonly secureMemory?: boolean | undefined
+}
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface Options extends NomyoConfig.Options, PlatformOptions {}
+
+const redacted = (secret: string | Redacted.Redacted | undefined) =>
+  typeof secret === "string" ? Redacted.make(secret) : secret
+
+/**
+ * The key store that the options ask for: a directory, or memory.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerKeyStore = (
+  { keyDir = "client_keys", keyRotationDir, keyRotationPassword }: PlatformOptions
+): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> =>
+  keyDir === false
+    ? KeyStore.layerMemory
+    : NodeKeyStore.layer({ keyDir, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
+
+/**
+ * The services that a client stands on.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerPlatform = (
+  options: PlatformOptions = {}
+): Layer.Layer<Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
+  Layer.mergeAll(layerKeyStore(options), Transport.layer, NodeClock.layerRotation).pipe(
+    Layer.provideMerge(
+      Layer.merge(NodeCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
+    )
+  )
+
+/**
+ * The client with everything provided.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError> =>
+  Layer.provide(NomyoClient.layer(options), layerPlatform(options))
+
+const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
+
+/**
+ * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`, `NOMYO_KEY_ROTATION_DIR`,
+ * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_SECURE_MEMORY`.
+ *
+ * @since 0.2.0
+ * @category config
+ */
+export const config: Config.Config<Options> = Config.zipWith(
+  NomyoConfig.config,
+  Config.nested(
+    Config.all({
+      keyDir: optional(Config.string("KEY_DIR")),
+      keyRotationDir: optional(Config.string("KEY_ROTATION_DIR")),
+      keyRotationPassword: optional(Config.redacted("KEY_ROTATION_PASSWORD")),
+      secureMemory: optional(Config.boolean("SECURE_MEMORY"))
+    }),
+    "NOMYO"
+  ),
+  (portable, platform) => ({ ...portable, ...platform })
+)
+
+/**
+ * The client with everything provided and its options from the configuration: by default from the environment.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerConfig = (
+  wrapped: Config.Config.Wrap<Options> = config
+): Layer.Layer<NomyoClient.NomyoClient, ConfigError.ConfigError | InvalidRequestError | SecurityError> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(wrapped), layer))
+
+/**
+ * Reads a key pair from PEM files. See `NodeKeyStore.loadKeyPair`.
+ *
+ * @since 0.2.0
+ * @category operations
+ */
+export const loadKeyPair: (
+  privateKeyPath: string,
+  options?: { readonly publicKeyPath?: string | undefined; readonly password?: Redacted.Redacted | undefined }
+) => Effect.Effect<KeyPair, SecurityError, Crypto | SecureMemory.SecureMemory> = NodeKeyStore.loadKeyPair
+
+export {
+  /**
+   * @since 0.2.0
+   */
+  NodeClock,
+  /**
+   * @since 0.2.0
+   */
+  NodeCrypto,
+  /**
+   * @since 0.2.0
+   */
+  NodeKeyStore
+}

@@ -1,0 +1,124 @@
+/** Private keys in files: every format that the protocol's clients have written is read, standard PKCS#8 is written. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as NodeCrypto from "node:crypto"
+import { promisify } from "node:util"
+import * as Bytes from "../../internal/bytes.js"
+import * as Der from "../../internal/der.js"
+import * as Pem from "../../internal/pem.js"
+import { SecurityError } from "../../NomyoError.js"
+
+const PLAIN = "PRIVATE KEY"
+const ENCRYPTED = "ENCRYPTED PRIVATE KEY"
+const PKCS1 = "RSA PRIVATE KEY"
+
+const MINIMUM_PASSWORD_LENGTH = 8
+/** OWASP Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256. */
+const ROUNDS = 600_000
+/** What nomyo-js 0.1 used. */
+const LEGACY_ROUNDS = 100_000
+const SALT_LENGTH = 16
+const IV_LENGTH = 16
+const KEY_LENGTH = 32
+const CIPHER = "aes-256-cbc"
+
+const pbkdf2 = promisify(NodeCrypto.pbkdf2)
+
+const oid = (...bytes: ReadonlyArray<number>) => Der.element(Der.OBJECT_IDENTIFIER, Uint8Array.from(bytes))
+/** 1.2.840.113549.1.5.13 (RFC 8018 A.4) */
+const pbes2 = oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d)
+/** 1.2.840.113549.1.5.12 (RFC 8018 A.2) */
+const pbkdf2Oid = oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0c)
+/** 1.2.840.113549.2.9 (RFC 8018 B.1.2) */
+const hmacWithSha256 = oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x09)
+/** 2.16.840.1.101.3.4.1.42 (RFC 3565) */
+const aes256Cbc = oid(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a)
+
+/** Fails unless the password is long enough to be worth having. */
+export const checkPassword = (password: Redacted.Redacted | undefined): Effect.Effect<void, SecurityError> =>
+  password !== undefined && Redacted.value(password).length < MINIMUM_PASSWORD_LENGTH
+    ? Effect.fail(
+      new SecurityError({ reason: "key-password", message: `A key password has at least ${MINIMUM_PASSWORD_LENGTH} characters` })
+    )
+    : Effect.void
+
+/** The PEM of a PKCS#8 private key, encrypted (RFC 8018 PBES2) if there is a password. The caller zeroes both buffers. */
+export const encode = (
+  pkcs8: Uint8Array,
+  password: Redacted.Redacted | undefined
+): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError> =>
+  password === undefined
+    ? Effect.sync(() => Pem.encode(PLAIN, pkcs8))
+    : Effect.tryPromise({
+      try: async () => {
+        const salt = NodeCrypto.randomBytes(SALT_LENGTH)
+        const iv = NodeCrypto.randomBytes(IV_LENGTH)
+        const key = await pbkdf2(Redacted.value(password), salt, ROUNDS, KEY_LENGTH, "sha256")
+        const cipher = NodeCrypto.createCipheriv(CIPHER, key, iv)
+        key.fill(0)
+        const encrypted = Bytes.concat(cipher.update(pkcs8), cipher.final())
+        const { element, INTEGER, NULL, OCTET_STRING, SEQUENCE } = Der
+        const kdf = element(
+          SEQUENCE,
+          pbkdf2Oid,
+          element(
+            SEQUENCE,
+            element(OCTET_STRING, salt),
+            element(INTEGER, Uint8Array.of(ROUNDS >> 16, (ROUNDS >> 8) & 255, ROUNDS & 255)),
+            element(SEQUENCE, hmacWithSha256, element(NULL))
+          )
+        )
+        const scheme = element(SEQUENCE, aes256Cbc, element(OCTET_STRING, iv))
+        return Pem.encode(
+          ENCRYPTED,
+          element(SEQUENCE, element(SEQUENCE, pbes2, element(SEQUENCE, kdf, scheme)), element(OCTET_STRING, encrypted))
+        )
+      },
+      catch: () => new SecurityError({ reason: "client-key", message: "The private key could not be encrypted" })
+    })
+
+/** `salt | iv | AES-256-CBC(PKCS#8)`, as nomyo-js 0.1 wrote it under the label of an unencrypted key. */
+const openLegacy = async (der: Uint8Array, password: string): Promise<Uint8Array<ArrayBuffer>> => {
+  const salt = der.subarray(0, SALT_LENGTH)
+  const iv = der.subarray(SALT_LENGTH, SALT_LENGTH + IV_LENGTH)
+  const key = await pbkdf2(password, salt, LEGACY_ROUNDS, KEY_LENGTH, "sha256")
+  const decipher = NodeCrypto.createDecipheriv(CIPHER, key, iv)
+  key.fill(0)
+  const parts = [decipher.update(der.subarray(SALT_LENGTH + IV_LENGTH)), decipher.final()]
+  const pkcs8 = Bytes.concat(...parts)
+  parts.forEach((part) => part.fill(0))
+  // CBC has no tag: one wrong password in 256 or so passes its padding and gives noise
+  if (Der.spkiOfPkcs8(pkcs8) === undefined) throw new Error("noise")
+  return pkcs8
+}
+
+const openPkcs8 = (der: Uint8Array<ArrayBuffer>, passphrase: string): Uint8Array<ArrayBuffer> => {
+  const key = NodeCrypto.createPrivateKey({ key: Buffer.from(der.buffer), format: "der", type: "pkcs8", passphrase })
+  return Uint8Array.from(key.export({ format: "der", type: "pkcs8" }))
+}
+
+/** The PKCS#8 of a private key in PEM. The caller zeroes both buffers. */
+export const decode = Effect.fnUntraced(function*(
+  pem: Uint8Array,
+  password: Redacted.Redacted | undefined
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError> {
+  const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
+  if (block === undefined) {
+    return yield* new SecurityError({ reason: "client-key", message: "The private key's file holds no private key in PEM" })
+  }
+  const { der, label } = block
+  if (label === PKCS1) return Der.pkcs8OfPkcs1(der)
+  const encrypted = label === ENCRYPTED || Der.elements(der)?.length !== 1
+  if (!encrypted) return der
+  if (password === undefined) {
+    return yield* new SecurityError({
+      reason: "key-password",
+      message: "The private key needs a password and none was given, or its file is damaged"
+    })
+  }
+  return yield* Effect.tryPromise({
+    try: async () =>
+      label === ENCRYPTED ? openPkcs8(der, Redacted.value(password)) : await openLegacy(der, Redacted.value(password)),
+    catch: () => new SecurityError({ reason: "key-password", message: "The private key's password is wrong, or its file is damaged" })
+  })
+})

@@ -1,0 +1,15 @@
+/**
+ * A NOMYO router for development and for tests of code that uses the client.
+ *
+ * @since 0.2.0
+ */
+
+/**
+ * @since 0.2.0
+ */
+export * as Model from "./Model.js"
+
+/**
+ * @since 0.2.0
+ */
+export * as Router from "./Router.js"

@@ -1,0 +1,137 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as NodeCryptoModule from "node:crypto"
+import * as Fs from "node:fs"
+import * as ChatCompletion from "../src/ChatCompletion.js"
+import * as Crypto from "../src/Crypto.js"
+import * as Envelope from "../src/Envelope.js"
+import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
+import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
+import * as SecureMemory from "../src/SecureMemory.js"
+import * as Vectors from "./support/vectors.js"
+
+const load = (name: string, password?: string) =>
+  NodeKeyStore.loadKeyPair(Vectors.path(`keys/${name}`), { password: password === undefined ? undefined : Redacted.make(password) })
+
+const openAnswer = (key: Crypto.PrivateKey, body: Uint8Array, payloadId: string) =>
+  Effect.flatMap(Envelope.open(key, body), (opened) =>
+    ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId }))
+
+const clientFingerprint = "65bd3bdf4fdbfeac312a7a3c89d8586d856c34813536acfb818633f36dcc14bb"
+
+describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)("vectors, %s Crypto", (_, crypto) => {
+  it.layer(Layer.merge(crypto, SecureMemory.layer))((it) => {
+    it.effect.each(Vectors.requests)("opens the request $name", ({ body, payload }) =>
+      Effect.gen(function*() {
+        const server = yield* load("server_4096.pem")
+        const { plaintext } = yield* Envelope.open(server.privateKey, Buffer.from(body))
+        assert.deepStrictEqual(JSON.parse(new TextDecoder().decode(plaintext)), payload)
+      }))
+
+    it.effect.each(Vectors.responses)("opens the response $name", ({ body, client_key, expected, payload_id }) =>
+      Effect.gen(function*() {
+        const client = yield* load(client_key)
+        assert.deepStrictEqual(yield* openAnswer(client.privateKey, Buffer.from(body), payload_id), expected as never)
+      }))
+
+    it.effect.each(Vectors.badResponses)("refuses $name: $why", ({ body_base64, name, why }) =>
+      Effect.gen(function*() {
+        const client = yield* load("client_4096.pem")
+        const error = yield* Effect.flip(openAnswer(client.privateKey, Buffer.from(body_base64, "base64"), "id"))
+        if (why.startsWith("opens, but")) {
+          assert.strictEqual(error._tag, "APIError", name)
+        } else {
+          assert.strictEqual(error._tag, "SecurityError", name)
+          assert.strictEqual(error.message, "The answer could not be opened with this client's key")
+        }
+        assert.isUndefined(({} as { polluted?: unknown }).polluted)
+      }))
+
+    it.effect("reads every key format that the protocol's clients write", () =>
+      Effect.gen(function*() {
+        const pairs = yield* Effect.all([
+          load("client_4096.pem"),
+          load("client_4096.crlf.pem"),
+          load("client_4096.pkcs1.pem"),
+          load("client_4096.encrypted-pkcs8.pem", Vectors.password),
+          load("client_4096.legacy-js-encrypted.pem", Vectors.password)
+        ])
+        for (const { publicKey } of pairs) {
+          assert.strictEqual(publicKey.fingerprint, clientFingerprint)
+          assert.strictEqual(publicKey.modulusLength, 4096)
+          assert.strictEqual(publicKey.pem, Fs.readFileSync(Vectors.path("keys/client_4096.pub.pem"), "utf8"))
+        }
+      }))
+
+    it.effect.each(["client_4096.encrypted-pkcs8.pem", "client_4096.legacy-js-encrypted.pem"])(
+      "tells a missing and a wrong password for %s",
+      (name) =>
+        Effect.gen(function*() {
+          const missing = yield* Effect.flip(load(name))
+          const wrong = yield* Effect.flip(load(name, "not the password"))
+          assert.deepStrictEqual([missing.reason, wrong.reason], ["key-password", "key-password"])
+        })
+    )
+
+    it.effect.each(["rejected_1024.pem", "rejected_ec_p256.pem", "rejected_garbage.pem"])("refuses the private key %s", (name) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(load(name))
+        assert.strictEqual(error._tag, "SecurityError")
+        assert.match(error.message, /2048 bits|damaged/)
+      }))
+
+    it.effect.each(["rejected_1024.pub.pem", "rejected_ec_p256.pub.pem", "rejected_garbage.pem"])("refuses the router key %s", (name) =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const error = yield* Effect.flip(crypto.importPublicKey(Fs.readFileSync(Vectors.path(`keys/${name}`))))
+        assert.deepStrictEqual([error._tag, error.reason], ["SecurityError", "router-key"])
+      }))
+
+    it.effect("refuses a public key that belongs to another private key", () =>
+      Effect.gen(function*() {
+        const publicKeyPath = Vectors.path("keys/server_4096.pub.pem")
+        const error = yield* Effect.flip(NodeKeyStore.loadKeyPair(Vectors.path("keys/client_4096.pem"), { publicKeyPath }))
+        assert.match(error.message, /does not belong/)
+      }))
+
+    it.effect("seals what another implementation opens", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const key = yield* crypto.importPublicKey(Fs.readFileSync(Vectors.path("keys/server_4096.pub.pem")))
+        const text = "Grüße, 世界 — \u0000 and 👩‍💻"
+        const envelope = JSON.parse(new TextDecoder().decode(yield* Envelope.seal(key, new TextEncoder().encode(text))))
+        const bytes = (base64: string) => Buffer.from(base64, "base64")
+        const aesKey = NodeCryptoModule.privateDecrypt(
+          { key: Fs.readFileSync(Vectors.path("keys/server_4096.pem")), oaepHash: "sha256" },
+          bytes(envelope.encrypted_aes_key)
+        )
+        const { ciphertext, nonce, tag } = envelope.encrypted_payload
+        const decipher = NodeCryptoModule.createDecipheriv("aes-256-gcm", aesKey, bytes(nonce)).setAuthTag(bytes(tag))
+        assert.strictEqual(Buffer.concat([decipher.update(bytes(ciphertext)), decipher.final()]).toString(), text)
+        assert.deepStrictEqual(
+          [envelope.version, envelope.algorithm, envelope.key_algorithm, envelope.payload_algorithm],
+          ["1.0", "hybrid-aes256-rsa4096", "RSA-OAEP-SHA256", "AES-256-GCM"]
+        )
+      }))
+
+    it.effect("seals each time under a fresh key and nonce", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const sealed = yield* Effect.all(Array.from({ length: 50 }, () => crypto.seal(publicKey, new Uint8Array(32))))
+        const distinct = (of: (sealed: Crypto.Sealed) => Uint8Array) => new Set(sealed.map((s) => Buffer.from(of(s)).toString("hex"))).size
+        assert.deepStrictEqual([distinct((s) => s.nonce), distinct((s) => s.ciphertext), distinct((s) => s.encryptedKey)], [50, 50, 50])
+        yield* crypto.destroy(privateKey)
+        const error = yield* Effect.flip(crypto.open(privateKey, sealed[0]!))
+        assert.strictEqual(error._tag, "SecurityError")
+      }))
+
+    it.effect("shows nothing of a private key", () =>
+      Effect.gen(function*() {
+        const { privateKey } = yield* load("client_2048.pem")
+        assert.deepStrictEqual([JSON.stringify(privateKey), Reflect.ownKeys(privateKey)], ["{}", []])
+      }))
+  })
+})
