@@ -8,8 +8,10 @@
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Bytes from "./internal/bytes.js"
 import { APIError, InvalidRequestError } from "./NomyoError.js"
+import { SecureMemory } from "./SecureMemory.js"
 
 const Rest = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
@@ -280,12 +282,17 @@ const toJson = (value: unknown): string | undefined => {
 
 /**
  * The JSON of a payload, in bytes. Fails with an `InvalidRequestError` that names the field if JSON cannot carry it (cycles, `BigInt`,
- * functions, numbers that are not finite) or if it is larger than 10 MiB. The caller zeroes the bytes.
+ * functions, numbers that are not finite) or if it is larger than 10 MiB. The bytes are zeroed when the scope closes.
  *
  * @since 0.2.0
  * @category encoding
  */
-export const encodePayload = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError> =>
+export const encodePayload = (
+  payload: object
+): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError, SecureMemory | Scope.Scope> =>
+  Effect.flatMap(SecureMemory, (memory) => memory.guard(encodeJson(payload)))
+
+const encodeJson = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError> =>
   Effect.suspend(() => {
     const json = toJson(payload)
     if (json === undefined) {
@@ -329,7 +336,7 @@ export const decodePayload = (plaintext: Uint8Array): Effect.Effect<ChatCompleti
  */
 export interface Encoded {
   readonly model: string
-  /** The payload's JSON. The caller zeroes the bytes. */
+  /** The payload's JSON, zeroed when the scope closes. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly apiKey: string | undefined
   readonly baseUrl: string | undefined
@@ -344,7 +351,7 @@ export interface Encoded {
  */
 export const encodeRequest = Effect.fnUntraced(function*(
   request: ChatCompletionRequest
-): Effect.fn.Return<Encoded, InvalidRequestError> {
+): Effect.fn.Return<Encoded, InvalidRequestError, SecureMemory | Scope.Scope> {
   const { api_key, base_url, security_tier, ...payload } = yield* checkRequest(request)
   return {
     model: request.model,

@@ -5,11 +5,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import { Crypto, type PrivateKey, type PublicKey, type Sealed } from "./Crypto.js"
 import * as Base64 from "./internal/base64.js"
 import * as Bytes from "./internal/bytes.js"
 import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./internal/webCrypto.js"
 import type { SecurityError } from "./NomyoError.js"
+import { SecureMemory } from "./SecureMemory.js"
 
 /**
  * @since 0.2.0
@@ -123,7 +125,7 @@ export const seal = Effect.fnUntraced(function*(
  * @category models
  */
 export interface Opened {
-  /** The caller zeroes these bytes. */
+  /** Zeroed when the scope closes. */
   readonly plaintext: Uint8Array<ArrayBuffer>
   readonly algorithm: string
   /** Unix seconds; absent if the envelope does not say. */
@@ -140,8 +142,9 @@ export interface Opened {
 export const open = Effect.fnUntraced(function*(
   key: PrivateKey,
   bytes: Uint8Array
-): Effect.fn.Return<Opened, SecurityError, Crypto> {
+): Effect.fn.Return<Opened, SecurityError, Crypto | SecureMemory | Scope.Scope> {
   const crypto = yield* Crypto
+  const memory = yield* SecureMemory
   const { processedAt, sealed } = yield* decode(bytes)
-  return { plaintext: yield* crypto.open(key, sealed), algorithm, processedAt }
+  return { plaintext: yield* memory.guard(crypto.open(key, sealed)), algorithm, processedAt }
 })

@@ -29,7 +29,7 @@ import {
   withRequest
 } from "./NomyoError.js"
 import * as RouterKey from "./RouterKey.js"
-import { SecureMemory } from "./SecureMemory.js"
+import type { SecureMemory } from "./SecureMemory.js"
 import { Transport } from "./Transport.js"
 
 /**
@@ -101,7 +101,8 @@ const isRetryable = (error: NomyoError): boolean =>
 const retryPolicy = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
   Schedule.identity<NomyoError>().pipe(
     Schedule.intersect(Schedule.jitteredWith(Schedule.exponential("1 second"), { min: 1, max: 1.25 })),
-    Schedule.modifyDelay(([error], delay) => Duration.max(delay, waitOf(error))),
+    // rounded up: clocks count in whole milliseconds
+    Schedule.modifyDelay(([error], delay) => Math.ceil(Math.max(Duration.toMillis(delay), waitOf(error)))),
     Schedule.intersect(Schedule.recurs(maxRetries)),
     Schedule.whileInput(isRetryable)
   )
@@ -137,7 +138,6 @@ export const make = Effect.fnUntraced(function*(
   const context = yield* Effect.context<Crypto | Transport | SecureMemory>()
   const crypto = yield* Crypto
   const transport = yield* Transport
-  const memory = yield* SecureMemory
   const keyRing = yield* KeyRing.KeyRing
   const defaultRouterKey = yield* RouterKey.RouterKey
 
@@ -190,7 +190,6 @@ export const make = Effect.fnUntraced(function*(
             key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))),
       within(Duration.subtract(request.timeout, elapsed))
     )
-    yield* memory.guard(opened.plaintext)
     return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
   }, Effect.scoped)
 
@@ -227,7 +226,6 @@ export const make = Effect.fnUntraced(function*(
 
   const create = Effect.fnUntraced(function*(request: ChatCompletion.ChatCompletionRequest, options?: RequestOptions) {
     const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
-    yield* memory.guard(payload)
     yield* Effect.annotateCurrentSpan("gen_ai.request.model", model)
     const target = baseUrl === undefined ? defaultTarget : yield* Effect.gen(function*() {
       const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
@@ -238,9 +236,18 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     create: (request, options) =>
-      Effect.withSpan(untilDisposed(create(request, options)), "NomyoClient.create", {
-        captureStackTrace: false,
-        attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
+      Effect.suspend(() => {
+        // a tracer is handed the exit of what it traces, and is not to have the answer
+        let answer: ChatCompletion.ChatCompletionResponse
+        return Effect.map(untilDisposed(create(request, options)), (created) => {
+          answer = created
+        }).pipe(
+          Effect.withSpan("NomyoClient.create", {
+            captureStackTrace: false,
+            attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
+          }),
+          Effect.map(() => answer)
+        )
       }),
     send: (payload, options) => untilDisposed(sendTo(defaultTarget, payload, options)),
     ready: Effect.map(untilDisposed(Effect.scoped(keyRing.lease)), publicKeyOf),

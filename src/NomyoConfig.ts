@@ -176,14 +176,14 @@ const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(confi
  * @category config
  */
 export const config: Config.Config<Options> = Config.all({
-  baseUrl: optional(Config.string("BASE_URL")),
-  allowHttp: optional(Config.boolean("ALLOW_HTTP")),
-  apiKey: optional(Config.redacted("API_KEY")),
-  timeout: optional(time("TIMEOUT")),
-  maxRetries: optional(Config.integer("MAX_RETRIES")),
-  keySize: optional(Config.literal(2048, 4096)("KEY_SIZE")),
-  keyRotationInterval: optional(time("KEY_ROTATION_INTERVAL")),
-  routerKeyFingerprints: optional(Config.array(Config.string(), "ROUTER_KEY_FINGERPRINTS")),
-  routerKeyTtl: optional(time("ROUTER_KEY_TTL")),
-  maxResponseBytes: optional(Config.integer("MAX_RESPONSE_BYTES"))
-}).pipe((config) => Config.nested(config, "NOMYO"))
+  baseUrl: optional(Config.string("NOMYO_BASE_URL")),
+  allowHttp: optional(Config.boolean("NOMYO_ALLOW_HTTP")),
+  apiKey: optional(Config.redacted("NOMYO_API_KEY")),
+  timeout: optional(time("NOMYO_TIMEOUT")),
+  maxRetries: optional(Config.integer("NOMYO_MAX_RETRIES")),
+  keySize: optional(Config.literal(2048, 4096)("NOMYO_KEY_SIZE")),
+  keyRotationInterval: optional(time("NOMYO_KEY_ROTATION_INTERVAL")),
+  routerKeyFingerprints: optional(Config.array(Config.string(), "NOMYO_ROUTER_KEY_FINGERPRINTS")),
+  routerKeyTtl: optional(time("NOMYO_ROUTER_KEY_TTL")),
+  maxResponseBytes: optional(Config.integer("NOMYO_MAX_RESPONSE_BYTES"))
+})

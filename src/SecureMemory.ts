@@ -32,8 +32,11 @@ export interface MemoryProtectionInfo {
  * @category models
  */
 export interface Service {
-  /** Takes charge of secret bytes: they are zeroed when the scope closes, however it closes. */
-  readonly guard: (bytes: Uint8Array) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Secret bytes, zeroed when the scope closes, however it closes. They are acquired without interruption, so that none are made and
+   * then forgotten.
+   */
+  readonly guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) => Effect.Effect<Bytes, E, R | Scope.Scope>
   /** What is in force. */
   readonly info: Effect.Effect<MemoryProtectionInfo>
 }
@@ -67,7 +70,7 @@ const none: MemoryProtectionInfo = {
  * @category layers
  */
 export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  guard: (bytes) => Effect.addFinalizer(() => Effect.sync(() => zero(bytes))),
+  guard: (acquire) => Effect.acquireRelease(acquire, (bytes) => Effect.sync(() => zero(bytes))),
   info: Effect.sync(() => getMemoryProtectionInfo())
 })
 
@@ -78,7 +81,7 @@ export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
  * @category layers
  */
 export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  guard: () => Effect.void,
+  guard: (acquire) => acquire,
   info: Effect.succeed(none)
 })
 

@@ -23,20 +23,20 @@ const clientFingerprint = "65bd3bdf4fdbfeac312a7a3c89d8586d856c34813536acfb81863
 
 describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)("vectors, %s Crypto", (_, crypto) => {
   it.layer(Layer.merge(crypto, SecureMemory.layer))((it) => {
-    it.effect.each(Vectors.requests)("opens the request $name", ({ body, payload }) =>
+    it.scoped.each(Vectors.requests)("opens the request $name", ({ body, payload }) =>
       Effect.gen(function*() {
         const server = yield* load("server_4096.pem")
         const { plaintext } = yield* Envelope.open(server.privateKey, Buffer.from(body))
         assert.deepStrictEqual(JSON.parse(new TextDecoder().decode(plaintext)), payload)
       }))
 
-    it.effect.each(Vectors.responses)("opens the response $name", ({ body, client_key, expected, payload_id }) =>
+    it.scoped.each(Vectors.responses)("opens the response $name", ({ body, client_key, expected, payload_id }) =>
       Effect.gen(function*() {
         const client = yield* load(client_key)
         assert.deepStrictEqual(yield* openAnswer(client.privateKey, Buffer.from(body), payload_id), expected as never)
       }))
 
-    it.effect.each(Vectors.badResponses)("refuses $name: $why", ({ body_base64, name, why }) =>
+    it.scoped.each(Vectors.badResponses)("refuses $name: $why", ({ body_base64, name, why }) =>
       Effect.gen(function*() {
         const client = yield* load("client_4096.pem")
         const error = yield* Effect.flip(openAnswer(client.privateKey, Buffer.from(body_base64, "base64"), "id"))

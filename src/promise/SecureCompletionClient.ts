@@ -13,7 +13,7 @@ import { KeyRing } from "../KeyRing.js"
 import { KeyStore } from "../KeyStore.js"
 import { NomyoClient } from "../NomyoClient.js"
 import { RouterKey } from "../RouterKey.js"
-import { SecureMemory } from "../SecureMemory.js"
+import type { SecureMemory } from "../SecureMemory.js"
 import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseClient.js"
 
 /**
@@ -37,11 +37,6 @@ export interface GenerateKeysOptions {
   /** Encrypts the private key file. At least 8 characters. Default: the client's `keyRotationPassword`. */
   readonly password?: string | undefined
 }
-
-/** The payload's bytes, zeroed when the scope closes. */
-const encode = (payload: object) =>
-  Effect.tap(ChatCompletion.encodePayload(payload), (bytes) =>
-    Effect.flatMap(SecureMemory, (memory) => memory.guard(bytes)))
 
 /**
  * The lower-level client: key management, encryption and the exchange as separate steps. Payloads are sent as they are, unchecked.
@@ -100,7 +95,7 @@ export class SecureCompletionClient extends PromiseClient {
   /** The envelope, as bytes, of a payload sealed to the router's key. */
   encryptPayload(payload: object): Promise<Uint8Array<ArrayBuffer>> {
     return this.run(Effect.scoped(Effect.gen(function*() {
-      const bytes = yield* encode(payload)
+      const bytes = yield* ChatCompletion.encodePayload(payload)
       const { key } = yield* Effect.flatMap(RouterKey, (routerKey) => routerKey.get)
       return yield* Envelope.seal(key, bytes)
     })))
@@ -109,10 +104,8 @@ export class SecureCompletionClient extends PromiseClient {
   /** Opens an answer's envelope with the current key pair. `payloadId` is repeated in `_metadata`. */
   decryptResponse(encrypted: Uint8Array | ArrayBuffer, payloadId: string): Promise<ChatCompletion.ChatCompletionResponse> {
     return this.run(Effect.scoped(Effect.gen(function*() {
-      const memory = yield* SecureMemory
       const pair = yield* Effect.flatMap(KeyRing, (ring) => ring.lease)
       const opened = yield* Envelope.open(pair.privateKey, new Uint8Array(encrypted))
-      yield* memory.guard(opened.plaintext)
       return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId })
     })))
   }
@@ -128,7 +121,7 @@ export class SecureCompletionClient extends PromiseClient {
     return this.run(
       Effect.scoped(Effect.gen(function*() {
         const client = yield* NomyoClient
-        return yield* client.send(yield* encode(payload), { ...options, payloadId, apiKey, securityTier })
+        return yield* client.send(yield* ChatCompletion.encodePayload(payload), { ...options, payloadId, apiKey, securityTier })
       })),
       options.signal
     )

@@ -117,14 +117,18 @@ export const make = Effect.fnUntraced(function*(
       Envelope.open(privateKey, yield* body),
       () => refuse(400, "The envelope could not be opened with the router's key")
     )
-    yield* memory.guard(plaintext)
     const payload = yield* ChatCompletion.decodePayload(plaintext)
     const answer = yield* model({ payloadId, securityTier, payload })
-    const bytes = Bytes.fromText(JSON.stringify({
-      ...answer,
-      _metadata: { payload_id: payloadId, response_status: "success", ...(securityTier === undefined ? {} : { security_tier: securityTier }) }
-    }))
-    yield* memory.guard(bytes)
+    const bytes = yield* memory.guard(Effect.sync(() =>
+      Bytes.fromText(JSON.stringify({
+        ...answer,
+        _metadata: {
+          payload_id: payloadId,
+          response_status: "success",
+          ...(securityTier === undefined ? {} : { security_tier: securityTier })
+        }
+      }))
+    ))
     const processedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
     const sealed = yield* Effect.orDie(Envelope.seal(clientKey, bytes, { processedAt }))
     return HttpServerResponse.uint8Array(sealed, { contentType: "application/octet-stream" })

@@ -41,11 +41,13 @@ const io = <A>(message: string, run: () => Promise<A>): Effect.Effect<A, Securit
     }
   })
 
+const instead = "keyDir: false keeps keys in memory only"
+
 const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT"
 
 /** When the private key in `dir` was made, none if there is none. */
 const createdAt = (dir: string) =>
-  io(`The key directory ${dir} cannot be read`, () =>
+  io(`The key directory ${dir} cannot be read; ${instead}`, () =>
     Fs.stat(Path.join(dir, PRIVATE)).then(
       (stat) => Option.some({ dir, createdAt: Math.round(stat.mtimeMs) }),
       (error) => isMissing(error) ? Option.none() : Promise.reject(error)
@@ -70,11 +72,9 @@ export const loadKeyPair = Effect.fnUntraced(function*(
   const publicKeyPath = options?.publicKeyPath
   return yield* Effect.scoped(Effect.gen(function*() {
     const message = `The private key ${privateKeyPath} cannot be read`
-    const pem = yield* io(message, () => Fs.readFile(privateKeyPath))
-    yield* memory.guard(pem)
+    const pem = yield* memory.guard(io(message, () => Fs.readFile(privateKeyPath)))
     const { mtimeMs } = yield* io(message, () => Fs.stat(privateKeyPath))
-    const pkcs8 = yield* KeyFile.decode(pem, options?.password)
-    yield* memory.guard(pkcs8)
+    const pkcs8 = yield* memory.guard(KeyFile.decode(pem, options?.password))
     const pair = yield* crypto.importKeyPair(pkcs8, Math.round(mtimeMs))
     if (publicKeyPath !== undefined) {
       const file = yield* io(`The public key ${publicKeyPath} cannot be read`, () => Fs.readFile(publicKeyPath))
@@ -139,12 +139,10 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
 
         save: (pair) =>
           Effect.gen(function*() {
-            const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
-            yield* memory.guard(pkcs8)
-            const pem = yield* KeyFile.encode(pkcs8, password)
-            yield* memory.guard(pem)
+            const pkcs8 = yield* memory.guard(crypto.exportPrivateKey(pair.privateKey))
+            const pem = yield* memory.guard(KeyFile.encode(pkcs8, password))
             const dir = (yield* stored).length === 0 ? keyDir : keyRotationDir
-            yield* io(`Keys cannot be written to ${dir}; keyDir: false keeps them in memory only`, async () => {
+            yield* io(`Keys cannot be written to ${dir}; ${instead}`, async () => {
               await Fs.mkdir(dir, { recursive: true, mode: 0o700 })
               await writeAtomically(Path.join(dir, PRIVATE), pem, 0o600, pair.createdAt)
               await writeAtomically(Path.join(dir, PUBLIC), Bytes.fromText(pair.publicKey.pem), 0o644, pair.createdAt)

@@ -96,15 +96,12 @@ const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(confi
  */
 export const config: Config.Config<Options> = Config.zipWith(
   NomyoConfig.config,
-  Config.nested(
-    Config.all({
-      keyDir: optional(Config.string("KEY_DIR")),
-      keyRotationDir: optional(Config.string("KEY_ROTATION_DIR")),
-      keyRotationPassword: optional(Config.redacted("KEY_ROTATION_PASSWORD")),
-      secureMemory: optional(Config.boolean("SECURE_MEMORY"))
-    }),
-    "NOMYO"
-  ),
+  Config.all({
+    keyDir: optional(Config.string("NOMYO_KEY_DIR")),
+    keyRotationDir: optional(Config.string("NOMYO_KEY_ROTATION_DIR")),
+    keyRotationPassword: optional(Config.redacted("NOMYO_KEY_ROTATION_PASSWORD")),
+    secureMemory: optional(Config.boolean("NOMYO_SECURE_MEMORY"))
+  }),
   (portable, platform) => ({ ...portable, ...platform })
 )
 
