@@ -152,11 +152,11 @@ export const make = (
 /** Codes of Node (OpenSSL's X509_V_ERR names) for a certificate that does not prove the router's name. */
 const certificateCode = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|ALTNAME/
 
-/** Finds the system's error code, which clients bury in a chain of causes. */
+/** Finds the system's error code, which clients bury in a chain of causes. Some undici versions name a parser's error without a code. */
 const codeOf = (error: unknown): string => {
-  for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 8; depth++) {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
     if ("code" in cause && typeof cause.code === "string") return cause.code
-    cause = "cause" in cause ? cause.cause : undefined
+    if (cause.name === "HTTPParserError") return "HPE_INVALID"
   }
   return ""
 }

@@ -339,7 +339,7 @@ describe("keyDir", () => {
     const first = await make({ keyDir }).ready()
     const mode = (name: string) => (Fs.statSync(Path.join(keyDir, name)).mode & 0o777).toString(8)
     expect([mode("private_key.pem"), mode("public_key.pem"), mode("")]).toEqual(["600", "644", "700"])
-    expect(Fs.readdirSync(keyDir).sort()).toEqual(["private_key.pem", "public_key.pem"])
+    expect(Fs.readdirSync(keyDir).toSorted()).toEqual(["private_key.pem", "public_key.pem"])
     expect(Fs.readFileSync(Path.join(keyDir, "public_key.pem"), "utf8")).toBe(first.pem)
     const again = make({ keyDir })
     expect(await again.ready()).toEqual(first)

@@ -1,0 +1,268 @@
+import { assert, describe, it } from "@effect/vitest"
+import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import * as Crypto from "../src/Crypto.js"
+import * as KeyRing from "../src/KeyRing.js"
+import { SecurityError } from "../src/NomyoError.js"
+import * as Mocks from "./support/mocks.js"
+
+/** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
+const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
+  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false }
+  const layer = Layer.map(Crypto.layerTest, (context) => {
+    const test = Context.get(context, Crypto.Crypto)
+    return Context.make(Crypto.Crypto, {
+      ...test,
+      generateKeyPair: (bits) =>
+        Effect.suspend(() => {
+          state.generated++
+          return state.failing
+            ? Effect.fail(new SecurityError({ reason: "client-key", message: "no entropy" }))
+            : Effect.delay(test.generateKeyPair(bits), options.delay ?? 0)
+        }),
+      destroy: (key) => Effect.zipRight(Effect.sync(() => state.destroyed.push(key)), test.destroy(key))
+    })
+  })
+  return { state, layer }
+}
+
+const day = { keySize: 2048, keyRotationInterval: Duration.days(1) } as const
+const never = { keySize: 2048, keyRotationInterval: Duration.infinity } as const
+
+const setup = (config: Parameters<typeof KeyRing.make>[0] = never, options: Parameters<typeof crypto>[0] = {}) => {
+  const keys = crypto(options)
+  const store = Mocks.keyStore()
+  const layer = Layer.provideMerge(store.layer, keys.layer)
+  return { keys: keys.state, store: store.state, ring: KeyRing.make(config), layer }
+}
+
+const fingerprint = (ring: KeyRing.Service) => Effect.map(Effect.scoped(ring.lease), ({ publicKey }) => publicKey.fingerprint)
+
+describe("KeyRing", () => {
+  it.scoped("does nothing until the first lease, and then makes one pair for all who ask", () => {
+    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
+    return Effect.gen(function*() {
+      const self = yield* ring
+      yield* TestClock.adjust("3 days")
+      assert.deepStrictEqual([keys.generated, store.loads], [0, 0])
+      const leases = yield* Effect.fork(Effect.all(Array.from({ length: 20 }, () => fingerprint(self)), { concurrency: "unbounded" }))
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(new Set(yield* Fiber.join(leases)).size, 1)
+      assert.deepStrictEqual([keys.generated, store.loads, store.saves.length], [1, 1, 1])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("loads what was stored and makes nothing", () => {
+    const { keys, layer, ring, store } = setup()
+    return Effect.gen(function*() {
+      const first = yield* Effect.scoped(Effect.flatMap(ring, fingerprint))
+      const second = yield* Effect.scoped(Effect.flatMap(ring, fingerprint))
+      assert.strictEqual(second, first)
+      assert.deepStrictEqual([keys.generated, store.loads, store.saves.length], [1, 2, 1])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("tells all who waited of a failure, and tries again for the next", () => {
+    const { layer, ring, store } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      store.gate = yield* Deferred.make<void>()
+      store.failure = new SecurityError({ reason: "key-password", message: "wrong" })
+      const waiting = yield* Effect.fork(
+        Effect.all(Array.from({ length: 3 }, () => Effect.flip(Effect.scoped(self.lease))), { concurrency: "unbounded" })
+      )
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(store.gate, undefined)
+      assert.deepStrictEqual((yield* Fiber.join(waiting)).map(({ reason }) => reason), ["key-password", "key-password", "key-password"])
+      assert.strictEqual(store.loads, 1)
+      store.failure = undefined
+      yield* fingerprint(self)
+      assert.strictEqual(store.loads, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("goes on making the pair when the one who asked first gives up", () => {
+    const { keys, layer, ring } = setup(never, { delay: "2 seconds" })
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const impatient = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(impatient)
+      const patient = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(patient)
+      assert.strictEqual(keys.generated, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("keeps a replaced pair for as long as it is leased, and destroys it then", () => {
+    const { keys, layer, ring } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const crypto = yield* Crypto.Crypto
+      const [one, two] = [yield* Scope.make(), yield* Scope.make()]
+      const old = yield* Scope.extend(self.lease, one)
+      yield* Scope.extend(self.lease, two)
+      const next = yield* self.rotate
+      assert.notStrictEqual(next.publicKey.fingerprint, old.publicKey.fingerprint)
+      assert.strictEqual(yield* fingerprint(self), next.publicKey.fingerprint)
+      const sealed = yield* crypto.seal(old.publicKey, new Uint8Array([1, 2, 3]))
+      yield* Scope.close(one, Exit.void)
+      assert.deepStrictEqual(keys.destroyed, [])
+      assert.deepStrictEqual([...(yield* crypto.open(old.privateKey, sealed))], [1, 2, 3])
+      yield* Scope.close(two, Exit.void)
+      assert.deepStrictEqual(keys.destroyed, [old.privateKey])
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(crypto.open(old.privateKey, sealed))))
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("destroys every pair when its scope closes", () => {
+    const { keys, layer, ring } = setup()
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const self = yield* Scope.extend(ring, scope)
+      yield* fingerprint(self)
+      const current = yield* self.rotate
+      assert.strictEqual(keys.destroyed.length, 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(keys.destroyed.length, 2)
+      assert.strictEqual(keys.destroyed[1], current.privateKey)
+      assert.isTrue(Exit.isInterrupted(yield* Effect.exit(Effect.scoped(self.lease))))
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("abandons a pair that is being made when its scope closes, and stores nothing", () => {
+    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const self = yield* Scope.extend(ring, scope)
+      const lease = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust("1 second")
+      yield* Scope.close(scope, Exit.void)
+      yield* TestClock.adjust("1 hour")
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(lease)))
+      assert.deepStrictEqual([keys.generated, store.saves.length], [1, 0])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("rotates at exactly 24 hours, and again 24 hours later", () => {
+    const { layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      const self = yield* ring
+      yield* fingerprint(self)
+      yield* TestClock.adjust(Duration.subtract(Duration.days(1), 1))
+      assert.strictEqual(store.saves.length, 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(store.saves.length, 2)
+      yield* TestClock.adjust(Duration.days(1))
+      assert.strictEqual(store.saves.length, 3)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("counts the age across restarts, and rotates what is overdue at once", () => {
+    const { layer, ring, store } = setup(day)
+    const run = (time: Duration.DurationInput) =>
+      Effect.scoped(Effect.gen(function*() {
+        yield* fingerprint(yield* ring)
+        yield* TestClock.adjust(time)
+      }))
+    return Effect.gen(function*() {
+      yield* run("20 hours")
+      yield* run(Duration.subtract(Duration.hours(4), 1))
+      assert.strictEqual(store.saves.length, 1)
+      yield* run(1)
+      assert.strictEqual(store.saves.length, 2)
+      yield* TestClock.adjust("30 hours")
+      yield* run(0)
+      assert.strictEqual(store.saves.length, 3)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("keeps the old pair when a rotation fails, says so, and tries again a minute later", () => {
+    const { keys, layer, ring, store } = setup(day)
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => void (logLevel._tag === "Warning" && warnings.push(String(message))))
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const first = yield* fingerprint(self)
+      keys.failing = true
+      yield* TestClock.adjust("24 hours")
+      assert.strictEqual(yield* fingerprint(self), first)
+      assert.lengthOf(warnings, 1)
+      keys.failing = false
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual(store.saves.length, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(store.saves.length, 2)
+      assert.notStrictEqual(yield* fingerprint(self), first)
+    }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
+
+  it.scoped("stays as it is when asked to rotate and cannot", () => {
+    const { keys, layer, ring } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const first = yield* fingerprint(self)
+      keys.failing = true
+      assert.strictEqual((yield* Effect.flip(self.rotate)).reason, "client-key")
+      assert.strictEqual(yield* fingerprint(self), first)
+      assert.deepStrictEqual(keys.destroyed, [])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("never rotates when told so", () => {
+    const { layer, ring, store } = setup(never)
+    return Effect.gen(function*() {
+      yield* fingerprint(yield* ring)
+      yield* TestClock.adjust("365 days")
+      assert.strictEqual(store.saves.length, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("ages by the clock it is given", () => {
+    const { layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      const sleeps: Array<number> = []
+      const watched: Clock.Clock = Object.assign(Object.create(clock), {
+        sleep: (duration: Duration.Duration) => {
+          sleeps.push(Duration.toHours(duration))
+          return clock.sleep(duration)
+        }
+      })
+      const self = yield* Effect.provideService(ring, KeyRing.RotationClock, Option.some(watched))
+      yield* fingerprint(self)
+      yield* TestClock.adjust("24 hours")
+      assert.deepStrictEqual(sleeps.slice(0, 24), Array.from({ length: 24 }, () => 1))
+      assert.strictEqual(store.saves.length, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("rotates one at a time, and leaves no pair behind", () => {
+    const { keys, layer, ring, store } = setup(never, { delay: "1 second" })
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const rotations = yield* Effect.fork(Effect.all(Array.from({ length: 5 }, () => self.rotate), { concurrency: "unbounded" }))
+      yield* TestClock.adjust("5 seconds")
+      const pairs = yield* Fiber.join(rotations)
+      assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
+      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [5, 4])
+      const interrupted = yield* Effect.fork(self.rotate)
+      yield* TestClock.adjust("500 millis")
+      yield* Fiber.interrupt(interrupted)
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [5, 4])
+      assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
+    }).pipe(Effect.provide(layer))
+  })
+})

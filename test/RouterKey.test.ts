@@ -1,0 +1,111 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import * as Crypto from "../src/Crypto.js"
+import { APIConnectionError } from "../src/NomyoError.js"
+import * as RouterKey from "../src/RouterKey.js"
+import * as Transport from "../src/Transport.js"
+import * as Mocks from "./support/mocks.js"
+
+const config = { baseUrl: "https://router.test", routerKeyFingerprints: [] as Array<string>, routerKeyTtl: Duration.hours(1) }
+
+const setup = () => {
+  const router = Mocks.scripted(() => Effect.never)
+  return { router: router.state, layer: Layer.provideMerge(router.layer, Crypto.layerTest) }
+}
+
+const fingerprint = (self: RouterKey.Service) => Effect.map(self.get, ({ key }) => key.fingerprint)
+
+describe("RouterKey", () => {
+  it.scoped("fetches once for all who ask, and keeps the key for an hour", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      const first = yield* Effect.all(Array.from({ length: 10 }, () => fingerprint(self)), { concurrency: "unbounded" })
+      assert.strictEqual(new Set(first).size, 1)
+      yield* TestClock.adjust("47 minutes")
+      yield* self.get
+      assert.strictEqual(router.keyFetches, 1)
+      yield* TestClock.adjust("2 hours")
+      router.routerKey = "another"
+      assert.notStrictEqual(yield* fingerprint(self), first[0])
+      assert.strictEqual(router.keyFetches, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("refreshes a key in use before it runs out, and lets nobody wait", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      const first = yield* fingerprint(self)
+      router.routerKey = "another"
+      yield* TestClock.adjust("50 minutes")
+      assert.strictEqual(yield* fingerprint(self), first)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(router.keyFetches, 2)
+      assert.notStrictEqual(yield* fingerprint(self), first)
+      router.keyFailure = new APIConnectionError({ reason: "network", message: "gone" })
+      yield* TestClock.adjust("50 minutes")
+      yield* self.get
+      yield* TestClock.adjust(0)
+      assert.strictEqual(router.keyFetches, 3)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("remembers no failure", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      router.keyFailure = new APIConnectionError({ reason: "network", message: "gone" })
+      const failures = yield* Effect.all(Array.from({ length: 3 }, () => Effect.flip(self.get)), { concurrency: "unbounded" })
+      assert.deepStrictEqual(failures.map(({ _tag }) => _tag), ["APIConnectionError", "APIConnectionError", "APIConnectionError"])
+      assert.strictEqual(router.keyFetches, 1)
+      router.keyFailure = undefined
+      yield* self.get
+      assert.strictEqual(router.keyFetches, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("does not let one who gives up take the others' answer away, and stops when nobody waits", () => {
+    let fetches = 0
+    let stopped = 0
+    const pem = new TextEncoder().encode("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    const slow = Layer.succeed(Transport.Transport, {
+      send: () =>
+        Effect.suspend(() => {
+          fetches++
+          return Effect.as(Effect.sleep("5 seconds"), pem)
+        }).pipe(Effect.onInterrupt(() => Effect.sync(() => void stopped++)))
+    })
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      const first = yield* Effect.fork(self.get)
+      const second = yield* Effect.fork(self.get)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(first)
+      yield* TestClock.adjust("4 seconds")
+      yield* Fiber.join(second)
+      assert.deepStrictEqual([fetches, stopped], [1, 0])
+      const third = yield* Effect.fork(self.refetch)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(third)
+      assert.deepStrictEqual([fetches, stopped], [2, 1])
+    }).pipe(Effect.provide(Layer.merge(slow, Crypto.layerTest)))
+  })
+
+  it.scoped("accepts a pinned key, and no other", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      const pin = yield* Effect.scoped(Effect.flatMap(RouterKey.make(config), fingerprint))
+      const self = yield* RouterKey.make({ ...config, routerKeyFingerprints: ["0".repeat(64), pin] })
+      assert.strictEqual(yield* fingerprint(self), pin)
+      router.routerKey = "another"
+      const error = yield* Effect.flip(self.refetch)
+      assert.deepInclude(error, { _tag: "SecurityError", reason: "router-key-pin" })
+      assert.strictEqual(yield* fingerprint(self), pin)
+    }).pipe(Effect.provide(layer))
+  })
+})
