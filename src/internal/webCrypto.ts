@@ -55,6 +55,10 @@ export const primitives: Primitives = {
   }
 }
 
+/** The WebCrypto keys, by the identity of the opaque objects that are handed out. */
+const publicKeys = new WeakMap<PublicKey, CryptoKey>()
+const privateKeys = new WeakMap<PrivateKey, CryptoKey>()
+
 const attempt = <A>(reason: SecurityReason, message: string, run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({ try: run, catch: () => new SecurityError({ reason, message }) })
 
@@ -73,10 +77,80 @@ const importFailure = {
 const importSpki = (spki: Uint8Array<ArrayBuffer>) =>
   crypto.subtle.importKey("spki", spki, rsa, true, ["encrypt", "wrapKey"])
 
-export const make = (options: {
-  readonly extractable: boolean
-  readonly primitives: Primitives
-}): Effect.Effect<Service, SecurityError> =>
+const publicKey = async (handle: CryptoKey): Promise<PublicKey> => {
+  const spki = new Uint8Array(await crypto.subtle.exportKey("spki", handle))
+  const key: PublicKey = Object.freeze({
+    spki,
+    pem: Bytes.toText(Pem.encode("PUBLIC KEY", spki)),
+    fingerprint: Bytes.toHex(await sha256(spki)),
+    modulusLength: (handle.algorithm as RsaHashedKeyAlgorithm).modulusLength
+  })
+  if (key.modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
+  publicKeys.set(key, handle)
+  return key
+}
+
+const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, createdAt: number): Promise<KeyPair> => {
+  const privateKey = Object.freeze({}) as PrivateKey
+  const pair = { publicKey: await publicKey(publicHandle), privateKey, createdAt }
+  privateKeys.set(privateKey, privateHandle)
+  return pair
+}
+
+const use = <A>(key: PrivateKey, reason: "client-key" | "envelope", f: (handle: CryptoKey) => Effect.Effect<A, SecurityError>) =>
+  Effect.suspend(() => {
+    const handle = privateKeys.get(key)
+    return handle === undefined
+      ? Effect.fail(new SecurityError({ reason, message: "The private key has been destroyed" }))
+      : f(handle)
+  })
+
+const service = (options: { readonly extractable: boolean; readonly primitives: Primitives }): Service => ({
+  generateKeyPair: (modulusLength) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, async () => {
+        const pair = await crypto.subtle.generateKey(
+          { ...rsa, modulusLength, publicExponent: Uint8Array.of(1, 0, 1) },
+          options.extractable,
+          ["encrypt", "decrypt", "wrapKey", "unwrapKey"]
+        )
+        return keyPair(pair.publicKey, pair.privateKey, now)
+      })),
+
+  importPublicKey: (pem) =>
+    attempt("router-key", importFailure["router-key"], async () => {
+      const block = Pem.decode(pem, "PUBLIC KEY")
+      return publicKey(await importSpki(block!.der))
+    }),
+
+  importKeyPair: (pkcs8, createdAt) =>
+    attempt("client-key", importFailure["client-key"], async () => {
+      const [privateHandle, publicHandle] = await Promise.all([
+        crypto.subtle.importKey("pkcs8", pkcs8 as Uint8Array<ArrayBuffer>, rsa, options.extractable, ["decrypt", "unwrapKey"]),
+        importSpki(Der.spkiOfPkcs8(pkcs8)!)
+      ])
+      return keyPair(publicHandle, privateHandle, createdAt)
+    }),
+
+  exportPrivateKey: (key) =>
+    use(key, "client-key", (handle) =>
+      attempt("unsupported", "Private keys cannot be exported here", async () =>
+        new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))),
+
+  destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
+
+  seal: (key, plaintext) =>
+    attempt("encryption", "The request could not be encrypted", () => options.primitives.seal(publicKeys.get(key)!, plaintext)),
+
+  open: (key, sealed) =>
+    use(key, "envelope", (handle) =>
+      Effect.tryPromise({ try: () => options.primitives.open(handle, sealed), catch: cannotOpen })),
+
+  randomId: Effect.sync(() => crypto.randomUUID())
+})
+
+/** Fails where there is no WebCrypto. */
+export const make = (options: Parameters<typeof service>[0]): Effect.Effect<Service, SecurityError> =>
   Effect.suspend(() =>
     globalThis.crypto?.subtle === undefined
       ? Effect.fail(
@@ -85,83 +159,5 @@ export const make = (options: {
           message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
         })
       )
-      : Effect.succeed(makeUnsafe(options))
+      : Effect.succeed(service(options))
   )
-
-/** The WebCrypto keys live in here, by the identity of the opaque objects that are handed out. */
-const makeUnsafe = (options: { readonly extractable: boolean; readonly primitives: Primitives }): Service => {
-  const publicKeys = new WeakMap<PublicKey, CryptoKey>()
-  const privateKeys = new WeakMap<PrivateKey, CryptoKey>()
-
-  const publicKey = async (handle: CryptoKey): Promise<PublicKey> => {
-    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", handle))
-    const key: PublicKey = Object.freeze({
-      spki,
-      pem: Bytes.toText(Pem.encode("PUBLIC KEY", spki)),
-      fingerprint: Bytes.toHex(await sha256(spki)),
-      modulusLength: (handle.algorithm as RsaHashedKeyAlgorithm).modulusLength
-    })
-    if (key.modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
-    publicKeys.set(key, handle)
-    return key
-  }
-
-  const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, createdAt: number): Promise<KeyPair> => {
-    const privateKey = Object.freeze({}) as PrivateKey
-    const pair = { publicKey: await publicKey(publicHandle), privateKey, createdAt }
-    privateKeys.set(privateKey, privateHandle)
-    return pair
-  }
-
-  const use = <A>(key: PrivateKey, reason: "client-key" | "envelope", f: (handle: CryptoKey) => Effect.Effect<A, SecurityError>) =>
-    Effect.suspend(() => {
-      const handle = privateKeys.get(key)
-      return handle === undefined
-        ? Effect.fail(new SecurityError({ reason, message: "The private key has been destroyed" }))
-        : f(handle)
-    })
-
-  return {
-    generateKeyPair: (modulusLength) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, async () => {
-          const pair = await crypto.subtle.generateKey(
-            { ...rsa, modulusLength, publicExponent: Uint8Array.of(1, 0, 1) },
-            options.extractable,
-            ["encrypt", "decrypt", "wrapKey", "unwrapKey"]
-          )
-          return keyPair(pair.publicKey, pair.privateKey, now)
-        })),
-
-    importPublicKey: (pem) =>
-      attempt("router-key", importFailure["router-key"], async () => {
-        const block = Pem.decode(pem, "PUBLIC KEY")
-        return publicKey(await importSpki(block!.der))
-      }),
-
-    importKeyPair: (pkcs8, createdAt) =>
-      attempt("client-key", importFailure["client-key"], async () => {
-        const [privateHandle, publicHandle] = await Promise.all([
-          crypto.subtle.importKey("pkcs8", pkcs8 as Uint8Array<ArrayBuffer>, rsa, options.extractable, ["decrypt", "unwrapKey"]),
-          importSpki(Der.spkiOfPkcs8(pkcs8)!)
-        ])
-        return keyPair(publicHandle, privateHandle, createdAt)
-      }),
-
-    exportPrivateKey: (key) =>
-      use(key, "client-key", (handle) =>
-        attempt("unsupported", "Private keys cannot be exported here", async () =>
-          new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))),
-
-    destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
-
-    seal: (key, plaintext) =>
-      attempt("encryption", "The request could not be encrypted", () => options.primitives.seal(publicKeys.get(key)!, plaintext)),
-
-    open: (key, sealed) =>
-      use(key, "envelope", (handle) =>
-        Effect.tryPromise({ try: () => options.primitives.open(handle, sealed), catch: cannotOpen })),
-
-    randomId: Effect.sync(() => crypto.randomUUID())
-  }
-}
