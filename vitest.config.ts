@@ -7,6 +7,9 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 30_000
+    globalSetup: "test/support/build.ts",
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    typecheck: { enabled: true, include: ["test/**/*.test-d.ts"] }
   }
 })

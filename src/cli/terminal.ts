@@ -22,15 +22,18 @@ export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = wr
 
 export const styled = (style: Style, text: string): string => styleText(style, text)
 
-/** A text from somewhere else, with nothing in it that could steer the terminal but line breaks and tabs. */
+/** A text from somewhere else: control characters but line breaks and tabs, which could steer the terminal, become visible. */
 export const plain = (text: string): string =>
   // oxlint-disable-next-line no-control-regex
-  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
+  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd")
+
+/** `out` and `err` for pages of `@effect/cli`, which end in a line break of their own. */
+const page = (print: typeof out) => (...parts: ReadonlyArray<unknown>) => print(parts.join(" ").trimEnd())
 
 /** Effect's `Console` on `out` and `err`, so that help pages lose their colours in a pipe. */
 export const withConsole = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Console.consoleWith(Effect.succeed), (console) =>
-    Effect.withConsole(effect, { ...console, log: out, error: err }))
+    Effect.withConsole(effect, { ...console, log: page(out), error: page(err) }))
 
 const frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
 

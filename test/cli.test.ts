@@ -1,0 +1,183 @@
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Net from "node:net"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import * as Model from "../src/router/Model.js"
+import * as Servers from "./support/servers.js"
+
+const API_KEY = "sk-cli-0123456789"
+const BIN = "dist/cli/nomyo.cjs"
+
+let url: string
+let close: () => Promise<void>
+const seen: Array<Model.Opened> = []
+
+beforeAll(async () => {
+  const echo = Effect.runSync(Model.makeEcho)
+  const model = (request: Model.Opened) => Effect.zipRight(Effect.sync(() => seen.push(request)), echo(request))
+  const router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY), model }))
+  url = router.value
+  close = router.close
+})
+afterAll(() => close())
+
+const environment = { ...process.env, NOMYO_API_KEY: API_KEY, NOMYO_KEY_SIZE: "2048", NOMYO_MAX_RETRIES: "0" }
+
+const nomyo = (args: ReadonlyArray<string>, options: { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv } = {}) =>
+  new Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
+    const child = execFile(process.execPath, [BIN, ...args], { env: options.env ?? environment }, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }))
+    child.stdin?.end(options.stdin ?? "")
+  })
+
+const chat = (...args: ReadonlyArray<string>) => nomyo(["chat", ...args, "--base-url", url, "--allow-http"])
+
+/** A `nomyo router` that is listening. */
+const startRouter = async (...args: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [BIN, "router", "--port", "0", ...args])
+  let stdout = ""
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk
+  })
+  while (!stdout.includes("\n")) await once(child.stdout, "data")
+  return { child, line: stdout, url: stdout.trim().replace("listening on ", "") }
+}
+
+describe("nomyo", () => {
+  it("explains itself", async () => {
+    for (const args of [["--help"], ["chat", "--help"], ["router", "--help"], ["demo", "--help"]]) {
+      const { code, stderr, stdout } = await nomyo(args)
+      expect([code, stderr]).toEqual([0, ""])
+      expect(stdout).toContain("DESCRIPTION")
+      // oxlint-disable-next-line no-control-regex
+      expect(stdout).not.toMatch(/\u001b/)
+    }
+    expect((await nomyo(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
+  it.each([[["sing"]], [["chat", "--volume", "11"]], [["chat", "hi", "--tier", "ultra"]], [["router", "--port", "many"]]])(
+    "answers wrong usage with 2: %j",
+    async (args) => {
+      const { code, stderr, stdout } = await nomyo(args)
+      expect([code, stdout]).toEqual([2, ""])
+      // oxlint-disable-next-line no-control-regex
+      expect(stderr).toMatch(/^[^\u001b]+$/)
+    }
+  )
+})
+
+describe("nomyo chat", () => {
+  it("prints the answer to a prompt, and nothing else, on stdout", async () => {
+    const { code, stderr, stdout } = await chat("What is 2+2?", "--system", "Be brief.", "--tier", "high", "--model", "m")
+    expect([code, stdout]).toEqual([0, "You said: What is 2+2?\n"])
+    expect(stderr).toContain("plain HTTP")
+    expect(seen.at(-1)).toMatchObject({
+      securityTier: "high",
+      payload: { model: "m", messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "What is 2+2?" }] }
+    })
+  })
+
+  it("reads the prompt from standard input", async () => {
+    const { code, stdout } = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: "two\nlines ü\n" })
+    expect([code, stdout]).toEqual([0, "You said: two\nlines ü\n"])
+    const empty = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: " \n" })
+    expect([empty.code, empty.stdout]).toEqual([1, ""])
+    expect(empty.stderr).toContain("no prompt")
+  })
+
+  it("prints the whole answer as JSON", async () => {
+    const { stdout } = await chat("Hello!", "--json")
+    expect(JSON.parse(stdout)).toMatchObject({ choices: [{ message: { content: "You said: Hello!" } }], _metadata: { is_encrypted: true } })
+  })
+
+  it("shows reasoning apart from the answer", async () => {
+    const { stderr, stdout } = await chat("Hello!", "--model", "a-Thinking-model")
+    expect(stdout).toBe("You said: Hello!\n")
+    expect(stderr).toContain("I am to repeat 1 words.")
+  })
+
+  it("lets nothing that a model says steer the terminal", async () => {
+    const { stdout } = await chat("\u001b[2Jhid\u0007den\tand\u009bm more")
+    // oxlint-disable-next-line no-control-regex
+    expect(stdout).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/)
+    expect(stdout).toBe("You said: \ufffd[2Jhid\ufffdden\tand\ufffdm more\n")
+  })
+
+  it("says what went wrong on stderr, with 1, and never the key", async () => {
+    const wrong = await nomyo(["chat", "hi", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: "sk-wrong" } })
+    expect([wrong.code, wrong.stdout]).toEqual([1, ""])
+    expect(wrong.stderr).toMatch(/nomyo: AuthenticationError: .*\n$/)
+    const http = await nomyo(["chat", "hi", "--base-url", url])
+    expect(http.stderr).toMatch(/^nomyo: SecurityError: .*--?allow|allowHttp/)
+    const bad = await nomyo(["chat", "hi"], { env: { ...environment, NOMYO_TIMEOUT: "soon" } })
+    expect([bad.code, bad.stdout]).toEqual([1, ""])
+    expect(bad.stderr).toContain("NOMYO_TIMEOUT")
+    for (const { stderr } of [wrong, http, bad]) expect(stderr).not.toContain("sk-")
+  })
+})
+
+describe("nomyo router", () => {
+  it.each(["SIGINT", "SIGTERM"] as const)("prints one line when it is ready, and stops at %s even with a request in flight", async (signal) => {
+    const upstream = await Servers.scoped(Servers.httpServer(() => undefined))
+    const { child, line, url } = await startRouter("--upstream", upstream.value)
+    expect(line).toMatch(/^listening on http:\/\/127\.0\.0\.1:\d+\n$/)
+    expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: "ok" })
+    const waiting = nomyo(["chat", "hi", "--base-url", url, "--allow-http"])
+    while ((await connections(upstream.value)) === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    child.kill(signal)
+    const [code] = await once(child, "exit")
+    expect(code).toBe(0)
+    expect((await waiting).stderr).toContain("APIConnectionError")
+    await upstream.close()
+  })
+
+  it("asks for its API key and logs no plaintext", async () => {
+    const { child, url } = await startRouter("--api-key", "let-me-in")
+    let stderr = ""
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk
+    })
+    const ask = (key: string) => nomyo(["chat", "SENTINEL", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: key } })
+    expect((await ask("let-me-in")).stdout).toBe("You said: SENTINEL\n")
+    expect((await ask("other")).stderr).toContain("AuthenticationError")
+    child.kill("SIGTERM")
+    await once(child, "exit")
+    expect(stderr).toContain("/v1/chat/secure_completion")
+    expect(stderr).not.toMatch(/SENTINEL|let-me-in/)
+  })
+
+  it("says so when the port is taken", async () => {
+    const server = Net.createServer().listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const { code, stderr } = await nomyo(["router", "--port", String((server.address() as Net.AddressInfo).port)])
+    server.close()
+    expect(code).toBe(1)
+    expect(stderr).toContain("cannot be listened on")
+  })
+})
+
+describe("nomyo demo", () => {
+  it("shows an encrypted chat with a router of its own", async () => {
+    const { code, stdout } = await nomyo(["demo"], { env: { ...process.env, NOMYO_KEY_SIZE: "2048" } })
+    expect(code).toBe(0)
+    for (const part of ["Hello! Who can read this?", "hybrid-aes256-rsa4096", "You said: Hello! Who can read this?"]) expect(stdout).toContain(part)
+    expect(stdout.match(/\d+\.\d ms$/gm)).toHaveLength(6)
+  })
+
+  it("talks to the router it is given", async () => {
+    const { code, stdout } = await nomyo(["demo", "--base-url", url, "--allow-http"])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`The router is ${url}`)
+    expect(stdout).toContain("You said:")
+  })
+})
+
+/** How many connections a server of ours has; read from the kernel, since the server is not ours to ask. */
+const connections = async (url: string): Promise<number> => {
+  const { readFile } = await import("node:fs/promises")
+  const port = Number(new URL(url).port).toString(16).toUpperCase().padStart(4, "0")
+  const lines = (await readFile("/proc/net/tcp", "utf8")).split("\n")
+  return lines.filter((line) => new RegExp(`^\\s*\\d+: \\S+:${port} \\S+ 01`).test(line)).length
+}
