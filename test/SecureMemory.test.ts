@@ -1,0 +1,85 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { afterEach } from "vitest"
+import {
+  disableSecureMemory,
+  enableSecureMemory,
+  getMemoryProtectionInfo,
+  SecureByteContext,
+  SecureMemory
+} from "../src/index.js"
+
+const secret = () => Uint8Array.of(1, 2, 3)
+const zeros = Uint8Array.of(0, 0, 0)
+
+const hold = (bytes: Uint8Array) => Effect.flatMap(SecureMemory.SecureMemory, (memory) => memory.guard(Effect.succeed(bytes)))
+
+afterEach(enableSecureMemory)
+
+describe("SecureByteContext", () => {
+  it("zeroes after a callback that returns, awaits or throws", async () => {
+    const [returned, awaited, thrown] = [secret(), secret(), secret()]
+    assert.strictEqual(await new SecureByteContext(returned).use((bytes) => bytes[2]), 3)
+    const late = new SecureByteContext(awaited.buffer).use(async (bytes) => {
+      await Promise.resolve()
+      return bytes[1]
+    })
+    assert.deepStrictEqual(awaited, secret())
+    assert.strictEqual(await late, 2)
+    const failure = await new SecureByteContext(thrown).use(() => {
+      throw new Error("no")
+    }).catch((error: Error) => error.message)
+    assert.strictEqual(failure, "no")
+    assert.deepStrictEqual([returned, awaited, thrown], [zeros, zeros, zeros])
+  })
+
+  it("leaves the bytes when told so, for one or for all", async () => {
+    const [one, all] = [secret(), secret()]
+    await new SecureByteContext(one, false).use(() => undefined)
+    disableSecureMemory()
+    await new SecureByteContext(all).use(() => undefined)
+    assert.deepStrictEqual([one, all], [secret(), secret()])
+  })
+
+  it("shows nothing of the bytes", () => {
+    assert.strictEqual(JSON.stringify(new SecureByteContext(secret())), "{}")
+  })
+})
+
+describe("SecureMemory", () => {
+  it.effect("zeroes when the scope closes, whatever closed it", () =>
+    Effect.gen(function*() {
+      const [done, failed, died, interrupted] = [secret(), secret(), secret(), secret()]
+      yield* Effect.scoped(hold(done))
+      yield* Effect.exit(Effect.scoped(Effect.zipRight(hold(failed), Effect.fail("no"))))
+      yield* Effect.exit(Effect.scoped(Effect.zipRight(hold(died), Effect.die("no"))))
+      const held = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(Effect.scoped(hold(interrupted).pipe(
+        Effect.zipRight(Deferred.succeed(held, undefined)),
+        Effect.zipRight(Effect.never)
+      )))
+      yield* Deferred.await(held)
+      assert.deepStrictEqual(interrupted, secret())
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual([done, failed, died, interrupted], [zeros, zeros, zeros, zeros])
+    }).pipe(Effect.provide(SecureMemory.layer)))
+
+  it.effect("leaves the bytes when it is off", () =>
+    Effect.gen(function*() {
+      const bytes = secret()
+      yield* Effect.scoped(hold(bytes))
+      assert.deepStrictEqual(bytes, secret())
+      const memory = yield* SecureMemory.SecureMemory
+      assert.strictEqual((yield* memory.info).method, "none")
+    }).pipe(Effect.provide(SecureMemory.layerOff)))
+
+  it("says what is in force", () => {
+    assert.deepInclude(getMemoryProtectionInfo(), { method: "zero-only", canLock: false, isPlatformSecure: false })
+    disableSecureMemory()
+    assert.deepInclude(getMemoryProtectionInfo(), { method: "none", canLock: false })
+    enableSecureMemory()
+    assert.strictEqual(getMemoryProtectionInfo().method, "zero-only")
+  })
+})

@@ -1,0 +1,149 @@
+import * as Redacted from "effect/Redacted"
+import { transform } from "esbuild"
+import { execFile } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import packageJson from "../package.json" with { type: "json" }
+import * as Servers from "./support/servers.js"
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL("..", import.meta.url))
+const API_KEY = "sk-package-0123456789"
+
+let directory: string
+let router: { readonly value: string; readonly close: () => Promise<void> }
+let files: ReadonlyArray<string>
+
+/** A new project with the packed tarball and these packages installed, as a user would have it. */
+const project = async (name: string, tarball: string, ...packages: ReadonlyArray<string>) => {
+  const path = Path.join(directory, name)
+  Fs.mkdirSync(path)
+  Fs.writeFileSync(Path.join(path, "package.json"), JSON.stringify({ name, private: true, type: "module" }))
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball, ...packages], { cwd: path })
+  return path
+}
+
+let bare: string
+let full: string
+
+beforeAll(async () => {
+  directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-package-"))
+  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", directory], { cwd: root })
+  const [packed] = JSON.parse(stdout)
+  files = packed.files.map(({ path }: { readonly path: string }) => path)
+  const tarball = Path.join(directory, packed.filename)
+  bare = await project("bare", tarball)
+  full = await project("full", tarball, `@effect/platform@${packageJson.devDependencies["@effect/platform"]}`)
+  router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY) }))
+})
+afterAll(async () => {
+  await router.close()
+  Fs.rmSync(directory, { recursive: true })
+})
+
+/** Runs a program of a project against the test's router. */
+const node = (cwd: string, ...args: ReadonlyArray<string>) =>
+  run(process.execPath, [...args], { cwd, env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY } })
+
+/** The code blocks of a page in a language, with the line each begins on. */
+const blocks = (page: string, language: string) => {
+  const text = Fs.readFileSync(Path.join(root, page), "utf8")
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm"))].map((match) => ({
+    line: text.slice(0, match.index).split("\n").length,
+    code: match[1]!
+  }))
+}
+
+const examples = (["js", "ts"] as const).flatMap((language) =>
+  blocks("README.md", language).map((block) => ({ ...block, language, name: `README.md:${block.line}` })))
+
+describe("the package", () => {
+  it("holds what it should and nothing else", () => {
+    expect(files.filter((file) => !/^(dist|src)\/.+\.(js|d\.ts|map|ts)$/.test(file))).toEqual(
+      expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/cli/nomyo.cjs"])
+    )
+    expect(files.filter((file) => /^test|\.pem$|client_keys|src\/cli/.test(file))).toEqual([])
+  })
+
+  it("brings nothing but effect", () => {
+    const installed = Fs.readdirSync(Path.join(bare, "node_modules")).filter((name) => !name.startsWith("."))
+    expect(installed).toContain("effect")
+    expect(installed).not.toContain("@effect")
+  })
+
+  it("is imported and required", async () => {
+    const imported = await node(bare, "--input-type=module", "-e", `
+      import * as nomyo from "nomyo-js"
+      import * as node from "nomyo-js/node"
+      import { layer } from "nomyo-js/NomyoClient"
+      console.log(typeof nomyo.SecureChatCompletion, typeof node.layer, typeof layer, nomyo.NomyoClient.layer === layer)
+    `)
+    expect(imported.stdout).toBe("function function function true\n")
+    const required = await node(bare, "--input-type=commonjs", "-e", `
+      const { SecureChatCompletion, SecurityError } = require("nomyo-js")
+      const client = new SecureChatCompletion({ baseUrl: "http://127.0.0.1:1" })
+      client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((e) => console.log(e instanceof SecurityError))
+    `)
+    expect(required.stdout).toBe("true\n")
+  })
+
+  it("keeps its insides to itself", async () => {
+    for (const path of ["nomyo-js/internal/base64", "nomyo-js/cli/main", "nomyo-js/promise/PromiseClient"]) {
+      await expect(node(bare, "--input-type=module", "-e", `await import("${path}")`)).rejects.toThrow("ERR_PACKAGE_PATH_NOT_EXPORTED")
+    }
+  })
+
+  it("has a command", async () => {
+    const { stdout } = await run(Path.join(bare, "node_modules/.bin/nomyo"), ["--version"])
+    expect(stdout).toBe(`${packageJson.version}\n`)
+  })
+
+  it("lets a script end that forgets to dispose", async () => {
+    const script = (more: string) => `
+      import { SecureChatCompletion } from "nomyo-js"
+      const client = new SecureChatCompletion({ baseUrl: process.env.TEST_ROUTER, allowHttp: true, apiKey: process.env.NOMYO_API_KEY, keySize: 2048, keyDir: false })
+      const answer = await client.create({ model: "${more}", messages: [{ role: "user", content: "Hello!" }] })
+      console.log(answer.choices[0].message.content)
+    `
+    const { stdout } = await node(bare, "--input-type=module", "-e", script("m"))
+    expect(stdout).toBe("You said: Hello!\n")
+    // and waits for an answer that takes a second try
+    expect((await node(bare, "--input-type=module", "-e", script("status/503/1"))).stdout).toBe("You said: Hello!\n")
+  })
+
+  it.each([["Node16", "Node16"], ["ESNext", "Bundler"]])("type-checks its README with module %s and moduleResolution %s", async (module, moduleResolution) => {
+    for (const { code, language, line } of examples) Fs.writeFileSync(Path.join(full, `readme-${line}.${language}`), code)
+    Fs.writeFileSync(
+      Path.join(full, "tsconfig.json"),
+      JSON.stringify({
+        compilerOptions: {
+          module,
+          moduleResolution,
+          target: "ES2022",
+          lib: ["ES2023", "ESNext.Disposable", "DOM", "DOM.Iterable"],
+          strict: true,
+          noEmit: true,
+          allowJs: true,
+          types: ["node"],
+          typeRoots: [Path.join(root, "node_modules/@types")]
+        },
+        include: ["readme-*"]
+      })
+    )
+    const { stdout } = await run(process.execPath, [Path.join(root, "node_modules/typescript/bin/tsc")], { cwd: full }).catch((error) => error)
+    expect(stdout).toBe("")
+  })
+
+  it.each(examples)("runs $name", async ({ code, language, line }) => {
+    const file = Path.join(full, `run-${line}.mjs`)
+    const { code: javascript } = await transform(code, { loader: language, target: "node20" })
+    Fs.writeFileSync(file, javascript)
+    const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/fetch-from-router.mjs"), file)
+    expect(stdout).toMatch(/You said: |^[0-9a-f]{64}$/m)
+    expect(stderr).toBe("")
+  })
+})
