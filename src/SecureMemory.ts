@@ -70,7 +70,8 @@ const none: MemoryProtectionInfo = {
  * @category layers
  */
 export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  guard: (acquire) => Effect.acquireRelease(acquire, (bytes) => Effect.sync(() => zero(bytes))),
+  guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) =>
+    Effect.acquireRelease(acquire, (bytes) => Effect.sync(() => zero(bytes))),
   info: Effect.sync(() => getMemoryProtectionInfo())
 })
 
@@ -81,7 +82,7 @@ export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
  * @category layers
  */
 export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  guard: (acquire) => acquire,
+  guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) => acquire,
   info: Effect.succeed(none)
 })
 
