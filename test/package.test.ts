@@ -1,6 +1,7 @@
 import * as Redacted from "effect/Redacted"
 import { transform } from "esbuild"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -145,5 +146,25 @@ describe("the package", () => {
     const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/fetch-from-router.mjs"), file)
     expect(stdout).toMatch(/You said: |^[0-9a-f]{64}$/m)
     expect(stderr).toBe("")
+  })
+
+  const commands = blocks("README.md", "sh").flatMap(({ code }) => code.split("\n")).filter((line) => line.includes("npx nomyo"))
+
+  it.each(commands)("runs: %s", async (command) => {
+    Fs.writeFileSync(Path.join(full, "report.txt"), "All is well.")
+    const preload = Path.join(root, "test/support/fetch-from-router.mjs")
+    // in a group of its own, to end what the shell started
+    const shell = spawn("bash", ["-c", command], {
+      cwd: full,
+      detached: true,
+      env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY, NODE_OPTIONS: `--import ${preload}` }
+    })
+    let stdout = ""
+    shell.stdout.on("data", (chunk) => {
+      stdout += chunk
+      if (/^listening on/m.test(stdout)) process.kill(-shell.pid!, "SIGTERM")
+    })
+    await once(shell, "close")
+    expect(stdout).toMatch(/You said: |^listening on http:\/\/127\.0\.0\.1:12435$/m)
   })
 })
