@@ -246,12 +246,12 @@ export const MAX_PAYLOAD_BYTES = 10 * 1024 * 1024
 const invalid = (message: string) => new InvalidRequestError({ message })
 
 /** `messages[0].role is missing`: where the trouble is, and never the value that is there. */
-const describe = (error: ParseResult.ParseError): string => {
+const describe = (error: ParseResult.ParseError, depth = Number.POSITIVE_INFINITY): string => {
   // of a union's members the one that got furthest into the value is the one that was meant
   const { _tag, path } = ParseResult.ArrayFormatter.formatErrorSync(error)
     .reduce((furthest, issue) => issue.path.length > furthest.path.length ? issue : furthest)
-  const field = path.map((key, i) => typeof key === "number" ? `[${key}]` : i === 0 ? String(key) : `.${String(key)}`).join("")
-  return `${field === "" ? "The request" : field} is ${_tag === "Missing" ? "missing" : "not valid"}`
+  const field = path.slice(0, depth).map((key, i) => typeof key === "number" ? `[${key}]` : i === 0 ? String(key) : `.${String(key)}`).join("")
+  return `${field === "" ? "The request" : field} is ${_tag === "Missing" && path.length <= depth ? "missing" : "not valid"}`
 }
 
 const validateRequest = Schema.validateEither(ChatCompletionRequest)
@@ -294,6 +294,7 @@ export const encodePayload = (
 
 const encodeJson = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError> =>
   Effect.suspend(() => {
+    if (typeof payload !== "object" || payload === null) return Effect.fail(invalid("The request is not an object"))
     const json = toJson(payload)
     if (json === undefined) {
       const field = Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
@@ -308,13 +309,17 @@ const encodeJson = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, Inv
     return Effect.fail(invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field"))
   })
 
-const checkRequest = Effect.fnUntraced(function*(request: unknown): Effect.fn.Return<ChatCompletionRequest, InvalidRequestError> {
+const checkRequest = Effect.fnUntraced(function*(
+  request: unknown,
+  depth?: number
+): Effect.fn.Return<ChatCompletionRequest, InvalidRequestError> {
   const checked = validateRequest(request)
-  return checked._tag === "Left" ? yield* invalid(describe(checked.left)) : (request as ChatCompletionRequest)
+  return checked._tag === "Left" ? yield* invalid(describe(checked.left, depth)) : (request as ChatCompletionRequest)
 })
 
 /**
- * Reads and checks a payload, as a router does. Fails with an `InvalidRequestError` that names the field.
+ * Reads and checks a payload, as a router does. Fails with an `InvalidRequestError` that names the top-level field and nothing within:
+ * a router's errors travel in the clear, and names can be secrets too.
  *
  * @since 0.2.0
  * @category decoding
@@ -325,7 +330,7 @@ export const decodePayload = (plaintext: Uint8Array): Effect.Effect<ChatCompleti
       try: (): unknown => JSON.parse(Bytes.toText(plaintext)),
       catch: () => invalid("The payload is not JSON")
     }),
-    checkRequest
+    (payload) => checkRequest(payload, 1)
   )
 
 /**

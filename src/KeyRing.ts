@@ -6,12 +6,15 @@
  *
  * @since 0.2.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import type * as Queue from "effect/Queue"
 import * as RcMap from "effect/RcMap"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
@@ -20,6 +23,16 @@ import { Crypto, type KeyPair } from "./Crypto.js"
 import { KeyStore } from "./KeyStore.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
+
+/**
+ * What happened to the client's key pair. `fingerprint` is that of the pair in use afterwards, absent if there is none.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type KeyEvent =
+  | { readonly _tag: "Generated" | "Loaded" | "Rotated"; readonly fingerprint: string }
+  | { readonly _tag: "RotationFailed"; readonly fingerprint: string | undefined; readonly error: SecurityError }
 
 /**
  * @since 0.2.0
@@ -33,8 +46,10 @@ export interface Service {
   readonly lease: Effect.Effect<KeyPair, SecurityError, Scope.Scope>
   /** Makes a new pair, stores it, and only then puts it in place of the current one. On failure the current one stays. */
   readonly rotate: Effect.Effect<KeyPair, SecurityError>
-  /** Puts a pair in place of the current one, without storing it. */
+  /** Puts a pair in place of the current one, without storing it. Its age counts from now. */
   readonly replace: (pair: Effect.Effect<KeyPair, SecurityError>) => Effect.Effect<KeyPair, SecurityError>
+  /** What happens from now on. A subscriber that falls more than 64 events behind misses the oldest. */
+  readonly events: Effect.Effect<Queue.Dequeue<KeyEvent>, never, Scope.Scope>
 }
 
 /**
@@ -57,6 +72,8 @@ export class RotationClock extends Context.Reference<RotationClock>()("nomyo-js/
 const LONGEST_SLEEP = Duration.hours(1)
 /** When to try again after a rotation failed. */
 const RETRY_AFTER = Duration.minutes(1)
+/** Events kept for a subscriber that is slow to take them. */
+const EVENT_CAPACITY = 64
 
 /** One pair's time in office. Its identity is the key under which the pair is shared. */
 interface Epoch {
@@ -72,15 +89,27 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Service, never, Crypto | KeyStore | Scope.Scope> {
   const crypto = yield* Crypto
   const store = yield* KeyStore
+  const events = yield* Effect.acquireRelease(PubSub.sliding<KeyEvent>(EVENT_CAPACITY), PubSub.shutdown)
+  const tell = (_tag: "Generated" | "Loaded" | "Rotated") => ({ publicKey }: KeyPair) =>
+    PubSub.publish(events, { _tag, fingerprint: publicKey.fingerprint })
 
-  const generate = Effect.tap(
-    crypto.generateKeyPair(config.keySize),
-    // half a write would be worse than a late end
-    (pair) => Effect.uninterruptible(store.save(pair))
+  const generate = crypto.generateKeyPair(config.keySize)
+
+  /** Another process may store its pair while this one makes its own: the first one stored is used by both. */
+  const generateFirst = Effect.gen(function*() {
+    const pair = yield* generate
+    const kept = yield* store.saveFirst(pair)
+    if (kept === pair) return yield* Effect.tap(Effect.succeed(pair), tell("Generated"))
+    yield* crypto.destroy(pair.privateKey)
+    return yield* Effect.tap(Effect.succeed(kept), tell("Loaded"))
+  })
+  const first = Effect.flatMap(
+    store.load,
+    Option.match({ onNone: () => generateFirst, onSome: (pair) => Effect.tap(Effect.succeed(pair), tell("Loaded")) })
   )
-  const loadOrGenerate = Effect.flatMap(store.load, Option.match({ onNone: () => generate, onSome: Effect.succeed }))
 
-  const current = yield* Ref.make<Epoch>({ acquire: loadOrGenerate })
+  const oneAtATime = yield* Effect.makeSemaphore(1)
+  const current = yield* Ref.make<Epoch>({ acquire: oneAtATime.withPermits(1)(first) })
   const pairs: RcMap.RcMap<Epoch, KeyPair, SecurityError> = yield* RcMap.make({
     lookup: (epoch: Epoch) =>
       epoch.acquire.pipe(
@@ -91,35 +120,64 @@ export const make = Effect.fnUntraced(function*(
   })
 
   const inUse = yield* Effect.makeLatch()
-  const lease = Effect.tap(
-    Effect.flatMap(Ref.get(current), (epoch) => RcMap.get(pairs, epoch)),
-    () => inUse.open
-  )
+  const lease = Effect.gen(function*() {
+    const epoch = yield* Ref.get(current)
+    const pair = yield* RcMap.get(pairs, epoch)
+    // a rotation may have come between the two: nothing must keep the pair alive but this lease
+    if ((yield* Ref.get(current)) !== epoch) yield* RcMap.invalidate(pairs, epoch)
+    yield* inUse.open
+    return pair
+  })
 
-  const oneAtATime = yield* Effect.makeSemaphore(1)
-  const replace = (acquire: Effect.Effect<KeyPair, SecurityError>) =>
+  const replaceWith = (acquire: Effect.Effect<KeyPair, SecurityError>, event: "Loaded" | "Rotated") =>
     Effect.gen(function*() {
       const next: Epoch = { acquire }
       const pair = yield* Effect.onInterrupt(RcMap.get(pairs, next), () => RcMap.invalidate(pairs, next))
       const previous = yield* Ref.getAndSet(current, next)
       yield* RcMap.invalidate(pairs, previous)
       yield* inUse.open
+      yield* tell(event)(pair)
       return pair
     }).pipe(Effect.scoped, oneAtATime.withPermits(1))
-  const rotate = replace(generate)
+
+  const rotate = replaceWith(Effect.tap(generate, store.save), "Rotated").pipe(
+    Effect.tapError((error) =>
+      Effect.flatMap(currentFingerprint, (fingerprint) => PubSub.publish(events, { _tag: "RotationFailed", fingerprint, error }))
+    )
+  )
+
+  /** Without loading or making a pair to tell it of. */
+  const currentFingerprint = Effect.gen(function*() {
+    const epoch = yield* Ref.get(current)
+    if (!(yield* RcMap.has(pairs, epoch))) return undefined
+    const pair = yield* Effect.option(Effect.scoped(RcMap.get(pairs, epoch)))
+    return Option.getOrUndefined(pair)?.publicKey.fingerprint
+  })
+
+  const ageOf = (pair: KeyPair) =>
+    Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(0, now - pair.createdAt)))
 
   /** Rotates if it is time; gives the time until the next look. */
   const rotateIfDue = Effect.gen(function*() {
-    const { createdAt } = yield* Effect.scoped(lease)
-    const age = Duration.millis(Math.max(0, (yield* Clock.currentTimeMillis) - createdAt))
-    if (Duration.lessThan(age, config.keyRotationInterval)) return Duration.subtract(config.keyRotationInterval, age)
+    const interval = config.keyRotationInterval
+    const pair = yield* Effect.scoped(lease)
+    const age = yield* ageOf(pair)
+    if (Duration.lessThan(age, interval)) return Duration.subtract(interval, age)
+    // another process with the same store may have rotated already
+    const stored = yield* store.load
+    if (Option.isSome(stored) && Duration.lessThan(yield* ageOf(stored.value), interval)) {
+      const replaced = yield* replaceWith(Effect.succeed(stored.value), "Loaded")
+      return Duration.subtract(interval, yield* ageOf(replaced))
+    }
+    if (Option.isSome(stored)) yield* crypto.destroy(stored.value.privateKey)
     yield* rotate
-    yield* Effect.logDebug("The client's key pair was rotated")
-    return config.keyRotationInterval
+    return interval
   }).pipe(
-    Effect.catchAll((error) =>
-      Effect.as(Effect.logWarning(`The client's key pair was not rotated: ${error.message}`), RETRY_AFTER)
-    )
+    Effect.catchAllCause((cause) => {
+      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+      const why = Option.match(Cause.failureOption(cause), { onNone: () => "an unexpected failure", onSome: (error) => error.message })
+      return Effect.as(Effect.logWarning(`The client's key pair was not rotated: ${why}`), RETRY_AFTER)
+    })
   )
 
   if (Duration.isFinite(config.keyRotationInterval)) {
@@ -129,7 +187,13 @@ export const make = Effect.fnUntraced(function*(
     yield* Effect.forkScoped(Option.match(clock, { onNone: () => rotation, onSome: (clock) => Effect.withClock(rotation, clock) }))
   }
 
-  return { lease, rotate, replace }
+  return {
+    lease,
+    rotate,
+    replace: (acquire) =>
+      replaceWith(Effect.zipWith(acquire, Clock.currentTimeMillis, (pair, createdAt) => ({ ...pair, createdAt })), "Loaded"),
+    events: PubSub.subscribe(events)
+  }
 })
 
 /**

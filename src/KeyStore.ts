@@ -17,6 +17,10 @@ import type { SecurityError } from "./NomyoError.js"
 export interface Service {
   /** The newest pair that was saved, with the time it was made; none if there is none. */
   readonly load: Effect.Effect<Option.Option<KeyPair>, SecurityError>
+  /**
+   * Keeps a pair unless there is one already, such as one that another process has saved in the meantime; gives the one that is kept.
+   */
+  readonly saveFirst: (pair: KeyPair) => Effect.Effect<KeyPair, SecurityError>
   /** Keeps a pair in place of the one before. */
   readonly save: (pair: KeyPair) => Effect.Effect<void, SecurityError>
   /** Forgets what was saved. */
@@ -37,6 +41,7 @@ export class KeyStore extends Context.Tag("nomyo-js/KeyStore")<KeyStore, Service
  */
 export const layerMemory: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
   load: Effect.succeedNone,
+  saveFirst: Effect.succeed,
   save: () => Effect.void,
   remove: Effect.void
 })

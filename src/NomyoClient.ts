@@ -11,12 +11,15 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
+import { isVisibleAscii } from "./internal/header.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
 import * as NomyoConfig from "./NomyoConfig.js"
@@ -78,6 +81,8 @@ export interface Service {
   readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /** Replaces the client's key pair now. Requests that are out are answered under the old one. */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
+  /** Subscribes to what happens to the key pair. `keyEvents` has it as a stream. */
+  readonly keyEvents: Effect.Effect<Queue.Dequeue<KeyRing.KeyEvent>, never, Scope.Scope>
 }
 
 /**
@@ -107,13 +112,19 @@ const retryPolicy = (maxRetries: number): Schedule.Schedule<unknown, NomyoError>
     Schedule.whileInput(isRetryable)
   )
 
-/** RFC 9110 field values allow more; nothing that the service issues needs it. */
 const header = (name: string, value: string): Effect.Effect<string, SecurityError> =>
-  /^[\x21-\x7e]+$/.test(value)
+  isVisibleAscii(value)
     ? Effect.succeed(value)
     : Effect.fail(
       new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
     )
+
+const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
+  baseUrl.startsWith("http:")
+    ? Effect.logWarning(
+      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata are not. For local development only.`
+    )
+    : Effect.void
 
 const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
 
@@ -141,11 +152,7 @@ export const make = Effect.fnUntraced(function*(
   const keyRing = yield* KeyRing.KeyRing
   const defaultRouterKey = yield* RouterKey.RouterKey
 
-  if (config.baseUrl.startsWith("http:")) {
-    yield* Effect.logWarning(
-      `nomyo-js talks plain HTTP to ${config.baseUrl}: prompts and answers are encrypted, API keys and metadata are not. For local development only.`
-    )
-  }
+  yield* warnOfHttp(config.baseUrl)
 
   const disposed = yield* Deferred.make<never, DisposedError>()
   yield* Effect.addFinalizer(() => Deferred.fail(disposed, new DisposedError()))
@@ -186,8 +193,11 @@ export const make = Effect.fnUntraced(function*(
       Effect.catchTag("InvalidRequestError", (error) =>
         routerKey.fetchedAt >= startedAt
           ? Effect.fail(error)
-          : Effect.flatMap(request.routerKey.refetch, ({ key }) =>
-            key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))),
+          : request.routerKey.refetch.pipe(
+            Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+            Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
+          )
+      ),
       within(Duration.subtract(request.timeout, elapsed))
     )
     return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
@@ -229,6 +239,7 @@ export const make = Effect.fnUntraced(function*(
     yield* Effect.annotateCurrentSpan("gen_ai.request.model", model)
     const target = baseUrl === undefined ? defaultTarget : yield* Effect.gen(function*() {
       const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
+      yield* warnOfHttp(checked)
       return { baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) }
     })
     return yield* sendTo(target, payload, { ...options, payloadId: yield* crypto.randomId, apiKey, securityTier })
@@ -251,9 +262,20 @@ export const make = Effect.fnUntraced(function*(
       }),
     send: (payload, options) => untilDisposed(sendTo(defaultTarget, payload, options)),
     ready: Effect.map(untilDisposed(Effect.scoped(keyRing.lease)), publicKeyOf),
-    rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf)
+    rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf),
+    keyEvents: keyRing.events
   }
 })
+
+/**
+ * What happens to the client's key pair, from the subscription on until the client is disposed.
+ *
+ * @since 0.2.0
+ * @category events
+ */
+export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = Stream.unwrapScoped(
+  Effect.flatMap(NomyoClient, (client) => Effect.map(client.keyEvents, (queue) => Stream.fromQueue(queue)))
+)
 
 /** What a client stands on: the services a platform provides. */
 type Platform = Crypto | KeyStore | Transport | SecureMemory

@@ -21,7 +21,10 @@ export interface Options {
   readonly allowHttp?: boolean | undefined
   /** Sent as a bearer token. Default: none is sent. */
   readonly apiKey?: string | Redacted.Redacted | undefined
-  /** How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds. */
+  /**
+   * How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds.
+   * Node's `fetch` gives up after five minutes of silence, however long this is.
+   */
   readonly timeout?: Duration.DurationInput | undefined
   /** How often a request is tried again after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2. */
   readonly maxRetries?: number | undefined
@@ -104,7 +107,7 @@ export const checkBaseUrl = (
 ): Effect.Effect<string, InvalidRequestError | SecurityError> =>
   Effect.suspend((): Effect.Effect<string, InvalidRequestError | SecurityError> => {
     const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined
-    if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "") {
+    if (url === undefined || !/^https?:[^?#]*$/.test(url.href)) {
       return Effect.fail(refuse("baseUrl", "is an HTTPS URL without query or fragment"))
     }
     if (url.username !== "" || url.password !== "") {
@@ -132,13 +135,16 @@ export const checkBaseUrl = (
 export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<NomyoConfig, InvalidRequestError | SecurityError> {
-  const allowHttp = options.allowHttp ?? false
+  // a string from the environment is no permission, least of all "false"
+  const allowHttp = options.allowHttp === true
+  const apiKey = options.apiKey ?? undefined
+  if (apiKey !== undefined && typeof apiKey !== "string" && !Redacted.isRedacted(apiKey)) return yield* refuse("apiKey", "is a string")
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
   const keySize = options.keySize ?? 4096
   if (keySize !== 2048 && keySize !== 4096) return yield* refuse("keySize", "is 2048 or 4096")
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
   if (!(maxResponseBytes > 0)) return yield* refuse("maxResponseBytes", "is more than 0")
-  const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => pin.replaceAll(":", "").toLowerCase())
+  const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => String(pin).replaceAll(":", "").toLowerCase())
   if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
     return yield* refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each")
   }
@@ -150,7 +156,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     baseUrl,
     allowHttp,
-    apiKey: typeof options.apiKey === "string" ? Redacted.make(options.apiKey) : options.apiKey,
+    apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
     maxRetries: yield* retries(options.maxRetries ?? 2),
     keySize,
@@ -165,7 +171,8 @@ export const make = Effect.fnUntraced(function*(
 const time = (name: string) =>
   Config.orElse(Config.map(Config.number(name), Duration.millis), () => Config.duration(name))
 
-const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
+/** @internal */
+export const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.map(Config.option(config), Option.getOrUndefined)
 
 /**
  * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,

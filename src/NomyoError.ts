@@ -155,6 +155,7 @@ export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
  * - `envelope`: the answer could not be opened: not an envelope, not sealed to this client, or altered
  * - `encryption`: the request could not be sealed
  * - `client-key`: the client's own key pair could not be made, read or stored
+ * - `key-permissions`: others than its owner can read the private key file
  * - `key-password`: a key file's password is missing or wrong, or the file is damaged
  * - `unsupported`: this platform has no such feature
  *
@@ -173,6 +174,7 @@ export type SecurityReason =
   | "envelope"
   | "encryption"
   | "client-key"
+  | "key-permissions"
   | "key-password"
   | "unsupported"
 

@@ -12,7 +12,7 @@ import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import { Crypto, type PublicKey } from "./Crypto.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
-import { SecurityError } from "./NomyoError.js"
+import { APIConnectionError, SecurityError } from "./NomyoError.js"
 import { Transport, type TransportError } from "./Transport.js"
 
 /**
@@ -53,7 +53,7 @@ const REFRESH_AFTER = 0.8
  * @category constructors
  */
 export const make = Effect.fnUntraced(function*(
-  config: Pick<NomyoConfig, "baseUrl" | "routerKeyFingerprints" | "routerKeyTtl">
+  config: Pick<NomyoConfig, "baseUrl" | "routerKeyFingerprints" | "routerKeyTtl" | "timeout">
 ): Effect.fn.Return<Service, never, Crypto | Transport | Scope.Scope> {
   const crypto = yield* Crypto
   const transport = yield* Transport
@@ -78,7 +78,13 @@ export const make = Effect.fnUntraced(function*(
     }
     cached = { key, fetchedAt: yield* Clock.currentTimeMillis }
     return cached
-  })
+  }).pipe(
+    // a fetch that hangs must not be joined for ever by those who come later
+    Effect.timeoutFail({
+      duration: config.timeout,
+      onTimeout: () => new APIConnectionError({ reason: "timeout", message: "The router did not send its public key in time" })
+    })
+  )
 
   // an entry lives as long as somebody waits for it: that is one request for all who ask at the same time
   const flights = yield* RcMap.make({ lookup: (_url: string) => fetch })
@@ -87,7 +93,8 @@ export const make = Effect.fnUntraced(function*(
   return {
     refetch,
     get: Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      if (cached === undefined || now - cached.fetchedAt >= ttl) return refetch
+      // a clock that was set back makes a key no younger
+      if (cached === undefined || now < cached.fetchedAt || now - cached.fetchedAt >= ttl) return refetch
       return now - cached.fetchedAt < ttl * REFRESH_AFTER
         ? Effect.succeed(cached)
         : Effect.as(Effect.forkIn(Effect.ignore(refetch), scope), cached)

@@ -60,30 +60,32 @@ export class Transport extends Context.Tag("nomyo-js/Transport")<Transport, Serv
 
 /** An error body is read for its `detail`: what passes this many bytes is cut. */
 const MAX_ERROR_BYTES = 64 * 1024
+/** The status has said what matters: a body that takes longer than this is done without. */
+const ERROR_BODY_TIMEOUT = "2 seconds"
 /** As much of a router's `detail` as an error message repeats, in characters. */
 const MAX_DETAIL_LENGTH = 500
 
-/** Reads a body up to a limit; `complete` tells whether that was all of it. */
-const read = (body: ReadableStream<Uint8Array>, limit: number) =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => body.getReader()),
-    (reader) =>
-      Effect.tryPromise({
-        try: async () => {
-          const chunks: Array<Uint8Array> = []
-          let room = limit
-          for (let next = await reader.read(); !next.done; next = await reader.read()) {
-            chunks.push(next.value.subarray(0, room))
-            room -= next.value.length
-            if (room < 0) break
-          }
-          return { bytes: Bytes.concat(...chunks), complete: room >= 0 }
-        },
-        catch: () => new APIConnectionError({ reason: "truncated", message: "The connection was lost before the answer was complete" })
-      }),
-    // not awaited: a peer that stopped sending may never let the cancellation end
-    (reader) => Effect.sync(() => void reader.cancel().catch(() => undefined))
-  )
+/** Reads a body up to a limit; `complete` tells whether that was all of it. Chunks are copied at once: a byte may come in an object of its own. */
+const read = (reader: ReadableStreamDefaultReader<Uint8Array>, limit: number) =>
+  Effect.tryPromise({
+    try: async () => {
+      let buffer = new Uint8Array(Math.min(limit, 64 * 1024))
+      let length = 0
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        const end = length + next.value.length
+        if (end > limit) return { bytes: buffer.subarray(0, length), complete: false }
+        if (end > buffer.length) {
+          const larger = new Uint8Array(Math.min(limit, Math.max(end, 2 * buffer.length)))
+          larger.set(buffer)
+          buffer = larger
+        }
+        buffer.set(next.value, length)
+        length = end
+      }
+      return { bytes: buffer.subarray(0, length), complete: true }
+    },
+    catch: () => new APIConnectionError({ reason: "truncated", message: "The connection was lost before the answer was complete" })
+  })
 
 const parseJson = (bytes: Uint8Array): unknown => {
   try {
@@ -103,8 +105,14 @@ const retryAfter = (response: Response, now: number): number | undefined => {
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }
 
-const statusError = Effect.fnUntraced(function*(response: Response) {
-  const { bytes } = yield* Effect.orElseSucceed(read(response.body, MAX_ERROR_BYTES), () => ({ bytes: new Uint8Array(0) }))
+const statusError = Effect.fnUntraced(function*(
+  response: Response,
+  reader: ReadableStreamDefaultReader<Uint8Array>
+) {
+  const { bytes } = yield* read(reader, MAX_ERROR_BYTES).pipe(
+    Effect.timeout(ERROR_BODY_TIMEOUT),
+    Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0) }))
+  )
   const errorDetails = parseJson(bytes)
   const detail = typeof errorDetails === "object" && errorDetails !== null && "detail" in errorDetails
     ? errorDetails.detail
@@ -135,12 +143,17 @@ export const make = (
   send: (request) =>
     Effect.scoped(Effect.gen(function*() {
       const response = yield* exchange(request)
+      const reader = yield* Effect.acquireRelease(
+        Effect.sync(() => response.body.getReader()),
+        // not awaited: a peer that stopped sending may never let the cancellation end
+        (reader) => Effect.sync(() => void reader.cancel().catch(() => undefined))
+      )
       // a browser reports a redirect it did not follow as status 0
       if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
         return yield* new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
       }
-      if (response.status !== 200) return yield* Effect.flatMap(statusError(response), Effect.fail)
-      const { bytes, complete } = yield* read(response.body, request.maxResponseBytes)
+      if (response.status !== 200) return yield* Effect.flatMap(statusError(response, reader), Effect.fail)
+      const { bytes, complete } = yield* read(reader, request.maxResponseBytes)
       if (complete) return bytes
       return yield* new SecurityError({
         reason: "response-too-large",
@@ -150,7 +163,7 @@ export const make = (
 })
 
 /** Codes of Node (OpenSSL's X509_V_ERR names) for a certificate that does not prove the router's name. */
-const certificateCode = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|ALTNAME/
+const certificateCode = /CERT|CRL|ISSUER|LEAF_SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED/
 
 /** Finds the system's error code, which clients bury in a chain of causes. Some undici versions name a parser's error without a code. */
 const codeOf = (error: unknown): string => {
@@ -172,6 +185,9 @@ export const connectionError = (error: unknown): APIConnectionError | SecurityEr
   if (certificateCode.test(code)) {
     return new SecurityError({ reason: "certificate", message: `The router's TLS certificate is not trusted (${code})` })
   }
+  if (/^UND_ERR_(HEADERS|BODY)_TIMEOUT$/.test(code)) {
+    return new APIConnectionError({ reason: "timeout", message: `The router was silent for too long (${code})` })
+  }
   return code.startsWith("HPE_")
     ? new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
     : new APIConnectionError({
@@ -179,6 +195,18 @@ export const connectionError = (error: unknown): APIConnectionError | SecurityEr
       message: code === "" ? "The router could not be reached" : `The router could not be reached (${code})`
     })
 }
+
+/**
+ * What a `fetch` must be told to be as strict as this module promises.
+ *
+ * @internal
+ */
+export const strictFetch = {
+  redirect: "manual",
+  credentials: "omit",
+  cache: "no-store",
+  referrerPolicy: "no-referrer"
+} as const satisfies RequestInit
 
 /**
  * On a `fetch`: the platform's own, or one that behaves like it.
@@ -200,10 +228,7 @@ export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
             headers,
             ...(body === undefined ? {} : { body }),
             signal: controller.signal,
-            redirect: "manual",
-            credentials: "omit",
-            cache: "no-store",
-            referrerPolicy: "no-referrer"
+            ...strictFetch
           }),
         catch: connectionError
       })

@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
@@ -18,7 +19,7 @@ import * as Mocks from "./support/mocks.js"
 
 /** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
 const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
-  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false }
+  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: false }
   const layer = Layer.map(Crypto.layerTest, (context) => {
     const test = Context.get(context, Crypto.Crypto)
     return Context.make(Crypto.Crypto, {
@@ -26,6 +27,7 @@ const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
       generateKeyPair: (bits) =>
         Effect.suspend(() => {
           state.generated++
+          if (state.broken) return Effect.die("broken")
           return state.failing
             ? Effect.fail(new SecurityError({ reason: "client-key", message: "no entropy" }))
             : Effect.delay(test.generateKeyPair(bits), options.delay ?? 0)
@@ -217,6 +219,71 @@ describe("KeyRing", () => {
       assert.strictEqual((yield* Effect.flip(self.rotate)).reason, "client-key")
       assert.strictEqual(yield* fingerprint(self), first)
       assert.deepStrictEqual(keys.destroyed, [])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("goes on rotating after something that should never happen", () => {
+    const { keys, layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      yield* fingerprint(yield* ring)
+      keys.broken = true
+      yield* TestClock.adjust("24 hours")
+      keys.broken = false
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(store.saves.length, 2)
+    }).pipe(Effect.provide(layer), Effect.provide(Logger.remove(Logger.defaultLogger)))
+  })
+
+  it.scoped("counts the age of a pair it is given from then on", () => {
+    const { layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const self = yield* ring
+      const old = yield* crypto.generateKeyPair(2048)
+      yield* TestClock.adjust("30 days")
+      yield* self.replace(Effect.succeed(old))
+      yield* TestClock.adjust("23 hours")
+      assert.strictEqual(yield* fingerprint(self), old.publicKey.fingerprint)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(store.saves.length, 1)
+      assert.notStrictEqual(yield* fingerprint(self), old.publicKey.fingerprint)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("takes the pair that another process has rotated to, instead of making one more", () => {
+    const { keys, layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      const [one, two] = [yield* ring, yield* ring]
+      const first = yield* fingerprint(one)
+      assert.strictEqual(yield* fingerprint(two), first)
+      yield* TestClock.adjust("23 hours")
+      const rotated = yield* one.rotate
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* fingerprint(two), rotated.publicKey.fingerprint)
+      assert.deepStrictEqual([keys.generated, store.saves.length], [2, 2])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("tells what happens", () => {
+    const { keys, layer, ring } = setup(day)
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const self = yield* Scope.extend(ring, scope)
+      const events = yield* self.events
+      const first = yield* fingerprint(self)
+      const second = (yield* self.rotate).publicKey.fingerprint
+      keys.failing = true
+      yield* Effect.flip(self.rotate)
+      const third = yield* self.replace(Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(Crypto.layerTest)))
+      const seen = [...(yield* Queue.takeAll(events))].map((event) => [event._tag, event.fingerprint])
+      assert.deepStrictEqual(seen, [
+        ["Generated", first],
+        ["Rotated", second],
+        ["RotationFailed", second],
+        ["Loaded", third.publicKey.fingerprint]
+      ])
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(yield* Queue.isShutdown(events))
     }).pipe(Effect.provide(layer))
   })
 

@@ -9,8 +9,10 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Random from "effect/Random"
+import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
@@ -18,6 +20,7 @@ import * as Crypto from "../src/Crypto.js"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
 import { APIConnectionError, fromStatus, InvalidRequestError, SecurityError } from "../src/NomyoError.js"
+import * as RouterKey from "../src/RouterKey.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 import * as Transport from "../src/Transport.js"
 import * as Mocks from "./support/mocks.js"
@@ -216,6 +219,39 @@ describe("NomyoClient over mock layers", () => {
       const same = yield* Effect.flip(create(hello))
       assert.deepStrictEqual([same._tag, router.state.keyFetches, router.state.sent.length], ["InvalidRequestError", 2, 2])
     }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
+  it.effect("reports a 400 as it is when the router's key cannot be had, and a new key that is not pinned as unsafe", () => {
+    const router = Mocks.scripted((n) => n === 1 ? ok : status(400))
+    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, Crypto.layerTest)), (self) => self.get)
+    return Effect.gen(function*() {
+      const { key } = yield* Effect.scoped(pin)
+      yield* Effect.gen(function*() {
+        yield* create(hello)
+        yield* TestClock.adjust("1 minute")
+        router.state.keyFailure = fromStatus({ statusCode: 500, message: "down" })
+        assert.deepInclude(yield* Effect.flip(create(hello)), { _tag: "InvalidRequestError", attempts: 1 })
+        router.state.keyFailure = undefined
+        router.state.routerKey = "another"
+        assert.deepInclude(yield* Effect.flip(create(hello)), { _tag: "SecurityError", reason: "router-key-pin", attempts: 1 })
+      }).pipe(Effect.provide(Mocks.client(router.layer, { routerKeyFingerprints: [key.fingerprint] })))
+    })
+  })
+
+  it.effect("tells of its keys in a stream that ends with it", () => {
+    const router = Mocks.scripted(() => ok)
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const client = yield* Layer.buildWithScope(Mocks.client(router.layer), scope)
+      const events = yield* Effect.fork(Stream.runCollect(Stream.provideContext(NomyoClient.keyEvents, client)))
+      yield* TestClock.adjust(0)
+      yield* Effect.provide(create(hello), client)
+      const { fingerprint } = yield* Context.get(client, NomyoClient.NomyoClient).rotateKeys
+      yield* Scope.close(scope, Exit.void)
+      const seen = [...(yield* Fiber.join(events))]
+      assert.deepStrictEqual(seen.map(({ _tag }) => _tag), ["Generated", "Rotated"])
+      assert.strictEqual(seen[1]?.fingerprint, fingerprint)
+    })
   })
 
   it.effect("ends calls in flight and later ones with a DisposedError when its scope closes", () => {

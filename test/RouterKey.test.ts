@@ -10,7 +10,7 @@ import * as RouterKey from "../src/RouterKey.js"
 import * as Transport from "../src/Transport.js"
 import * as Mocks from "./support/mocks.js"
 
-const config = { baseUrl: "https://router.test", routerKeyFingerprints: [] as Array<string>, routerKeyTtl: Duration.hours(1) }
+const config = { baseUrl: "https://router.test", routerKeyFingerprints: [] as Array<string>, routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }
 
 const setup = () => {
   const router = Mocks.scripted(() => Effect.never)
@@ -94,6 +94,35 @@ describe("RouterKey", () => {
       yield* Fiber.interrupt(third)
       assert.deepStrictEqual([fetches, stopped], [2, 1])
     }).pipe(Effect.provide(Layer.merge(slow, Crypto.layerTest)))
+  })
+
+  it.scoped("gives up a fetch that hangs, for all who wait and for those who come later", () => {
+    let fetches = 0
+    const pem = new TextEncoder().encode("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    const hanging = Layer.succeed(Transport.Transport, {
+      send: () => Effect.suspend(() => ++fetches === 2 ? Effect.never : Effect.succeed(pem))
+    })
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      yield* self.get
+      yield* TestClock.adjust("50 minutes")
+      yield* self.get
+      yield* TestClock.adjust("30 minutes")
+      yield* self.get
+      assert.strictEqual(fetches, 3)
+    }).pipe(Effect.provide(Layer.merge(hanging, Crypto.layerTest)))
+  })
+
+  it.scoped("does not trust a key for longer because the clock was set back", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      yield* TestClock.setTime(1_000_000)
+      const self = yield* RouterKey.make(config)
+      yield* self.get
+      yield* TestClock.setTime(0)
+      yield* self.get
+      assert.strictEqual(router.keyFetches, 2)
+    }).pipe(Effect.provide(layer))
   })
 
   it.scoped("accepts a pinned key, and no other", () => {

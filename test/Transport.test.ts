@@ -167,6 +167,14 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         assert.isBelow(long.message.length, 600)
       }))
 
+    it.scoped("keeps an error's class when its body stalls", () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(exchange((_, response) => {
+          response.writeHead(401, { "content-length": 100 }).write("{")
+        }))
+        assert.strictEqual(error._tag, "AuthenticationError")
+      }))
+
     it.scoped("tells a connection that failed from one that was cut short", () =>
       Effect.gen(function*() {
         const refused = yield* Effect.flip(send("http://127.0.0.1:1"))
@@ -225,6 +233,49 @@ describe.each(transports)("Transport, %s", (name, layer) => {
           assert.notInclude(JSON.stringify(error) + String(error) + error.stack + String(error.cause), "SENTINEL")
         }
       }))
+  })
+})
+
+describe("Transport.make", () => {
+  const stream = (chunks: number) => {
+    let n = 0
+    return new ReadableStream<Uint8Array>({
+      pull: (controller) => n++ < chunks ? controller.enqueue(Uint8Array.of(120)) : controller.close()
+    })
+  }
+  const transport = (chunks: number) =>
+    Transport.make(() => Effect.succeed({ status: 200, header: () => undefined, body: stream(chunks) }))
+  const request = { method: "GET", url: "", headers: {}, maxResponseBytes: 300_000 } as const
+
+  it.effect("takes a body in as many pieces as it has bytes", () =>
+    Effect.gen(function*() {
+      assert.lengthOf(yield* transport(300_000).send(request), 300_000)
+      assert.deepInclude(yield* Effect.flip(transport(300_001).send(request)), { reason: "response-too-large" })
+    }))
+
+  it.each([
+    "DEPTH_ZERO_SELF_SIGNED_CERT",
+    "ERR_TLS_CERT_ALTNAME_INVALID",
+    "CERT_HAS_EXPIRED",
+    "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    "HOSTNAME_MISMATCH",
+    "INVALID_CA",
+    "INVALID_PURPOSE",
+    "PATH_LENGTH_EXCEEDED",
+    "CERT_REVOKED"
+  ])("knows %s for a certificate's fault", (code) => {
+    const error = Transport.connectionError(new TypeError("fetch failed", { cause: Object.assign(new Error("SENTINEL"), { code }) }))
+    assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate" })
+    assert.notInclude(JSON.stringify(error), "SENTINEL")
+  })
+
+  it.each(["ECONNREFUSED", "ENOTFOUND", "ECONNRESET", "UND_ERR_SOCKET", undefined])("knows %s for the network's", (code) => {
+    assert.deepInclude(Transport.connectionError(Object.assign(new Error("x"), { code })), { reason: "network" })
+  })
+
+  it("knows a client's own timeout", () => {
+    const error = Transport.connectionError(Object.assign(new Error("x"), { code: "UND_ERR_HEADERS_TIMEOUT" }))
+    assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout" })
   })
 })
 

@@ -71,7 +71,7 @@ describe("DER and PEM", () => {
       Der.elements(noise)
       Der.spkiOfPkcs8(noise)
       Pem.decode(noise, "PRIVATE KEY")
-      Pem.decode(Bytes.concat(ascii("-----BEGIN PRIVATE KEY-----"), noise, ascii("-----END PRIVATE KEY-----")), "PRIVATE KEY")
+      Pem.decode(Bytes.concat([ascii("-----BEGIN PRIVATE KEY-----"), noise, ascii("-----END PRIVATE KEY-----")]), "PRIVATE KEY")
       const mutated = Uint8Array.from(pkcs8)
       noise.forEach((byte, i) => {
         mutated[(byte * 7 + i * 13) % 300] = byte

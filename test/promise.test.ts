@@ -306,6 +306,12 @@ describe("SecureChatCompletion", () => {
     [{ apiKey: "key\r\nX-Evil: 1" }, "SecurityError", /API key/],
     [{ apiKey: "key\u0000" }, "SecurityError", /API key/],
     [{ apiKey: "schlüssel" }, "SecurityError", /API key/],
+    [{ baseUrl: "https://127.0.0.1/?" }, "InvalidRequestError", /baseUrl/],
+    [{ baseUrl: "https://127.0.0.1/#" }, "InvalidRequestError", /baseUrl/],
+    [{ allowHttp: "false" as never }, "SecurityError", /allowHttp/],
+    [{ apiKey: 7 as never }, "InvalidRequestError", /apiKey/],
+    [{ routerKeyFingerprints: [7 as never] }, "InvalidRequestError", /routerKeyFingerprints/],
+    [{ keyDir: "unused", keyRotationPassword: 7 as never }, "SecurityError", /8 characters/],
     [{ timeout: 0 }, "InvalidRequestError", /timeout/],
     [{ timeout: Number.NaN }, "InvalidRequestError", /timeout/],
     [{ maxRetries: -1 }, "InvalidRequestError", /maxRetries/],
@@ -423,6 +429,59 @@ describe("SecureCompletionClient", () => {
     expect(await error(client.loadKeys(encrypted))).toMatchObject({ reason: "key-password" })
     expect(await error(client.loadKeys("/nowhere.pem"))).toMatchObject({ name: "SecurityError", message: expect.stringContaining("ENOENT") })
     expect(await client.ready()).toEqual(plain)
+  })
+
+  it("keeps a pair that it was given, however old its file", async () => {
+    const file = Path.join(temporaryDirectory(), "old.pem")
+    Fs.copyFileSync(Vectors.path("keys/client_2048.pem"), file)
+    Fs.utimesSync(file, 0, 0)
+    const client = makeLower()
+    const given = await client.loadKeys(file)
+    await client.sendSecureRequest(hello(), "id")
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(await client.ready()).toEqual(given)
+  })
+
+  it("never leaves half a key behind when it is disposed while it saves", async () => {
+    const keyDir = temporaryDirectory()
+    const first = await makeLower({ keyDir }).generateKeys()
+    for (let i = 0; i < 10; i++) {
+      const client = makeLower({ keyDir })
+      const call = client.generateKeys().catch(() => undefined)
+      await new Promise((resolve) => setTimeout(resolve, 20 * i))
+      client.dispose()
+      await call
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const loaded = await makeLower({ keyDir }).ready()
+    expect(loaded.modulusLength).toBe(first.modulusLength)
+    expect(Fs.readdirSync(keyDir).toSorted()).toEqual(["private_key.pem", "public_key.pem"])
+  })
+
+  it("survives first use and rotation at the same time, and agrees with its directory", async () => {
+    for (let i = 0; i < 5; i++) {
+      const keyDir = temporaryDirectory()
+      const client = make({ keyDir })
+      await Promise.all([client.create(hello()), client.rotateKeys(), client.create(hello())])
+      expect(Fs.readFileSync(Path.join(keyDir, "public_key.pem"), "utf8")).toBe((await client.ready()).pem)
+    }
+  })
+
+  it("gives up a router that is silent", async () => {
+    const silent = await Servers.scoped(Servers.tcpServer(() => undefined))
+    const client = makeLower({ routerUrl: silent.value, timeout: 200 })
+    for (const call of [client.fetchServerPublicKey(), client.encryptPayload(hello())]) {
+      expect(await error(call)).toMatchObject({ name: "APIConnectionError", reason: "timeout" })
+    }
+    await silent.close()
+  })
+
+  it("rejects with its own errors whatever it is given", async () => {
+    const client = makeLower()
+    expect(await error(client.sendSecureRequest(undefined as never, "id"))).toBeInstanceOf(InvalidRequestError)
+    expect(await error(client.sendSecureRequest(hello(), undefined as never))).toMatchObject({ reason: "header" })
+    expect((await make().create(hello(), null as never)).choices).toHaveLength(1)
+    expect((await make({ apiKey: null as never }).create(hello({ api_key: API_KEY }))).choices).toHaveLength(1)
   })
 
   it("generates keys, saves them where it is told, and uses them", async () => {

@@ -73,5 +73,7 @@ export const decode = (ascii: Uint8Array): Uint8Array<ArrayBuffer> | undefined =
     // bits that the last byte does not use must be zero, or two texts would mean the same bytes
     if ((padding === 1 ? c & 3 : b & 15) !== 0) invalid |= INVALID
   }
-  return (invalid & INVALID) === 0 ? bytes : undefined
+  if ((invalid & INVALID) === 0) return bytes
+  bytes.fill(0)
+  return undefined
 }

@@ -8,7 +8,7 @@ export const fromText = (text: string): Uint8Array<ArrayBuffer> => encoder.encod
 /** The text of UTF-8 bytes; throws on anything else. */
 export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 
-export const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
+export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
   const joined = new Uint8Array(parts.reduce((total, part) => total + part.length, 0))
   let at = 0
   for (const part of parts) {

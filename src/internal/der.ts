@@ -17,10 +17,10 @@ const length = (n: number): ReadonlyArray<number> => {
 
 /** One element: its tag, its length, its value joined from `parts`. */
 export const element = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
-  Bytes.concat(
+  Bytes.concat([
     Uint8Array.from([tag, ...length(parts.reduce((total, part) => total + part.length, 0))]),
     ...parts
-  )
+  ])
 
 /**
  * The elements that stand one behind the other in `bytes`, as views into it; `whole` has tag and length, `value` has not.
@@ -77,5 +77,9 @@ export const spkiOfPkcs8 = (pkcs8: Uint8Array): Uint8Array<ArrayBuffer> | undefi
 }
 
 /** A PKCS#1 RSA private key (RFC 8017 A.1.2) as PKCS#8. */
-export const pkcs8OfPkcs1 = (pkcs1: Uint8Array): Uint8Array<ArrayBuffer> =>
-  element(SEQUENCE, element(INTEGER, Uint8Array.of(0)), rsaEncryption, element(OCTET_STRING, pkcs1))
+export const pkcs8OfPkcs1 = (pkcs1: Uint8Array): Uint8Array<ArrayBuffer> => {
+  const key = element(OCTET_STRING, pkcs1)
+  const pkcs8 = element(SEQUENCE, element(INTEGER, Uint8Array.of(0)), rsaEncryption, key)
+  key.fill(0)
+  return pkcs8
+}

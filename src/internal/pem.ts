@@ -15,7 +15,7 @@ export const encode = (label: string, der: Uint8Array): Uint8Array<ArrayBuffer> 
     at += line.length
     body[at++] = LF
   }
-  const pem = Bytes.concat(Bytes.fromText(`-----BEGIN ${label}-----\n`), body, Bytes.fromText(`-----END ${label}-----\n`))
+  const pem = Bytes.concat([Bytes.fromText(`-----BEGIN ${label}-----\n`), body, Bytes.fromText(`-----END ${label}-----\n`)])
   base64.fill(0)
   body.fill(0)
   return pem

@@ -11,7 +11,7 @@ const checksum = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> 
   const tag = new DataView(new ArrayBuffer(TAG_LENGTH))
   for (let i = 0; i < TAG_LENGTH; i += 4) {
     let hash = 0x811c9dc5 ^ i
-    for (const byte of Bytes.concat(...parts)) hash = Math.imul(hash ^ byte, 0x01000193)
+    for (const byte of Bytes.concat(parts)) hash = Math.imul(hash ^ byte, 0x01000193)
     tag.setUint32(i, hash)
   }
   return new Uint8Array(tag.buffer)

@@ -49,7 +49,7 @@ export const primitives: Primitives = {
     const plaintext = await crypto.subtle.decrypt(
       { name: "AES-GCM", iv: nonce },
       usable ? aesKey : stand,
-      Bytes.concat(ciphertext, tag)
+      Bytes.concat([ciphertext, tag])
     )
     return new Uint8Array(plaintext)
   }
@@ -97,12 +97,12 @@ const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, create
   return pair
 }
 
-const use = <A>(key: PrivateKey, reason: "client-key" | "envelope", f: (handle: CryptoKey) => Effect.Effect<A, SecurityError>) =>
+const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+
+const use = <A>(key: PrivateKey, failure: () => SecurityError, f: (handle: CryptoKey) => Effect.Effect<A, SecurityError>) =>
   Effect.suspend(() => {
     const handle = privateKeys.get(key)
-    return handle === undefined
-      ? Effect.fail(new SecurityError({ reason, message: "The private key has been destroyed" }))
-      : f(handle)
+    return handle === undefined ? Effect.fail(failure()) : f(handle)
   })
 
 const service = (options: { readonly extractable: boolean; readonly primitives: Primitives }): Service => ({
@@ -133,7 +133,7 @@ const service = (options: { readonly extractable: boolean; readonly primitives: 
     }),
 
   exportPrivateKey: (key) =>
-    use(key, "client-key", (handle) =>
+    use(key, destroyed, (handle) =>
       attempt("unsupported", "Private keys cannot be exported here", async () =>
         new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))),
 
@@ -143,7 +143,7 @@ const service = (options: { readonly extractable: boolean; readonly primitives: 
     attempt("encryption", "The request could not be encrypted", () => options.primitives.seal(publicKeys.get(key)!, plaintext)),
 
   open: (key, sealed) =>
-    use(key, "envelope", (handle) =>
+    use(key, cannotOpen, (handle) =>
       Effect.tryPromise({ try: () => options.primitives.open(handle, sealed), catch: cannotOpen })),
 
   randomId: Effect.sync(() => crypto.randomUUID())

@@ -38,6 +38,8 @@ export interface ClientConfig extends Omit<NomyoConfig.Options, "baseUrl"> {
   readonly keyRotationDir?: string | undefined
   /** Encrypts the private key files, on Node. At least 8 characters. Default: they are not encrypted. */
   readonly keyRotationPassword?: string | undefined
+  /** How many replaced private keys are kept, on Node, as `private_key.<time>.pem`. Default 0. */
+  readonly keyHistory?: number | undefined
 }
 
 /**

@@ -39,8 +39,8 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /** Checks a request, encrypts it, sends it, and decrypts the answer, which comes whole: `stream` has no effect. */
-  create(request: ChatCompletionRequest, options: CallOptions = {}): Promise<ChatCompletionResponse> {
-    return this.run(Effect.flatMap(NomyoClient, (client) => client.create(request, options)), options.signal)
+  create(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
+    return this.run(Effect.flatMap(NomyoClient, (client) => client.create(request, options)), options?.signal)
   }
 
   /** Another name for `create`. */

@@ -116,14 +116,14 @@ export class SecureCompletionClient extends PromiseClient {
     payloadId: string,
     apiKey?: string,
     securityTier?: ChatCompletion.SecurityTier,
-    options: CallOptions = {}
+    options?: CallOptions
   ): Promise<ChatCompletion.ChatCompletionResponse> {
     return this.run(
       Effect.scoped(Effect.gen(function*() {
         const client = yield* NomyoClient
         return yield* client.send(yield* ChatCompletion.encodePayload(payload), { ...options, payloadId, apiKey, securityTier })
       })),
-      options.signal
+      options?.signal
     )
   }
 }

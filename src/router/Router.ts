@@ -20,6 +20,7 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import { Crypto, type KeyPair } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
 import * as Bytes from "../internal/bytes.js"
+import { isVisibleAscii } from "../internal/header.js"
 import { sha256 } from "../internal/webCrypto.js"
 import { fromStatus, type HttpError, type SecurityError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
@@ -44,7 +45,6 @@ const MAX_BODY_BYTES = Math.ceil(ChatCompletion.MAX_PAYLOAD_BYTES / 3) * 4 + 16 
 
 const refuse = (statusCode: number, message: string) => Effect.fail(fromStatus({ statusCode, message }))
 
-const isVisibleAscii = (text: string) => /^[\x21-\x7e]+$/.test(text)
 const isSecurityTier = Schema.is(ChatCompletion.SecurityTier)
 
 /** The body, or a 413 if it is too large. */
@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function*(
   const complete = Effect.gen(function*() {
     const { headers } = yield* HttpServerRequest.HttpServerRequest
     yield* authorize(headers["authorization"])
-    const payloadId = headers["x-payload-id"] ?? ""
+    const payloadId = headers["x-payload-id"]
     if (!isVisibleAscii(payloadId) || payloadId.length > 128) {
       return yield* refuse(400, "X-Payload-ID is missing or not valid")
     }

@@ -71,9 +71,17 @@ export const keyStore = () => {
     /** Loading waits for this. */
     gate: undefined as Deferred.Deferred<void> | undefined
   }
+  const save = (crypto: Crypto.Service, pair: Crypto.KeyPair) =>
+    Effect.gen(function*() {
+      if (state.failure !== undefined) return yield* state.failure
+      const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
+      state.saves.push(pair)
+      state.saved = Option.some({ pkcs8, createdAt: pair.createdAt })
+    })
   const layer = Layer.effect(
     KeyStore.KeyStore,
     Effect.map(Crypto.Crypto, (crypto): KeyStore.Service => ({
+      saveFirst: (pair) => Effect.as(save(crypto, pair), pair),
       load: Effect.gen(function*() {
         state.loads++
         if (state.gate !== undefined) yield* Deferred.await(state.gate)
@@ -83,13 +91,7 @@ export const keyStore = () => {
           onSome: ({ createdAt, pkcs8 }) => Effect.asSome(crypto.importKeyPair(pkcs8, createdAt))
         })
       }),
-      save: (pair) =>
-        Effect.gen(function*() {
-          if (state.failure !== undefined) return yield* state.failure
-          const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
-          state.saves.push(pair)
-          state.saved = Option.some({ pkcs8, createdAt: pair.createdAt })
-        }),
+      save: (pair) => save(crypto, pair),
       remove: Effect.sync(() => {
         state.saved = Option.none()
       })

@@ -12,11 +12,9 @@ import * as Stream from "effect/Stream"
 import { SecurityError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
-const strictFetch: RequestInit = { redirect: "manual", credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer" }
-
 /**
- * A `Transport` on any `HttpClient`, as strict as the others: a client that follows redirects is found out and refused, and no trace
- * header leaves the process. The client's own errors are never passed on, since they carry the request.
+ * A `Transport` on any `HttpClient`, as strict as the others, and without trace headers. A client that follows redirects is refused, but
+ * found out only after it has followed one: do not give it one. The client's own errors are not passed on, since they carry the request.
  *
  * @since 0.2.0
  * @category layers
@@ -33,7 +31,9 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
         HttpClientRequest.setHeaders(headers),
         body === undefined ? (request) => request : HttpClientRequest.bodyUint8Array(body, headers["Content-Type"]),
         client.execute,
-        Effect.provideService(FetchHttpClient.RequestInit, strictFetch),
+        Effect.provideService(FetchHttpClient.RequestInit, Transport.strictFetch),
+        // a client may have been told to fail on a status: here its class tells more
+        Effect.catchTag("ResponseError", ({ response }) => Effect.succeed(response)),
         Effect.mapError(Transport.connectionError),
         Effect.filterOrFail(
           (response) => response.request.url === url,

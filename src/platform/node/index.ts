@@ -7,9 +7,8 @@ import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { Crypto, KeyPair } from "../../Crypto.js"
+import type { Crypto } from "../../Crypto.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import * as NomyoConfig from "../../NomyoConfig.js"
@@ -33,6 +32,8 @@ export interface PlatformOptions {
   readonly keyRotationDir?: string | undefined
   /** Encrypts the private key files. At least 8 characters. Default: they are not encrypted. */
   readonly keyRotationPassword?: string | Redacted.Redacted | undefined
+  /** How many replaced private keys are kept, as `private_key.<time>.pem`. Default 0. */
+  readonly keyHistory?: number | undefined
   /** Zeroes secret buffers after use. Default `true`. */
   readonly secureMemory?: boolean | undefined
 }
@@ -44,7 +45,7 @@ export interface PlatformOptions {
 export interface Options extends NomyoConfig.Options, PlatformOptions {}
 
 const redacted = (secret: string | Redacted.Redacted | undefined) =>
-  typeof secret === "string" ? Redacted.make(secret) : secret
+  secret === undefined || Redacted.isRedacted(secret) ? secret : Redacted.make(secret)
 
 /**
  * The key store that the options ask for: a directory, or memory.
@@ -53,11 +54,11 @@ const redacted = (secret: string | Redacted.Redacted | undefined) =>
  * @category layers
  */
 export const layerKeyStore = (
-  { keyDir = "client_keys", keyRotationDir, keyRotationPassword }: PlatformOptions
+  { keyDir = "client_keys", keyHistory, keyRotationDir, keyRotationPassword }: PlatformOptions
 ): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> =>
   keyDir === false
     ? KeyStore.layerMemory
-    : NodeKeyStore.layer({ keyDir, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
+    : NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
 
 /**
  * The services that a client stands on.
@@ -85,11 +86,9 @@ export const layer = (
 ): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError> =>
   Layer.provide(NomyoClient.layer(options), layerPlatform(options))
 
-const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
-
 /**
  * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`, `NOMYO_KEY_ROTATION_DIR`,
- * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_SECURE_MEMORY`.
+ * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`.
  *
  * @since 0.2.0
  * @category config
@@ -97,10 +96,11 @@ const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(confi
 export const config: Config.Config<Options> = Config.zipWith(
   NomyoConfig.config,
   Config.all({
-    keyDir: optional(Config.string("NOMYO_KEY_DIR")),
-    keyRotationDir: optional(Config.string("NOMYO_KEY_ROTATION_DIR")),
-    keyRotationPassword: optional(Config.redacted("NOMYO_KEY_ROTATION_PASSWORD")),
-    secureMemory: optional(Config.boolean("NOMYO_SECURE_MEMORY"))
+    keyDir: NomyoConfig.optional(Config.string("NOMYO_KEY_DIR")),
+    keyRotationDir: NomyoConfig.optional(Config.string("NOMYO_KEY_ROTATION_DIR")),
+    keyRotationPassword: NomyoConfig.optional(Config.redacted("NOMYO_KEY_ROTATION_PASSWORD")),
+    keyHistory: NomyoConfig.optional(Config.integer("NOMYO_KEY_HISTORY")),
+    secureMemory: NomyoConfig.optional(Config.boolean("NOMYO_SECURE_MEMORY"))
   }),
   (portable, platform) => ({ ...portable, ...platform })
 )
@@ -116,16 +116,13 @@ export const layerConfig = (
 ): Layer.Layer<NomyoClient.NomyoClient, ConfigError.ConfigError | InvalidRequestError | SecurityError> =>
   Layer.unwrapEffect(Effect.map(Config.unwrap(wrapped), layer))
 
-/**
- * Reads a key pair from PEM files. See `NodeKeyStore.loadKeyPair`.
- *
- * @since 0.2.0
- * @category operations
- */
-export const loadKeyPair: (
-  privateKeyPath: string,
-  options?: { readonly publicKeyPath?: string | undefined; readonly password?: Redacted.Redacted | undefined }
-) => Effect.Effect<KeyPair, SecurityError, Crypto | SecureMemory.SecureMemory> = NodeKeyStore.loadKeyPair
+export {
+  /**
+   * @since 0.2.0
+   * @category operations
+   */
+  loadKeyPair
+} from "./NodeKeyStore.js"
 
 export {
   /**

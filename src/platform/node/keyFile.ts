@@ -36,11 +36,21 @@ const aes256Cbc = oid(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a)
 
 /** Fails unless the password is long enough to be worth having. */
 export const checkPassword = (password: Redacted.Redacted | undefined): Effect.Effect<void, SecurityError> =>
-  password !== undefined && Redacted.value(password).length < MINIMUM_PASSWORD_LENGTH
-    ? Effect.fail(
+  password === undefined || String(Redacted.value(password)).length >= MINIMUM_PASSWORD_LENGTH
+    ? Effect.void
+    : Effect.fail(
       new SecurityError({ reason: "key-password", message: `A key password has at least ${MINIMUM_PASSWORD_LENGTH} characters` })
     )
-    : Effect.void
+
+/** Lends a password's bytes to a callback and zeroes them. The string it came as cannot be reached. */
+const withPassword = async <A>(password: Redacted.Redacted, use: (bytes: Buffer) => A | Promise<A>): Promise<A> => {
+  const bytes = Buffer.from(String(Redacted.value(password)))
+  try {
+    return await use(bytes)
+  } finally {
+    bytes.fill(0)
+  }
+}
 
 /** The PEM of a PKCS#8 private key, encrypted (RFC 8018 PBES2) if there is a password. The caller zeroes both buffers. */
 export const encode = (
@@ -53,10 +63,10 @@ export const encode = (
       try: async () => {
         const salt = NodeCrypto.randomBytes(SALT_LENGTH)
         const iv = NodeCrypto.randomBytes(IV_LENGTH)
-        const key = await pbkdf2(Redacted.value(password), salt, ROUNDS, KEY_LENGTH, "sha256")
+        const key = await withPassword(password, (bytes) => pbkdf2(bytes, salt, ROUNDS, KEY_LENGTH, "sha256"))
         const cipher = NodeCrypto.createCipheriv(CIPHER, key, iv)
         key.fill(0)
-        const encrypted = Bytes.concat(cipher.update(pkcs8), cipher.final())
+        const encrypted = Bytes.concat([cipher.update(pkcs8), cipher.final()])
         const { element, INTEGER, NULL, OCTET_STRING, SEQUENCE } = Der
         const kdf = element(
           SEQUENCE,
@@ -78,24 +88,29 @@ export const encode = (
     })
 
 /** `salt | iv | AES-256-CBC(PKCS#8)`, as nomyo-js 0.1 wrote it under the label of an unencrypted key. */
-const openLegacy = async (der: Uint8Array, password: string): Promise<Uint8Array<ArrayBuffer>> => {
+const openLegacy = async (der: Uint8Array, password: Buffer): Promise<Uint8Array<ArrayBuffer>> => {
   const salt = der.subarray(0, SALT_LENGTH)
   const iv = der.subarray(SALT_LENGTH, SALT_LENGTH + IV_LENGTH)
   const key = await pbkdf2(password, salt, LEGACY_ROUNDS, KEY_LENGTH, "sha256")
   const decipher = NodeCrypto.createDecipheriv(CIPHER, key, iv)
   key.fill(0)
   const parts = [decipher.update(der.subarray(SALT_LENGTH + IV_LENGTH)), decipher.final()]
-  const pkcs8 = Bytes.concat(...parts)
+  const pkcs8 = Bytes.concat(parts)
   parts.forEach((part) => part.fill(0))
   // CBC has no tag: one wrong password in 256 or so passes its padding and gives noise
   if (Der.spkiOfPkcs8(pkcs8) === undefined) throw new Error("noise")
   return pkcs8
 }
 
-const openPkcs8 = (der: Uint8Array<ArrayBuffer>, passphrase: string): Uint8Array<ArrayBuffer> => {
+const openPkcs8 = (der: Uint8Array<ArrayBuffer>, passphrase: Buffer): Uint8Array<ArrayBuffer> => {
   const key = NodeCrypto.createPrivateKey({ key: Buffer.from(der.buffer), format: "der", type: "pkcs8", passphrase })
-  return Uint8Array.from(key.export({ format: "der", type: "pkcs8" }))
+  const pkcs8 = key.export({ format: "der", type: "pkcs8" })
+  return new Uint8Array(pkcs8.buffer as ArrayBuffer, pkcs8.byteOffset, pkcs8.byteLength)
 }
+
+/** The format of nomyo-js 0.1 is known by not being DER. */
+const isEncrypted = ({ der, label }: { readonly der: Uint8Array; readonly label: string }): boolean =>
+  label === ENCRYPTED || (label === PLAIN && Der.elements(der)?.length !== 1)
 
 /** The PKCS#8 of a private key in PEM. The caller zeroes both buffers. */
 export const decode = Effect.fnUntraced(function*(
@@ -107,9 +122,15 @@ export const decode = Effect.fnUntraced(function*(
     return yield* new SecurityError({ reason: "client-key", message: "The private key's file holds no private key in PEM" })
   }
   const { der, label } = block
-  if (label === PKCS1) return Der.pkcs8OfPkcs1(der)
-  const encrypted = label === ENCRYPTED || Der.elements(der)?.length !== 1
-  if (!encrypted) return der
+  if (label === PKCS1) {
+    const pkcs8 = Der.pkcs8OfPkcs1(der)
+    der.fill(0)
+    return pkcs8
+  }
+  if (!isEncrypted(block)) {
+    if (password !== undefined) yield* Effect.logWarning("A password was given for a private key that is not encrypted")
+    return der
+  }
   if (password === undefined) {
     return yield* new SecurityError({
       reason: "key-password",
@@ -117,8 +138,7 @@ export const decode = Effect.fnUntraced(function*(
     })
   }
   return yield* Effect.tryPromise({
-    try: async () =>
-      label === ENCRYPTED ? openPkcs8(der, Redacted.value(password)) : await openLegacy(der, Redacted.value(password)),
+    try: () => withPassword(password, (bytes) => label === ENCRYPTED ? openPkcs8(der, bytes) : openLegacy(der, bytes)),
     catch: () => new SecurityError({ reason: "key-password", message: "The private key's password is wrong, or its file is damaged" })
   })
 })
