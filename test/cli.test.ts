@@ -2,7 +2,10 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
+import * as Fs from "node:fs"
 import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import * as Model from "../src/router/Model.js"
 import * as Servers from "./support/servers.js"
@@ -47,7 +50,7 @@ const startRouter = async (...args: ReadonlyArray<string>) => {
 
 describe("nomyo", () => {
   it("explains itself", async () => {
-    for (const args of [["--help"], ["chat", "--help"], ["router", "--help"], ["demo", "--help"]]) {
+    for (const args of [["--help"], ["chat", "--help"], ["keys", "--help"], ["keys", "rotate", "--help"], ["router", "--help"], ["demo", "--help"]]) {
       const { code, stderr, stdout } = await nomyo(args)
       expect([code, stderr]).toEqual([0, ""])
       expect(stdout).toContain("DESCRIPTION")
@@ -155,6 +158,71 @@ describe("nomyo router", () => {
     server.close()
     expect(code).toBe(1)
     expect(stderr).toContain("cannot be listened on")
+  })
+})
+
+describe("nomyo keys", () => {
+  const temporaryDirectory = () => Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-"))
+  const keys = (...args: ReadonlyArray<string>) => nomyo(["keys", ...args])
+
+  it("makes, shows, replaces and checks a pair, and shows nothing private", async () => {
+    const dir = Path.join(temporaryDirectory(), "keys")
+    const made = await keys("generate", "--dir", dir)
+    expect([made.code, made.stderr]).toEqual([0, ""])
+    const fingerprint = /SHA-256 ([0-9a-f]{64})/.exec(made.stdout)![1]
+    const shown = await keys("show", "--dir", dir)
+    for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644", "ago)"]) {
+      expect(shown.stdout).toContain(part)
+    }
+    const again = await keys("generate", "--dir", dir)
+    expect([again.code, again.stdout]).toEqual([1, ""])
+    expect(again.stderr).toContain("nomyo keys rotate")
+    expect((await keys("check", "--dir", dir)).stdout).toBe(`${dir} is in order\n`)
+    const rotated = await keys("rotate", "--dir", dir)
+    expect(rotated.code).toBe(0)
+    expect(rotated.stdout).not.toContain(fingerprint)
+    const secret = Fs.readFileSync(Path.join(dir, "private_key.pem"), "utf8").split("\n")[20]!
+    for (const { stdout } of [made, shown, rotated]) {
+      expect(stdout).not.toContain("BEGIN")
+      expect(stdout).not.toContain(secret)
+    }
+  })
+
+  it("reads a password from standard input", async () => {
+    const dir = temporaryDirectory()
+    const withPassword = (stdin: string, ...args: ReadonlyArray<string>) => nomyo(["keys", ...args, "--dir", dir, "--password-stdin"], { stdin })
+    expect((await withPassword("short\n", "generate")).stderr).toContain("8 characters")
+    expect((await withPassword("correct horse\n", "generate")).code).toBe(0)
+    expect(Fs.readFileSync(Path.join(dir, "private_key.pem"), "utf8")).toContain("ENCRYPTED")
+    expect((await withPassword("correct horse", "show")).code).toBe(0)
+    for (const failed of [await withPassword("wrong horse", "rotate"), await keys("show", "--dir", dir)]) {
+      expect([failed.code, failed.stdout]).toEqual([1, ""])
+      expect(failed.stderr).toMatch(/password/)
+      expect(failed.stderr).not.toContain("horse")
+    }
+  })
+
+  it("says everything that is wrong with a directory", async () => {
+    const dir = temporaryDirectory()
+    const complaints = async (...args: ReadonlyArray<string>) => {
+      const { code, stdout } = await keys("check", "--dir", dir, ...args)
+      expect(code).toBe(1)
+      return stdout
+    }
+    expect(await complaints()).toContain("private_key.pem is missing")
+    Fs.copyFileSync("test/vectors/keys/client_4096.pem", Path.join(dir, "private_key.pem"))
+    Fs.copyFileSync("test/vectors/keys/server_4096.pub.pem", Path.join(dir, "public_key.pem"))
+    Fs.writeFileSync(Path.join(dir, "private_key.pem.0123456789abcdef.tmp"), "")
+    Fs.chmodSync(Path.join(dir, "private_key.pem"), 0o644)
+    Fs.chmodSync(dir, 0o777)
+    const all = await complaints()
+    for (const part of ["chmod 700", "chmod 600", "left behind", "does not belong"]) expect(all).toContain(part)
+    Fs.copyFileSync("test/vectors/keys/client_4096.encrypted-pkcs8.pem", Path.join(dir, "private_key.pem"))
+    expect(await complaints()).toContain("needs a password")
+    Fs.copyFileSync("test/vectors/keys/rejected_1024.pem", Path.join(dir, "private_key.pem"))
+    expect(await complaints()).toContain("2048 bits")
+    expect((await keys("check", "--dir", "/nowhere")).stdout).toContain("no directory")
+    expect((await keys("show", "--dir", temporaryDirectory())).stderr).toContain("nomyo keys generate")
   })
 })
 

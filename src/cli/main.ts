@@ -14,12 +14,13 @@ import * as Option from "effect/Option"
 import packageJson from "../../package.json" with { type: "json" }
 import { chat } from "./chat.js"
 import { demo } from "./demo.js"
+import { keys } from "./keys.js"
 import { router } from "./router.js"
 import { err, plain, withConsole } from "./terminal.js"
 
 const nomyo = Command.make("nomyo").pipe(
   Command.withDescription("Chat completions, encrypted end to end between this machine and a NOMYO router"),
-  Command.withSubcommands([chat, demo, router])
+  Command.withSubcommands([chat, demo, keys, router])
 )
 
 const EXIT_FAILURE = 1

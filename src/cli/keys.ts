@@ -1,0 +1,139 @@
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { text } from "node:stream/consumers"
+import { Crypto, type KeyPair } from "../Crypto.js"
+import { KeyStore } from "../KeyStore.js"
+import { SecurityError } from "../NomyoError.js"
+import * as NodeCrypto from "../platform/node/NodeCrypto.js"
+import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
+import * as SecureMemory from "../SecureMemory.js"
+import { out, withSpinner } from "./terminal.js"
+
+const KEY_SIZE = 4096
+
+const options = {
+  dir: Options.text("dir").pipe(
+    Options.withFallbackConfig(Config.withDefault(Config.string("NOMYO_KEY_DIR"), "client_keys")),
+    Options.withDescription("The key directory. Default: NOMYO_KEY_DIR, or client_keys")
+  ),
+  passwordStdin: Options.boolean("password-stdin").pipe(
+    Options.withDescription("Read the private key's password from standard input")
+  )
+}
+
+/** Runs a command on the store of the directory that the options name. */
+const withStore = <A, E>(
+  { dir, passwordStdin }: { readonly dir: string; readonly passwordStdin: boolean },
+  use: (directory: {
+    readonly dir: string
+    readonly password: Redacted.Redacted | undefined
+  }) => Effect.Effect<A, E, KeyStore | Crypto | SecureMemory.SecureMemory>
+) =>
+  Effect.gen(function*() {
+    const password = passwordStdin
+      ? Redacted.make((yield* Effect.promise(() => text(process.stdin))).replace(/\r?\n$/, ""))
+      : undefined
+    return yield* Effect.provide(use({ dir, password }), NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password }))
+  }).pipe(Effect.provide(Layer.merge(NodeCrypto.layer, SecureMemory.layer)))
+
+const make = Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(KEY_SIZE)).pipe(withSpinner("Making a key pair"))
+
+const refuse = (message: string) => new SecurityError({ reason: "client-key", message })
+
+const mode = (path: string) =>
+  Effect.promise(() =>
+    Fs.stat(path).then((stat) => (stat.mode & 0o777).toString(8).padStart(4, "0"), () => "missing"))
+
+const describe = Effect.fnUntraced(function*(dir: string, { createdAt, publicKey }: KeyPair) {
+  const age = Duration.millis(Math.max(0, (yield* Clock.currentTimeMillis) - createdAt))
+  const rows = [
+    ["algorithm", "RSA-OAEP-SHA256"],
+    ["size", `${publicKey.modulusLength} bits`],
+    ["fingerprint", `SHA-256 ${publicKey.fingerprint}`],
+    ["made", `${new Date(createdAt).toISOString()} (${Duration.format(Duration.seconds(Math.floor(Duration.toSeconds(age))))} ago)`],
+    ["private_key.pem", `mode ${yield* mode(Path.join(dir, "private_key.pem"))}`],
+    ["public_key.pem", `mode ${yield* mode(Path.join(dir, "public_key.pem"))}`]
+  ]
+  for (const [label, value] of rows) yield* out(`${label!.padEnd(16)} ${value}`)
+})
+
+const generate = Command.make("generate", options, (parsed) =>
+  withStore(parsed, ({ dir }) =>
+    Effect.gen(function*() {
+      const store = yield* KeyStore
+      const exists = refuse(`${dir} holds a key pair already; nomyo keys rotate replaces it`)
+      if (Option.isSome(yield* store.load)) return yield* exists
+      const pair = yield* make
+      if ((yield* store.saveFirst(pair)) !== pair) return yield* exists
+      yield* describe(dir, pair)
+    }))).pipe(Command.withDescription("Make a key pair in an empty directory"))
+
+const existing = (dir: string) =>
+  Effect.flatMap(KeyStore, ({ load }) => load).pipe(
+    Effect.flatMap(Option.match({
+      onNone: () => Effect.fail(refuse(`${dir} holds no key pair; nomyo keys generate makes one`)),
+      onSome: Effect.succeed
+    }))
+  )
+
+const show = Command.make("show", options, (parsed) =>
+  withStore(parsed, ({ dir }) => Effect.flatMap(existing(dir), (pair) => describe(dir, pair)))).pipe(
+    Command.withDescription("Show a key pair's size, age, fingerprint and file modes, and nothing private")
+  )
+
+const rotate = Command.make("rotate", options, (parsed) =>
+  withStore(parsed, ({ dir }) =>
+    Effect.gen(function*() {
+      // an old pair that cannot be read may be somebody else's: it is not replaced
+      yield* existing(dir)
+      const pair = yield* make
+      yield* Effect.flatMap(KeyStore, (store) => store.save(pair))
+      yield* describe(dir, pair)
+    }))).pipe(Command.withDescription("Replace a key pair by a new one"))
+
+/** What is wrong with a key directory, in sentences. */
+const problemsOf = Effect.fnUntraced(function*(dir: string, password: Redacted.Redacted | undefined) {
+  const names = yield* Effect.promise(() => Fs.readdir(dir).catch(() => undefined))
+  if (names === undefined) return [`${dir} is no directory that can be read`]
+  const problems: Array<string> = []
+  const [privatePath, publicPath] = [Path.join(dir, "private_key.pem"), Path.join(dir, "public_key.pem")]
+  if (((yield* Effect.promise(() => Fs.stat(dir))).mode & 0o022) !== 0) problems.push(`Others can write to ${dir}; run: chmod 700 ${dir}`)
+  for (const name of names.filter((name) => name.endsWith(".tmp"))) {
+    problems.push(`${Path.join(dir, name)} was left behind by a process that was killed; delete it if none is writing now`)
+  }
+  if (!names.includes("private_key.pem")) return [...problems, `${privatePath} is missing`]
+  if (((yield* Effect.promise(() => Fs.stat(privatePath))).mode & 0o077) !== 0) {
+    problems.push(`${privatePath} can be read by others than its owner; run: chmod 600 ${privatePath}`)
+  }
+  const hasPublicKey = names.includes("public_key.pem")
+  if (!hasPublicKey) problems.push(`${publicPath} is missing; it is made again when the pair is next loaded`)
+  const loaded = yield* Effect.either(
+    NodeKeyStore.loadKeyPair(privatePath, { password, ...(hasPublicKey ? { publicKeyPath: publicPath } : {}) })
+  )
+  if (loaded._tag === "Left") problems.push(loaded.left.message)
+  return problems
+})
+
+const check = Command.make("check", options, (parsed) =>
+  withStore(parsed, ({ dir, password }) =>
+    Effect.gen(function*() {
+      const problems = yield* problemsOf(dir, password)
+      for (const problem of problems) yield* out(problem)
+      if (problems.length > 0) return yield* refuse(`${problems.length} problem${problems.length === 1 ? "" : "s"} in ${dir}`)
+      yield* out(`${dir} is in order`)
+    }))).pipe(Command.withDescription("Say what is wrong with a key directory; fails if anything is"))
+
+/** `nomyo keys`: the client's key pair in a directory. */
+export const keys = Command.make("keys").pipe(
+  Command.withDescription("Make, show, replace and check the client's key pair"),
+  Command.withSubcommands([generate, show, rotate, check])
+)
