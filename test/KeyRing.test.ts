@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -331,5 +332,59 @@ describe("KeyRing", () => {
       assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [5, 4])
       assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
     }).pipe(Effect.provide(layer))
+  })
+
+  it("keeps alive exactly what is current or leased, in whatever order things happen", () => {
+    type Step = { readonly do: "lease" | "rotate" | "fail" | "replace" } | { readonly do: "release"; readonly which: number }
+    const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
+      FastCheck.constantFrom<Step>({ do: "lease" }, { do: "lease" }, { do: "rotate" }, { do: "fail" }, { do: "replace" }),
+      FastCheck.record({ do: FastCheck.constant("release" as const), which: FastCheck.nat(20) })
+    )
+    return FastCheck.assert(
+      FastCheck.asyncProperty(FastCheck.array(step, { maxLength: 40 }), (steps) => {
+        const { keys, layer, ring } = setup()
+        return Effect.gen(function*() {
+          const crypto = yield* Crypto.Crypto
+          const scope = yield* Scope.make()
+          const self = yield* Scope.extend(ring, scope)
+          const leases: Array<{ readonly pair: Crypto.KeyPair; readonly scope: Scope.CloseableScope }> = []
+          const made: Array<Crypto.KeyPair> = []
+          let current: Crypto.KeyPair | undefined
+          const become = (pair: Crypto.KeyPair) => {
+            if (!made.includes(pair)) made.push(pair)
+            current = pair
+          }
+          const check = (alive: (pair: Crypto.KeyPair) => boolean) => {
+            for (const pair of made) assert.strictEqual(!keys.destroyed.includes(pair.privateKey), alive(pair))
+          }
+          for (const next of steps) {
+            if (next.do === "lease") {
+              const lease = yield* Scope.make()
+              const pair = yield* Scope.extend(self.lease, lease)
+              if (current !== undefined) assert.strictEqual(pair, current)
+              become(pair)
+              leases.push({ pair, scope: lease })
+            } else if (next.do === "release") {
+              const [lease] = leases.splice(next.which, 1)
+              if (lease !== undefined) yield* Scope.close(lease.scope, Exit.void)
+            } else if (next.do === "rotate") {
+              become(yield* self.rotate)
+            } else if (next.do === "replace") {
+              become(yield* self.replace(crypto.generateKeyPair(2048)))
+            } else {
+              keys.failing = true
+              yield* Effect.flip(self.rotate)
+              keys.failing = false
+            }
+            check((pair) => pair === current || leases.some((lease) => lease.pair === pair))
+          }
+          yield* Scope.close(scope, Exit.void)
+          check((pair) => pair !== current && leases.some((lease) => lease.pair === pair))
+          for (const lease of leases) yield* Scope.close(lease.scope, Exit.void)
+          check(() => false)
+        }).pipe(Effect.provide(layer), Effect.runPromise)
+      }),
+      { numRuns: 200 }
+    )
   })
 })

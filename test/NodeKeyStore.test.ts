@@ -1,10 +1,13 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
 import { build } from "esbuild"
 import { execFile, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -13,11 +16,15 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
 import { Crypto, type KeyPair } from "../src/Crypto.js"
+import * as KeyRing from "../src/KeyRing.js"
 import { KeyStore } from "../src/KeyStore.js"
 import { NomyoClient } from "../src/NomyoClient.js"
+import * as NomyoConfig from "../src/NomyoConfig.js"
 import * as Node from "../src/platform/node/index.js"
+import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
 import * as Model from "../src/router/Model.js"
+import * as SecureMemoryModule from "../src/SecureMemory.js"
 import { SecureMemory } from "../src/SecureMemory.js"
 import * as Servers from "./support/servers.js"
 import * as Vectors from "./support/vectors.js"
@@ -260,6 +267,65 @@ describe("NodeKeyStore among processes", () => {
       }
       assert.strictEqual(mismatches, 0)
     }).pipe(Effect.provide(Servers.platform)), 120_000)
+})
+
+describe("the bytes of private keys", () => {
+  it.scopedLive("are zeroed as soon as they are stored or loaded, and are nowhere after disposal", () =>
+    Effect.gen(function*() {
+      const guarded: Array<Uint8Array> = []
+      const watched = Layer.map(SecureMemoryModule.layer, (context) => {
+        const memory = Context.get(context, SecureMemory)
+        return Context.make(SecureMemory, {
+          ...memory,
+          guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) =>
+            memory.guard(Effect.tap(acquire, (bytes) => {
+              assert.isTrue(bytes.some((byte) => byte !== 0))
+              guarded.push(bytes)
+            }))
+        })
+      })
+      const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0)
+      const dir = temporaryDirectory()
+      const services = Layer.merge(NodeCrypto.layer, watched)
+      const ring = Layer.unwrapEffect(Effect.map(NomyoConfig.make({ keySize: 2048 }), KeyRing.layer)).pipe(
+        Layer.provide(NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password })),
+        Layer.provideMerge(services)
+      )
+      for (const expected of [2, 2]) {
+        const scope = yield* Scope.make()
+        const context = yield* Layer.buildWithScope(ring, scope)
+        const self = Context.get(context, KeyRing.KeyRing)
+        const crypto = Context.get(context, Crypto)
+        guarded.length = 0
+        const lease = yield* Scope.make()
+        const old = yield* Scope.extend(self.lease, lease)
+        assert.lengthOf(guarded, expected)
+        const current = yield* self.rotate
+        assert.lengthOf(guarded, expected + 2)
+        assert.isTrue(guarded.every(isZero))
+        const sealed = yield* crypto.seal(old.publicKey, new Uint8Array([1]))
+        yield* crypto.open(old.privateKey, sealed)
+        yield* Scope.close(lease, Exit.void)
+        for (const gone of [old, current]) {
+          if (gone === current) yield* Scope.close(scope, Exit.void)
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(crypto.open(gone.privateKey, sealed))))
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(crypto.exportPrivateKey(gone.privateKey))))
+        }
+      }
+    }))
+
+  it.live("do not stop the event loop while a pair is made", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto
+      let turns = 0
+      const fiber = yield* Effect.fork(Effect.forever(Effect.zipRight(
+        Effect.promise(() => new Promise((resolve) => setImmediate(resolve))),
+        Effect.sync(() => turns++)
+      )))
+      yield* crypto.generateKeyPair(4096)
+      yield* Fiber.interrupt(fiber)
+      assert.isAbove(turns, 10)
+    }).pipe(Effect.provide(Servers.platform)))
 })
 
 describe("rotation under load", () => {

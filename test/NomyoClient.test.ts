@@ -174,13 +174,17 @@ describe("NomyoClient over mock layers", () => {
     }).pipe(Effect.provide(Mocks.client(delayed)))
   })
 
-  it.effect("does not count the time that the client's own key takes", () => {
+  it.effect("does not count the time that the client's own key takes, and fetches the router's meanwhile", () => {
     const router = Mocks.scripted(() => ok)
     const slowCrypto = Layer.map(Crypto.layerTest, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
-        generateKeyPair: (bits) => Effect.delay(crypto.generateKeyPair(bits), "30 seconds")
+        generateKeyPair: (bits) =>
+          Effect.zipRight(
+            Effect.sleep("30 seconds"),
+            Effect.tap(crypto.generateKeyPair(bits), () => assert.strictEqual(router.state.keyFetches, 1))
+          )
       })
     })
     const client = NomyoClient.layer({ timeout: "1 second" }).pipe(
