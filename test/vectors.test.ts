@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as NodeCryptoModule from "node:crypto"
@@ -114,6 +115,29 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
           [envelope.version, envelope.algorithm, envelope.key_algorithm, envelope.payload_algorithm],
           ["1.0", "hybrid-aes256-rsa4096", "RSA-OAEP-SHA256", "AES-256-GCM"]
         )
+      }))
+
+    it.effect.each([16, 24, 32])("opens what is sealed under an AES key of 32 bytes only: %i", (length) =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const [aesKey, nonce] = [NodeCryptoModule.randomBytes(length), NodeCryptoModule.randomBytes(12)]
+        const cipher = NodeCryptoModule.createCipheriv(`aes-${length * 8}-gcm` as "aes-256-gcm", aesKey, nonce)
+        const ciphertext = Buffer.concat([cipher.update("a downgrade"), cipher.final()])
+        const sealed = {
+          encryptedKey: NodeCryptoModule.publicEncrypt({ key: publicKey.pem, oaepHash: "sha256" }, aesKey),
+          nonce,
+          ciphertext,
+          tag: cipher.getAuthTag()
+        }
+        const bytes = (buffer: Uint8Array) => Uint8Array.from(buffer)
+        const opened = yield* Effect.exit(crypto.open(privateKey, {
+          encryptedKey: bytes(sealed.encryptedKey),
+          nonce: bytes(nonce),
+          ciphertext: bytes(ciphertext),
+          tag: bytes(sealed.tag)
+        }))
+        assert.strictEqual(Exit.isSuccess(opened), length === 32)
       }))
 
     it.effect("seals each time under a fresh key and nonce", () =>
