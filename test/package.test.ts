@@ -140,6 +140,8 @@ describe("the package", () => {
   })
 
   it.each(examples)("runs $name", async ({ code, language, line }) => {
+    // each as if it were the first: without the keys of another
+    Fs.rmSync(Path.join(full, "client_keys"), { recursive: true, force: true })
     const file = Path.join(full, `run-${line}.mjs`)
     const { code: javascript } = await transform(code, { loader: language, target: "node20" })
     Fs.writeFileSync(file, javascript)
