@@ -6,6 +6,7 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import * as Model from "../src/router/Model.js"
 import * as Servers from "./support/servers.js"
@@ -58,6 +59,11 @@ describe("nomyo", () => {
       expect(stdout).not.toMatch(/\u001b/)
     }
     expect((await nomyo(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
+  it("is content with a reader that has seen enough", async () => {
+    const { stderr } = await promisify(execFile)("bash", ["-c", `set -o pipefail; ${process.execPath} ${BIN} --help | head -c 1`])
+    expect(stderr).toBe("")
   })
 
   it.each([[["sing"]], [["chat", "--volume", "11"]], [["chat", "hi", "--tier", "ultra"]], [["router", "--port", "many"]]])(
@@ -171,7 +177,7 @@ describe("nomyo keys", () => {
     expect([made.code, made.stderr]).toEqual([0, ""])
     const fingerprint = /SHA-256 ([0-9a-f]{64})/.exec(made.stdout)![1]
     const shown = await keys("show", "--dir", dir)
-    for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644", "ago)"]) {
+    for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644", "made             20"]) {
       expect(shown.stdout).toContain(part)
     }
     const again = await keys("generate", "--dir", dir)

@@ -54,12 +54,13 @@ const mode = (path: string) =>
     Fs.stat(path).then((stat) => (stat.mode & 0o777).toString(8).padStart(4, "0"), () => "missing"))
 
 const describe = Effect.fnUntraced(function*(dir: string, { createdAt, publicKey }: KeyPair) {
-  const age = Duration.millis(Math.max(0, (yield* Clock.currentTimeMillis) - createdAt))
+  const seconds = Math.floor(Math.max(0, (yield* Clock.currentTimeMillis) - createdAt) / 1000)
+  const age = seconds === 0 ? "just now" : `${Duration.format(Duration.seconds(seconds))} ago`
   const rows = [
     ["algorithm", "RSA-OAEP-SHA256"],
     ["size", `${publicKey.modulusLength} bits`],
     ["fingerprint", `SHA-256 ${publicKey.fingerprint}`],
-    ["made", `${new Date(createdAt).toISOString()} (${Duration.format(Duration.seconds(Math.floor(Duration.toSeconds(age))))} ago)`],
+    ["made", `${new Date(createdAt).toISOString()} (${age})`],
     ["private_key.pem", `mode ${yield* mode(Path.join(dir, "private_key.pem"))}`],
     ["public_key.pem", `mode ${yield* mode(Path.join(dir, "public_key.pem"))}`]
   ]

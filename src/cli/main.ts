@@ -41,6 +41,11 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   )
 }
 
+// a reader that has seen enough, such as `head`, is no failure
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : EXIT_FAILURE))
+}
+
 Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv).pipe(
   withConsole,
   Effect.catchAllCause(report),
