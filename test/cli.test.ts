@@ -240,6 +240,24 @@ describe("nomyo demo", () => {
     expect(stdout.match(/\d+\.\d ms$/gm)).toHaveLength(6)
   })
 
+  it("has colours and a spinner on a terminal, and takes the spinner away", async () => {
+    // `script` runs a command on a terminal of its own
+    const child = execFile("script", ["-qec", `${process.execPath} ${BIN} demo`, "/dev/null"], {
+      env: { ...process.env, NOMYO_KEY_SIZE: "2048", NO_COLOR: "" },
+      timeout: 20_000
+    })
+    child.stdin?.end()
+    let screen = ""
+    child.stdout?.on("data", (chunk) => {
+      screen += chunk
+    })
+    const [code] = await once(child, "close")
+    expect(code).toBe(0)
+    expect(screen).toContain("Making the client's key pair")
+    expect(screen).toContain("\u001b[1m")
+    expect(screen.slice(screen.lastIndexOf("Making"))).toContain("\u001b[K")
+  })
+
   it("talks to the router it is given", async () => {
     const { code, stdout } = await nomyo(["demo", "--base-url", url, "--allow-http"])
     expect(code).toBe(0)

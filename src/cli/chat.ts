@@ -24,7 +24,10 @@ const prompt = Args.text({ name: "prompt" }).pipe(
 const json = Options.boolean("json").pipe(Options.withDescription("Print the whole answer as JSON"))
 
 const fromStdin = Effect.filterOrFail(
-  Effect.promise(() => text(process.stdin)),
+  Effect.zipRight(
+    process.stdin.isTTY === true ? err("Type the prompt, and Ctrl-D on a line of its own to send it.") : Effect.void,
+    Effect.promise(() => text(process.stdin))
+  ),
   (prompt) => prompt.trim() !== "",
   () => new InvalidRequestError({ message: "There is no prompt: give one as an argument or on standard input" })
 )

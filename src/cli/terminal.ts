@@ -1,6 +1,7 @@
 /** What the command line shows: answers on stdout, everything else on stderr, colours on terminals only. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import { stripVTControlCharacters, styleText } from "node:util"
 
@@ -44,8 +45,9 @@ export const withSpinner = (label: string) => <A, E, R>(effect: Effect.Effect<A,
   let frame = 0
   const draw = Effect.sync(() => stderr.write(`\r${frames[frame++ % frames.length]} ${label}`))
   return Effect.acquireUseRelease(
-    Effect.forkDaemon(Effect.repeat(draw, Schedule.spaced("80 millis"))),
+    // a fiber is as uninterruptible as the region it is forked in
+    Effect.forkDaemon(Effect.interruptible(Effect.repeat(draw, Schedule.spaced("80 millis")))),
     () => effect,
-    (fiber) => Effect.zipRight(fiber.interruptAsFork(fiber.id()), Effect.sync(() => stderr.write("\r\u001b[K")))
+    (fiber) => Effect.zipRight(Fiber.interrupt(fiber), Effect.sync(() => stderr.write("\r\u001b[K")))
   )
 }
