@@ -44,7 +44,10 @@ export interface Service {
    * and it goes on if they give up. A failure is not remembered.
    */
   readonly lease: Effect.Effect<KeyPair, SecurityError, Scope.Scope>
-  /** Makes a new pair, stores it, and only then puts it in place of the current one. On failure the current one stays. */
+  /**
+   * Makes a new pair, stores it, and only then puts it in place of the current one. On failure the current one stays, and what is stored.
+   * If another process has rotated the stored pair meanwhile, its pair is taken.
+   */
   readonly rotate: Effect.Effect<KeyPair, SecurityError>
   /** Puts a pair in place of the current one, without storing it. Its age counts from now. */
   readonly replace: (pair: Effect.Effect<KeyPair, SecurityError>) => Effect.Effect<KeyPair, SecurityError>
@@ -59,13 +62,13 @@ export interface Service {
 export class KeyRing extends Context.Tag("nomyo-js/KeyRing")<KeyRing, Service>() {}
 
 /**
- * The clock by which keys age, if not the fiber's own. On Node it is one whose timers do not keep the process alive.
+ * Which clock keys age by, given the fiber's own. Default: that one. On Node it is one whose timers do not keep the process alive.
  *
  * @since 0.2.0
  * @category references
  */
 export class RotationClock extends Context.Reference<RotationClock>()("nomyo-js/KeyRing/RotationClock", {
-  defaultValue: () => Option.none<Clock.Clock>()
+  defaultValue: () => (clock: Clock.Clock): Clock.Clock => clock
 }) {}
 
 /** How often the age is looked at, at least: timers stand still while a machine sleeps, and none is longer than 24.8 days. */
@@ -93,23 +96,23 @@ export const make = Effect.fnUntraced(function*(
   const tell = (_tag: "Generated" | "Loaded" | "Rotated") => ({ publicKey }: KeyPair) =>
     PubSub.publish(events, { _tag, fingerprint: publicKey.fingerprint })
 
-  const generate = crypto.generateKeyPair(config.keySize)
+  /** A new pair in the store, in place of `replacing`; or the one that another process has put there. */
+  const generate = (replacing: KeyPair | undefined) =>
+    Effect.flatMap(crypto.generateKeyPair(config.keySize), (pair) =>
+      store.save(pair, replacing).pipe(
+        Effect.onError(() => crypto.destroy(pair.privateKey)),
+        Effect.tap((kept) => kept === pair ? Effect.void : crypto.destroy(pair.privateKey)),
+        Effect.map((kept) => ({ kept, isOurs: kept === pair }))
+      ))
 
-  /** Another process may store its pair while this one makes its own: the first one stored is used by both. */
-  const generateFirst = Effect.gen(function*() {
-    const pair = yield* generate
-    const kept = yield* store.saveFirst(pair)
-    if (kept === pair) return yield* Effect.tap(Effect.succeed(pair), tell("Generated"))
-    yield* crypto.destroy(pair.privateKey)
-    return yield* Effect.tap(Effect.succeed(kept), tell("Loaded"))
+  const first = Effect.gen(function*() {
+    const stored = yield* store.load
+    const { isOurs, kept } = Option.isSome(stored) ? { isOurs: false, kept: stored.value } : yield* generate(undefined)
+    yield* tell(isOurs ? "Generated" : "Loaded")(kept)
+    return kept
   })
-  const first = Effect.flatMap(
-    store.load,
-    Option.match({ onNone: () => generateFirst, onSome: (pair) => Effect.tap(Effect.succeed(pair), tell("Loaded")) })
-  )
 
-  const oneAtATime = yield* Effect.makeSemaphore(1)
-  const current = yield* Ref.make<Epoch>({ acquire: oneAtATime.withPermits(1)(first) })
+  const current = yield* Ref.make<Epoch>({ acquire: first })
   const pairs: RcMap.RcMap<Epoch, KeyPair, SecurityError> = yield* RcMap.make({
     lookup: (epoch: Epoch) =>
       epoch.acquire.pipe(
@@ -129,6 +132,7 @@ export const make = Effect.fnUntraced(function*(
     return pair
   })
 
+  const oneAtATime = yield* Effect.makeSemaphore(1)
   const replaceWith = (acquire: Effect.Effect<KeyPair, SecurityError>, event: "Loaded" | "Rotated") =>
     Effect.gen(function*() {
       const next: Epoch = { acquire }
@@ -138,41 +142,34 @@ export const make = Effect.fnUntraced(function*(
       yield* inUse.open
       yield* tell(event)(pair)
       return pair
-    }).pipe(Effect.scoped, oneAtATime.withPermits(1))
+    }).pipe(Effect.scoped)
 
-  const rotate = replaceWith(Effect.tap(generate, store.save), "Rotated").pipe(
-    Effect.tapError((error) =>
-      Effect.flatMap(currentFingerprint, (fingerprint) => PubSub.publish(events, { _tag: "RotationFailed", fingerprint, error }))
+  const replace = (acquire: Effect.Effect<KeyPair, SecurityError>) =>
+    Effect.zipWith(acquire, Clock.currentTimeMillis, (pair, createdAt) => ({ ...pair, createdAt })).pipe(
+      (adopted) => replaceWith(adopted, "Loaded"),
+      oneAtATime.withPermits(1)
     )
-  )
 
-  /** Without loading or making a pair to tell it of. */
-  const currentFingerprint = Effect.gen(function*() {
-    const epoch = yield* Ref.get(current)
-    if (!(yield* RcMap.has(pairs, epoch))) return undefined
-    const pair = yield* Effect.option(Effect.scoped(RcMap.get(pairs, epoch)))
-    return Option.getOrUndefined(pair)?.publicKey.fingerprint
-  })
+  const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
+    PubSub.publish(events, { _tag: "RotationFailed", fingerprint, error })
+
+  /** Rotates the current pair, which must be readable for that, if it is as old as `age`. Gives the pair in use afterwards. */
+  const rotateAt = (age: Duration.Duration) =>
+    Effect.gen(function*() {
+      const old = yield* Effect.tapError(lease, failed(undefined))
+      if (Duration.lessThan(yield* ageOf(old), age)) return old
+      return yield* replaceWith(Effect.map(generate(old), ({ kept }) => kept), "Rotated").pipe(
+        Effect.tapError(failed(old.publicKey.fingerprint))
+      )
+    }).pipe(Effect.scoped, oneAtATime.withPermits(1))
 
   const ageOf = (pair: KeyPair) =>
     Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(0, now - pair.createdAt)))
 
   /** Rotates if it is time; gives the time until the next look. */
-  const rotateIfDue = Effect.gen(function*() {
-    const interval = config.keyRotationInterval
-    const pair = yield* Effect.scoped(lease)
-    const age = yield* ageOf(pair)
-    if (Duration.lessThan(age, interval)) return Duration.subtract(interval, age)
-    // another process with the same store may have rotated already
-    const stored = yield* store.load
-    if (Option.isSome(stored) && Duration.lessThan(yield* ageOf(stored.value), interval)) {
-      const replaced = yield* replaceWith(Effect.succeed(stored.value), "Loaded")
-      return Duration.subtract(interval, yield* ageOf(replaced))
-    }
-    if (Option.isSome(stored)) yield* crypto.destroy(stored.value.privateKey)
-    yield* rotate
-    return interval
-  }).pipe(
+  const rotateIfDue = rotateAt(config.keyRotationInterval).pipe(
+    Effect.flatMap(ageOf),
+    Effect.map((age) => Duration.subtract(config.keyRotationInterval, age)),
     Effect.catchAllCause((cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
       const why = Option.match(Cause.failureOption(cause), { onNone: () => "an unexpected failure", onSome: (error) => error.message })
@@ -183,17 +180,11 @@ export const make = Effect.fnUntraced(function*(
   if (Duration.isFinite(config.keyRotationInterval)) {
     const untilNextLook = Schedule.addDelay(Schedule.identity<Duration.Duration>(), Duration.min(LONGEST_SLEEP))
     const rotation = Effect.zipRight(inUse.await, Effect.repeat(rotateIfDue, untilNextLook))
-    const clock = yield* RotationClock
-    yield* Effect.forkScoped(Option.match(clock, { onNone: () => rotation, onSome: (clock) => Effect.withClock(rotation, clock) }))
+    const rotationClock = yield* RotationClock
+    yield* Effect.forkScoped(Effect.clockWith((clock) => Effect.withClock(rotation, rotationClock(clock))))
   }
 
-  return {
-    lease,
-    rotate,
-    replace: (acquire) =>
-      replaceWith(Effect.zipWith(acquire, Clock.currentTimeMillis, (pair, createdAt) => ({ ...pair, createdAt })), "Loaded"),
-    events: PubSub.subscribe(events)
-  }
+  return { lease, rotate: rotateAt(Duration.zero), replace, events: PubSub.subscribe(events) }
 })
 
 /**

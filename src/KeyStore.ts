@@ -18,11 +18,11 @@ export interface Service {
   /** The newest pair that was saved, with the time it was made; none if there is none. */
   readonly load: Effect.Effect<Option.Option<KeyPair>, SecurityError>
   /**
-   * Keeps a pair unless there is one already, such as one that another process has saved in the meantime; gives the one that is kept.
+   * Keeps `pair` in place of `replacing`, or as the first one; gives the pair that is kept. That is another one if there is one already
+   * that is newer than `replacing`: another process with the same store was first, and both use its pair. Fails, and overwrites nothing,
+   * if what is stored cannot be read.
    */
-  readonly saveFirst: (pair: KeyPair) => Effect.Effect<KeyPair, SecurityError>
-  /** Keeps a pair in place of the one before. */
-  readonly save: (pair: KeyPair) => Effect.Effect<void, SecurityError>
+  readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
   /** Forgets what was saved. */
   readonly remove: Effect.Effect<void, SecurityError>
 }
@@ -41,7 +41,6 @@ export class KeyStore extends Context.Tag("nomyo-js/KeyStore")<KeyStore, Service
  */
 export const layerMemory: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
   load: Effect.succeedNone,
-  saveFirst: Effect.succeed,
-  save: () => Effect.void,
+  save: Effect.succeed,
   remove: Effect.void
 })

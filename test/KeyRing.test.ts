@@ -9,7 +9,6 @@ import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
@@ -261,7 +260,48 @@ describe("KeyRing", () => {
       const rotated = yield* one.rotate
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* fingerprint(two), rotated.publicKey.fingerprint)
-      assert.deepStrictEqual([keys.generated, store.saves.length], [2, 2])
+      // the second made one too, and let it go when it saw that it was late
+      assert.deepStrictEqual([keys.generated, store.saves.length], [3, 2])
+      assert.lengthOf(keys.destroyed, 3)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("destroys a pair that cannot be stored", () => {
+    const { keys, layer, ring, store } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const first = yield* fingerprint(self)
+      const unwritable = new SecurityError({ reason: "client-key", message: "disk full" })
+      store.failure = unwritable
+      assert.strictEqual(yield* Effect.flip(self.rotate), unwritable)
+      assert.deepStrictEqual([keys.generated, keys.destroyed.length], [2, 1])
+      assert.strictEqual(yield* fingerprint(self), first)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("replaces nothing that it cannot read", () => {
+    const { keys, layer, ring, store } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const events = yield* self.events
+      store.failure = new SecurityError({ reason: "key-password", message: "wrong" })
+      assert.strictEqual((yield* Effect.flip(self.rotate)).reason, "key-password")
+      assert.deepStrictEqual([keys.generated, store.saves.length], [0, 0])
+      assert.deepInclude(yield* Queue.take(events), { _tag: "RotationFailed", fingerprint: undefined })
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("makes one pair, and then another, when it is asked to rotate before its first use", () => {
+    const { keys, layer, ring, store } = setup(never, { delay: "1 second" })
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const events = yield* self.events
+      const both = yield* Effect.fork(Effect.all([self.rotate, fingerprint(self)], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("2 seconds")
+      const [rotated] = yield* Fiber.join(both)
+      assert.strictEqual(yield* fingerprint(self), rotated.publicKey.fingerprint)
+      assert.deepStrictEqual([...(yield* Queue.takeAll(events))].map(({ _tag }) => _tag), ["Generated", "Rotated"])
+      assert.deepStrictEqual([keys.generated, store.saves.length, keys.destroyed.length], [2, 2, 1])
     }).pipe(Effect.provide(layer))
   })
 
@@ -308,7 +348,7 @@ describe("KeyRing", () => {
           return clock.sleep(duration)
         }
       })
-      const self = yield* Effect.provideService(ring, KeyRing.RotationClock, Option.some(watched))
+      const self = yield* Effect.provideService(ring, KeyRing.RotationClock, () => watched)
       yield* fingerprint(self)
       yield* TestClock.adjust("24 hours")
       assert.deepStrictEqual(sleeps.slice(0, 24), Array.from({ length: 24 }, () => 1))
@@ -321,15 +361,15 @@ describe("KeyRing", () => {
     return Effect.gen(function*() {
       const self = yield* ring
       const rotations = yield* Effect.fork(Effect.all(Array.from({ length: 5 }, () => self.rotate), { concurrency: "unbounded" }))
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("6 seconds")
       const pairs = yield* Fiber.join(rotations)
       assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
-      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [5, 4])
+      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [6, 5])
       const interrupted = yield* Effect.fork(self.rotate)
       yield* TestClock.adjust("500 millis")
       yield* Fiber.interrupt(interrupted)
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [5, 4])
+      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [6, 5])
       assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
     }).pipe(Effect.provide(layer))
   })

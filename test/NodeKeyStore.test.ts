@@ -39,6 +39,9 @@ const store = <A, E>(
   options: Partial<NodeKeyStore.Options> = {}
 ) => Effect.flatMap(KeyStore, use).pipe(Effect.provide(NodeKeyStore.layer({ keyDir, ...options })))
 
+/** Keeps a pair whatever is there. */
+const put = (pair: KeyPair) => ({ save }: KeyStore["Type"]) => save(pair, { ...pair, createdAt: Number.MAX_SAFE_INTEGER })
+
 const load = (keyDir: string, options?: Partial<NodeKeyStore.Options>) => store(keyDir, ({ load }) => Effect.flatten(load), options)
 
 const generate = Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(2048))
@@ -52,12 +55,12 @@ describe("NodeKeyStore", () => {
         const dir = Path.join(temporaryDirectory(), "a/b")
         const pair = { ...(yield* generate), createdAt: 1_700_000_000_123 }
         assert.isTrue(Option.isNone(yield* store(dir, ({ load }) => load)))
-        assert.strictEqual(yield* store(dir, ({ saveFirst }) => saveFirst(pair)), pair)
+        assert.strictEqual(yield* store(dir, ({ save }) => save(pair, undefined)), pair)
         const loaded = yield* load(dir)
         assert.deepStrictEqual([loaded.publicKey, loaded.createdAt], [pair.publicKey, pair.createdAt])
         const other = yield* generate
-        assert.strictEqual(fingerprint(yield* store(dir, ({ saveFirst }) => saveFirst(other))), fingerprint(pair))
-        yield* store(dir, ({ save }) => save(other))
+        assert.strictEqual(fingerprint(yield* store(dir, ({ save }) => save(other, undefined))), fingerprint(pair))
+        yield* store(dir, put(other))
         assert.strictEqual(fingerprint(yield* load(dir)), fingerprint(other))
         yield* store(dir, ({ remove }) => remove)
         assert.deepStrictEqual(Fs.readdirSync(dir), [])
@@ -66,22 +69,21 @@ describe("NodeKeyStore", () => {
     it.effect("creates files and directory with their modes, whatever the umask", () =>
       Effect.gen(function*() {
         const pair = yield* generate
-        const umask = process.umask(0)
-        try {
+        for (const mask of [0, 0o077]) {
+          const umask = process.umask(mask)
           const dir = Path.join(temporaryDirectory(), "keys")
-          yield* store(dir, ({ saveFirst }) => saveFirst(pair))
-          yield* store(dir, ({ save }) => save(pair))
+          yield* store(dir, ({ save }) => save(pair, undefined))
+          yield* store(dir, put(pair))
           const mode = (name: string) => (Fs.statSync(Path.join(dir, name)).mode & 0o777).toString(8)
-          assert.deepStrictEqual([mode(""), mode("private_key.pem"), mode("public_key.pem")], ["700", "600", "644"])
-        } finally {
           process.umask(umask)
+          assert.deepStrictEqual([mode(""), mode("private_key.pem"), mode("public_key.pem")], ["700", "600", "644"])
         }
       }))
 
     it.effect.each([0o640, 0o604, 0o644, 0o620])("refuses a private key of mode %o, and says what to run", (mode) =>
       Effect.gen(function*() {
         const dir = temporaryDirectory()
-        yield* store(dir, ({ save }) => Effect.flatMap(generate, save))
+        yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)))
         Fs.chmodSync(Path.join(dir, "private_key.pem"), mode)
         const error = yield* Effect.flip(Effect.asVoid(load(dir)))
         assert.deepInclude(error, { _tag: "SecurityError", reason: "key-permissions" } as never)
@@ -92,7 +94,7 @@ describe("NodeKeyStore", () => {
       Effect.gen(function*() {
         const dir = temporaryDirectory()
         const pair = yield* generate
-        yield* store(dir, ({ save }) => save(pair))
+        yield* store(dir, put(pair))
         const path = Path.join(dir, "public_key.pem")
         Fs.copyFileSync(Vectors.path("keys/server_4096.pub.pem"), path)
         const error = yield* Effect.flip(Effect.asVoid(load(dir)))
@@ -106,12 +108,19 @@ describe("NodeKeyStore", () => {
       Effect.gen(function*() {
         const dir = temporaryDirectory()
         const path = Path.join(dir, "private_key.pem")
-        yield* store(dir, ({ save }) => Effect.flatMap(generate, save), { keyRotationPassword: password })
+        yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)), { keyRotationPassword: password })
         const good = Fs.readFileSync(path, "utf8")
         const legacy = Fs.readFileSync(Vectors.path("keys/client_4096.legacy-js-encrypted.pem"), "utf8")
         const lines = (pem: string) => pem.split("\n")
         const damage = (pem: string) => lines(pem).toSpliced(10, 1).join("\n")
-        const cases = [[good, undefined], [good, Redacted.make("another horse")], [damage(good), password], [damage(legacy), password]] as const
+        const cases = [
+          [good, undefined],
+          [good, Redacted.make("another horse")],
+          [damage(good), password],
+          [damage(legacy), password],
+          [good.slice(0, 500), password],
+          [good.replace("M", "*"), password]
+        ] as const
         for (const [pem, keyRotationPassword] of cases) {
           Fs.writeFileSync(path, pem)
           const error = yield* Effect.flip(Effect.asVoid(load(dir, { keyRotationPassword })))
@@ -126,7 +135,7 @@ describe("NodeKeyStore", () => {
       const lines: Array<unknown> = []
       return Effect.gen(function*() {
         const dir = temporaryDirectory()
-        yield* store(dir, ({ save }) => Effect.flatMap(generate, save))
+        yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)))
         yield* load(dir, { keyRotationPassword: password })
         assert.match(String(lines), /not encrypted/)
       }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, Logger.make(({ message }) => void lines.push(message)))))
@@ -136,17 +145,19 @@ describe("NodeKeyStore", () => {
       Effect.gen(function*() {
         const [keyDir, keyRotationDir] = [temporaryDirectory(), temporaryDirectory()]
         const [older, newer] = [{ ...(yield* generate), createdAt: 1000 }, { ...(yield* generate), createdAt: 2000 }]
-        yield* store(keyDir, ({ saveFirst }) => saveFirst(older), { keyRotationDir })
-        yield* store(keyDir, ({ save }) => save(newer), { keyRotationDir })
+        yield* store(keyDir, ({ save }) => save(older, undefined), { keyRotationDir })
+        yield* store(keyDir, put(newer), { keyRotationDir })
         assert.strictEqual(fingerprint(yield* load(keyDir, { keyRotationDir })), fingerprint(newer))
-        assert.strictEqual(fingerprint(yield* load(keyDir)), fingerprint(older))
+        assert.deepStrictEqual(Fs.readdirSync(keyDir), [])
+        yield* store(keyDir, put({ ...older, createdAt: 3000 }))
+        assert.strictEqual(fingerprint(yield* load(keyDir, { keyRotationDir })), fingerprint(older))
       }))
 
     it.effect("keeps as many replaced keys as it is told, and none by default", () =>
       Effect.gen(function*() {
         const dir = temporaryDirectory()
         const pairs = [1, 2, 3, 4].map((day) => day * 86_400_000)
-        for (const createdAt of pairs) yield* store(dir, ({ save }) => Effect.flatMap(generate, (pair) => save({ ...pair, createdAt })), { keyHistory: 2 })
+        for (const createdAt of pairs) yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put({ ...pair, createdAt })(store)), { keyHistory: 2 })
         assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), [
           "private_key.19700103T000000000Z.pem",
           "private_key.19700104T000000000Z.pem",
@@ -156,6 +167,59 @@ describe("NodeKeyStore", () => {
         assert.strictEqual(Fs.statSync(Path.join(dir, "private_key.19700104T000000000Z.pem")).mode & 0o777, 0o600)
       }))
 
+    it.effect("takes the pair of a process that was first for its own", () =>
+      Effect.gen(function*() {
+        const dir = temporaryDirectory()
+        const [old, ours, theirs] = [yield* generate, yield* generate, yield* generate].map((pair, i) => ({ ...pair, createdAt: 1000 * (i + 1) })) as [KeyPair, KeyPair, KeyPair]
+        yield* store(dir, ({ save }) => save(old, undefined))
+        yield* store(dir, ({ save }) => save(theirs, old))
+        assert.strictEqual(fingerprint(yield* store(dir, ({ save }) => save(ours, old))), fingerprint(theirs))
+        assert.strictEqual(fingerprint(yield* load(dir)), fingerprint(theirs))
+      }))
+
+    it.effect("does not save over what it cannot read", () =>
+      Effect.gen(function*() {
+        const dir = temporaryDirectory()
+        const path = Path.join(dir, "private_key.pem")
+        yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)), { keyRotationPassword: password })
+        const before = Fs.readFileSync(path, "utf8")
+        const wrong = yield* Effect.flip(Effect.asVoid(store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)), {
+          keyRotationPassword: Redacted.make("another horse")
+        })))
+        assert.strictEqual((wrong as { readonly reason?: string }).reason, "key-password")
+        Fs.chmodSync(path, 0o644)
+        yield* Effect.flip(Effect.asVoid(store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)), { keyRotationPassword: password })))
+        assert.strictEqual(Fs.readFileSync(path, "utf8"), before)
+        const away = temporaryDirectory()
+        Fs.symlinkSync("/nowhere/private_key.pem", Path.join(away, "private_key.pem"))
+        Fs.writeFileSync(Path.join(away, "public_key.pem"), "mine")
+        yield* Effect.flip(Effect.asVoid(store(away, (store) => Effect.flatMap(generate, (pair) => store.save(pair, undefined)))))
+        assert.strictEqual(Fs.readFileSync(Path.join(away, "public_key.pem"), "utf8"), "mine")
+      }))
+
+    it.effect("keeps whole pairs with several writers and readers at once", () =>
+      Effect.gen(function*() {
+        const dir = temporaryDirectory()
+        const pairs = yield* Effect.all(Array.from({ length: 4 }, () => generate))
+        const known = new Set(pairs.map(fingerprint))
+        yield* store(dir, put(pairs[0]!))
+        const write = Effect.forEach(Array.from({ length: 40 }, (_, i) => pairs[i % 4]!), (pair) => store(dir, put(pair)), { concurrency: 4 })
+        const read = Effect.repeatN(Effect.map(load(dir), (pair) => assert.isTrue(known.has(fingerprint(pair)))), 100)
+        yield* Effect.all([write, read, read], { concurrency: "unbounded" })
+        yield* load(dir)
+        assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), ["private_key.pem", "public_key.pem"])
+      }))
+
+    it.effect("takes over the lock of a process that is gone", () =>
+      Effect.gen(function*() {
+        const dir = temporaryDirectory()
+        const gone = spawn("true")
+        yield* Effect.promise(() => once(gone, "exit"))
+        Fs.writeFileSync(Path.join(dir, "key.lock"), `${gone.pid} ${Os.hostname()}`)
+        yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store)))
+        assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), ["private_key.pem", "public_key.pem"])
+      }))
+
     it.effect("sweeps away what a process that was killed left behind, and nothing else", () =>
       Effect.gen(function*() {
         const dir = temporaryDirectory()
@@ -163,7 +227,7 @@ describe("NodeKeyStore", () => {
         for (const name of names) Fs.writeFileSync(Path.join(dir, name), "")
         const now = Date.now
         Date.now = () => now() + 61_000
-        yield* store(dir, ({ save }) => Effect.flatMap(generate, save)).pipe(Effect.ensuring(Effect.sync(() => {
+        yield* store(dir, (store) => Effect.flatMap(generate, (pair) => put(pair)(store))).pipe(Effect.ensuring(Effect.sync(() => {
           Date.now = now
         })))
         assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), ["mine.tmp", "private_key.pem", "private_key.pem.bak", "public_key.pem"])
@@ -174,7 +238,7 @@ describe("NodeKeyStore", () => {
         const dir = temporaryDirectory()
         for (let i = 0; i < 20; i++) {
           const pair = yield* generate
-          const fiber = yield* Effect.fork(store(dir, ({ save }) => save(pair)))
+          const fiber = yield* Effect.fork(store(dir, put(pair)))
           for (let turn = 0; turn < i; turn++) yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
           yield* Fiber.interrupt(fiber)
           if (Fs.existsSync(Path.join(dir, "private_key.pem"))) yield* load(dir)
@@ -187,7 +251,7 @@ describe("NodeKeyStore", () => {
         for (const keyRotationPassword of [undefined, password]) {
           const dir = temporaryDirectory()
           const pair = yield* generate
-          yield* store(dir, ({ save }) => save(pair), { keyRotationPassword })
+          yield* store(dir, put(pair), { keyRotationPassword })
           const path = Path.join(dir, "private_key.pem")
           const pass = keyRotationPassword === undefined ? [] : ["-passin", `pass:${Redacted.value(password)}`]
           assert.strictEqual(openssl("pkey", "-in", path, "-pubout", ...pass), pair.publicKey.pem)
@@ -249,7 +313,7 @@ describe("NodeKeyStore among processes", () => {
       const dir = temporaryDirectory()
       const sources = yield* Effect.forEach(["one", "two"], (name) => {
         const source = temporaryDirectory()
-        return Effect.as(store(source, ({ save }) => Effect.flatMap(generate, save)), Path.join(source, "private_key.pem")).pipe(Effect.annotateLogs({ name }))
+        return Effect.as(store(source, (store) => Effect.flatMap(generate, (pair) => put(pair)(store))), Path.join(source, "private_key.pem")).pipe(Effect.annotateLogs({ name }))
       })
       const expected = new Set((yield* Effect.forEach(sources, (source) => NodeKeyStore.loadKeyPair(source))).map(fingerprint))
       let mismatches = 0
@@ -301,7 +365,8 @@ describe("the bytes of private keys", () => {
         const old = yield* Scope.extend(self.lease, lease)
         assert.lengthOf(guarded, expected)
         const current = yield* self.rotate
-        assert.lengthOf(guarded, expected + 2)
+        // the stored pair is read once more, and the new one written
+        assert.lengthOf(guarded, expected + 4)
         assert.isTrue(guarded.every(isZero))
         const sealed = yield* crypto.seal(old.publicKey, new Uint8Array([1]))
         yield* crypto.open(old.privateKey, sealed)

@@ -101,6 +101,15 @@ describe("nomyo chat", () => {
     expect(JSON.parse(stdout)).toMatchObject({ choices: [{ message: { content: "You said: Hello!" } }], _metadata: { is_encrypted: true } })
   })
 
+  it.each([["SIGINT", 130], ["SIGTERM", 143]] as const)("does not call it success to be ended by %s", async (signal, code) => {
+    const silent = await Servers.scoped(Servers.tcpServer(() => undefined))
+    const child = spawn(process.execPath, [BIN, "chat", "hi", "--base-url", silent.value, "--allow-http"], { env: environment })
+    await once(child.stderr, "data")
+    child.kill(signal)
+    expect((await once(child, "exit"))[0]).toBe(code)
+    await silent.close()
+  })
+
   it("shows reasoning apart from the answer", async () => {
     const { stderr, stdout } = await chat("Hello!", "--model", "a-Thinking-model")
     expect(stdout).toBe("You said: Hello!\n")

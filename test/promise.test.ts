@@ -365,15 +365,35 @@ describe("keyDir", () => {
     expect(Fs.readFileSync(Path.join(keyDir, "private_key.pem"), "utf8")).toBe(file)
   })
 
-  it("keeps rotated pairs in keyRotationDir and loads the newest of both", async () => {
+  it("keeps rotated pairs in keyRotationDir, and the one before nowhere", async () => {
     const keyDir = temporaryDirectory()
     const keyRotationDir = temporaryDirectory()
     const client = make({ keyDir, keyRotationDir })
     const first = await client.ready()
     const second = await client.rotateKeys()
-    const stored = (dir: string) => Fs.readFileSync(Path.join(dir, "public_key.pem"), "utf8")
-    expect([stored(keyDir), stored(keyRotationDir)]).toEqual([first.pem, second.pem])
+    expect(second.fingerprint).not.toBe(first.fingerprint)
+    expect(Fs.readdirSync(keyDir)).toEqual([])
+    expect(Fs.readFileSync(Path.join(keyRotationDir, "public_key.pem"), "utf8")).toBe(second.pem)
     expect(await make({ keyDir, keyRotationDir }).ready()).toEqual(second)
+  })
+
+  it("does not overwrite what it cannot read, by rotation or generation", async () => {
+    const keyDir = temporaryDirectory()
+    await make({ keyDir, keyRotationPassword: "correct horse" }).ready()
+    const before = Fs.readFileSync(Path.join(keyDir, "private_key.pem"), "utf8")
+    const wrong = { keyDir, keyRotationPassword: "wrong horse" }
+    expect(await error(make(wrong).rotateKeys())).toMatchObject({ reason: "key-password" })
+    expect(await error(makeLower(wrong).generateKeys())).toMatchObject({ reason: "key-password" })
+    expect(Fs.readFileSync(Path.join(keyDir, "private_key.pem"), "utf8")).toBe(before)
+  })
+
+  it("is shared by clients that rotate at the same time", async () => {
+    const keyDir = temporaryDirectory()
+    const rotating = Array.from({ length: 3 }, () => make({ keyDir, keyRotationInterval: 1000 }))
+    await Promise.all(rotating.map((client) => client.ready()))
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    for (const client of rotating) expect((await client.create(hello())).choices).toHaveLength(1)
+    expect(Fs.readdirSync(keyDir).filter((name) => name.endsWith(".tmp"))).toEqual([])
   })
 
   it("names keyDir: false when it cannot write", async () => {

@@ -74,7 +74,7 @@ const generate = Command.make("generate", options, (parsed) =>
       const exists = refuse(`${dir} holds a key pair already; nomyo keys rotate replaces it`)
       if (Option.isSome(yield* store.load)) return yield* exists
       const pair = yield* make
-      if ((yield* store.saveFirst(pair)) !== pair) return yield* exists
+      if ((yield* store.save(pair, undefined)) !== pair) return yield* exists
       yield* describe(dir, pair)
     }))).pipe(Command.withDescription("Make a key pair in an empty directory"))
 
@@ -94,11 +94,9 @@ const show = Command.make("show", options, (parsed) =>
 const rotate = Command.make("rotate", options, (parsed) =>
   withStore(parsed, ({ dir }) =>
     Effect.gen(function*() {
-      // an old pair that cannot be read may be somebody else's: it is not replaced
-      yield* existing(dir)
-      const pair = yield* make
-      yield* Effect.flatMap(KeyStore, (store) => store.save(pair))
-      yield* describe(dir, pair)
+      const store = yield* KeyStore
+      const old = yield* existing(dir)
+      yield* describe(dir, yield* store.save(yield* make, old))
     }))).pipe(Command.withDescription("Replace a key pair by a new one"))
 
 /** What is wrong with a key directory, in sentences. */
@@ -111,10 +109,13 @@ const problemsOf = Effect.fnUntraced(function*(dir: string, password: Redacted.R
   for (const name of names.filter((name) => name.endsWith(".tmp"))) {
     problems.push(`${Path.join(dir, name)} was left behind by a process that was killed; delete it if none is writing now`)
   }
-  if (!names.includes("private_key.pem")) return [...problems, `${privatePath} is missing`]
-  if (((yield* Effect.promise(() => Fs.stat(privatePath))).mode & 0o077) !== 0) {
-    problems.push(`${privatePath} can be read by others than its owner; run: chmod 600 ${privatePath}`)
+  for (const name of names.filter((name) => /^private_key.*\.pem$/.test(name))) {
+    const path = Path.join(dir, name)
+    const stat = yield* Effect.promise(() => Fs.stat(path).catch(() => undefined))
+    if (stat === undefined) problems.push(`${path} is a link to nowhere`)
+    else if ((stat.mode & 0o077) !== 0) problems.push(`${path} can be read by others than its owner; run: chmod 600 ${path}`)
   }
+  if (!names.includes("private_key.pem")) return [...problems, `${privatePath} is missing`]
   const hasPublicKey = names.includes("public_key.pem")
   if (!hasPublicKey) problems.push(`${publicPath} is missing; it is made again when the pair is next loaded`)
   const loaded = yield* Effect.either(

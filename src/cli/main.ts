@@ -2,12 +2,14 @@
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as ValidationError from "@effect/cli/ValidationError"
+import * as Runtime from "@effect/platform/Runtime"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
@@ -25,10 +27,19 @@ const nomyo = Command.make("nomyo").pipe(
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
+/** What shells report of a command that a signal has ended. */
+const EXIT_SIGNAL = { SIGINT: 130, SIGTERM: 143 }
+
+let stoppedBy = EXIT_FAILURE
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    stoppedBy = EXIT_SIGNAL[signal]
+  })
+}
 
 /** One line on stderr for what went wrong; `@effect/cli` has explained wrong usage already. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
-  if (Cause.isInterruptedOnly(cause)) return Effect.void
+  if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const failure = Cause.failureOption(cause)
   const isUsage = Option.isSome(failure) && ValidationError.isValidationError(failure.value)
   const error = Option.getOrElse(failure, () => Cause.squash(cause))
@@ -56,5 +67,13 @@ Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv
     NodeTerminal.layer,
     Logger.replace(Logger.defaultLogger, Logger.prettyLogger({ stderr: true }))
   )),
-  (program) => NodeRuntime.runMain(program, { disablePrettyLogger: true })
+  (program) =>
+    NodeRuntime.runMain(program, {
+      disablePrettyLogger: true,
+      teardown: (exit, onExit) => {
+        // to be told to stop is a router's proper end, and nothing else's
+        const isStopped = Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause) && process.argv[2] !== "router"
+        Runtime.defaultTeardown(exit, (code) => onExit(isStopped ? stoppedBy : code))
+      }
+    })
 )

@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { layerKeyStore, loadKeyPair } from "#platform"
 import * as ChatCompletion from "../ChatCompletion.js"
@@ -32,7 +33,7 @@ export interface SecureCompletionClientConfig extends ClientConfig {
 export interface GenerateKeysOptions {
   /** Length of the keys in bits. Default: the client's `keySize`. */
   readonly keySize?: 2048 | 4096 | undefined
-  /** Where to save the pair, on Node; `false` keeps it in memory only. Default: the client's `keyDir`. */
+  /** Where to save the pair, on Node; `false` keeps it in memory only. Default: where the client keeps its own. */
   readonly keyDir?: string | false | undefined
   /** Encrypts the private key file. At least 8 characters. Default: the client's `keyRotationPassword`. */
   readonly password?: string | undefined
@@ -66,9 +67,9 @@ export class SecureCompletionClient extends PromiseClient {
       const ring = yield* KeyRing
       const context = yield* Effect.context<Crypto | SecureMemory>()
       const make = Effect.gen(function*() {
-        const pair = yield* crypto.generateKeyPair(keySize)
-        yield* Effect.flatMap(KeyStore, (store) => store.save(pair))
-        return pair
+        const keyStore = yield* KeyStore
+        const stored = yield* keyStore.load
+        return yield* keyStore.save(yield* crypto.generateKeyPair(keySize), Option.getOrUndefined(stored))
       }).pipe(Effect.provide(store), Effect.provide(context))
       return (yield* ring.replace(make)).publicKey
     }))

@@ -21,7 +21,8 @@ const save = Effect.gen(function*() {
   const store = yield* KeyStore
   const pairs = yield* Effect.forEach(sources, (source) => NodeKeyStore.loadKeyPair(source))
   console.log("saving")
-  yield* Effect.forever(Effect.forEach(pairs, (pair) => store.save({ ...pair, createdAt: Date.now() })))
+  yield* Effect.forever(Effect.forEach(pairs, (pair) =>
+    store.save({ ...pair, createdAt: Date.now() }, { ...pair, createdAt: Number.MAX_SAFE_INTEGER })))
 })
 
 const program: Effect.Effect<void, unknown, Crypto.Crypto | KeyStore | SecureMemory.SecureMemory> = mode === "first" ? first : save

@@ -71,17 +71,20 @@ export const keyStore = () => {
     /** Loading waits for this. */
     gate: undefined as Deferred.Deferred<void> | undefined
   }
-  const save = (crypto: Crypto.Service, pair: Crypto.KeyPair) =>
+  const save = (crypto: Crypto.Service, pair: Crypto.KeyPair, replacing: Crypto.KeyPair | undefined) =>
     Effect.gen(function*() {
       if (state.failure !== undefined) return yield* state.failure
+      if (Option.isSome(state.saved) && state.saved.value.createdAt > (replacing?.createdAt ?? -1)) {
+        return yield* crypto.importKeyPair(state.saved.value.pkcs8, state.saved.value.createdAt)
+      }
       const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
       state.saves.push(pair)
       state.saved = Option.some({ pkcs8, createdAt: pair.createdAt })
+      return pair
     })
   const layer = Layer.effect(
     KeyStore.KeyStore,
     Effect.map(Crypto.Crypto, (crypto): KeyStore.Service => ({
-      saveFirst: (pair) => Effect.as(save(crypto, pair), pair),
       load: Effect.gen(function*() {
         state.loads++
         if (state.gate !== undefined) yield* Deferred.await(state.gate)
@@ -91,7 +94,7 @@ export const keyStore = () => {
           onSome: ({ createdAt, pkcs8 }) => Effect.asSome(crypto.importKeyPair(pkcs8, createdAt))
         })
       }),
-      save: (pair) => save(crypto, pair),
+      save: (pair, replacing) => save(crypto, pair, replacing),
       remove: Effect.sync(() => {
         state.saved = Option.none()
       })

@@ -4,10 +4,11 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as KeyRing from "../../KeyRing.js"
 
 const clock = Clock.make()
@@ -31,10 +32,15 @@ export const background: Clock.Clock = {
     })
 }
 
+const live = Context.get(DefaultServices.liveServices, Clock.Clock)
+
 /**
- * Rotates keys by a clock that lets a script end by itself.
+ * Rotates keys by a clock that lets a script end by itself, unless there is another clock than the system's, such as a `TestClock`.
  *
  * @since 0.2.0
  * @category layers
  */
-export const layerRotation: Layer.Layer<never> = Layer.succeed(KeyRing.RotationClock, Option.some(background))
+export const layerRotation: Layer.Layer<never> = Layer.succeed(
+  KeyRing.RotationClock,
+  (clock) => clock === live ? background : clock
+)

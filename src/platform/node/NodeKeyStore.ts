@@ -3,7 +3,7 @@
  *
  * Whatever moment a process is killed at, the directory holds the old pair or the new one, and never halves of both: files are written
  * aside and renamed, and the old public key is gone before the private key changes. A public key that is missing is made again from the
- * private one.
+ * private one. Processes that share a directory write one at a time, by a lock file, and read without it.
  *
  * @since 0.2.0
  */
@@ -11,10 +11,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
+import { hostname } from "node:os"
 import * as Path from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { Crypto, type KeyPair } from "../../Crypto.js"
 import * as Bytes from "../../internal/bytes.js"
 import { KeyStore } from "../../KeyStore.js"
@@ -27,8 +30,11 @@ const PUBLIC = "public_key.pem"
 const PRIVATE_MODE = 0o600
 const PUBLIC_MODE = 0o644
 const DIRECTORY_MODE = 0o700
-/** A temporary file that is older, in milliseconds, was left behind by a process that was killed. */
+const LOCK = "key.lock"
+/** A temporary file or a lock that is older, in milliseconds, was left behind by a process that was killed. Writing takes a fraction of a second. */
 const ABANDONED_AFTER = 60_000
+/** How long to wait between two looks at another process's lock, in milliseconds. */
+const LOCK_INTERVAL = 10
 /** How often a pair is read again that another process replaces meanwhile. */
 const READ_ATTEMPTS = 10
 
@@ -81,21 +87,30 @@ export const loadKeyPair = Effect.fnUntraced(function*(
   const crypto = yield* Crypto
   const memory = yield* SecureMemory
   const publicKeyPath = options?.publicKeyPath
+  yield* KeyFile.checkPassword(options?.password)
   return yield* Effect.scoped(Effect.gen(function*() {
     const message = `The private key ${privateKeyPath} cannot be read`
     const { mtimeMs } = yield* io(message, () => Fs.stat(privateKeyPath))
     const pem = yield* memory.guard(io(message, () => Fs.readFile(privateKeyPath)))
     const pkcs8 = yield* memory.guard(KeyFile.decode(pem, options?.password))
     const pair = yield* crypto.importKeyPair(pkcs8, Math.round(mtimeMs))
-    if (publicKeyPath === undefined) return pair
-    const file = yield* io(`The public key ${publicKeyPath} cannot be read`, () => Fs.readFile(publicKeyPath))
-    const publicKey = yield* Effect.option(crypto.importPublicKey(file))
-    if (Option.isSome(publicKey) && Bytes.equals(publicKey.value.spki, pair.publicKey.spki)) return pair
-    return yield* new SecurityError({
-      reason: "client-key",
-      message: `The public key ${publicKeyPath} does not belong to the private key ${privateKeyPath}`
-    })
+    if (publicKeyPath !== undefined) {
+      const publicKey = yield* io(`The public key ${publicKeyPath} cannot be read`, () => Fs.readFile(publicKeyPath))
+      yield* checkPublicKey(pair, publicKey, publicKeyPath, privateKeyPath)
+    }
+    return pair
   }))
+})
+
+const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, pem: Uint8Array, publicKeyPath: string, privateKeyPath: string) {
+  const crypto = yield* Crypto
+  const publicKey = yield* Effect.option(crypto.importPublicKey(pem))
+  if (Option.isSome(publicKey) && Bytes.equals(publicKey.value.spki, pair.publicKey.spki)) return
+  yield* crypto.destroy(pair.privateKey)
+  return yield* new SecurityError({
+    reason: "client-key",
+    message: `The public key ${publicKeyPath} does not belong to the private key ${privateKeyPath}`
+  })
 })
 
 /** Windows has no such modes. */
@@ -112,12 +127,49 @@ const syncDirectory = async (dir: string): Promise<void> => {
   }
 }
 
+/** Whether the process that wrote a lock is gone. One on another machine cannot be asked, and is given a minute; one that has not come to write its name, a second. */
+const isAbandoned = (owner: string, age: number): boolean => {
+  if (owner === "") return age > 1000
+  const [pid, host] = owner.split(" ")
+  if (age > ABANDONED_AFTER) return true
+  if (host !== hostname()) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return codeOf(error) === "ESRCH"
+  }
+}
+
+const acquireLock = async (path: string): Promise<void> => {
+  const take = () =>
+    Fs.writeFile(path, `${process.pid} ${hostname()}`, { flag: "wx", mode: PRIVATE_MODE }).then(() => true, ifCode("EEXIST", false))
+  while (!(await take())) {
+    const owner = await Fs.readFile(path, "utf8").catch(ifCode("ENOENT", undefined))
+    const stat = await Fs.stat(path).catch(ifCode("ENOENT", undefined))
+    if (owner === undefined || stat === undefined) continue
+    if (isAbandoned(owner, Date.now() - stat.mtimeMs)) await Fs.rm(path, { force: true })
+    else await sleep(LOCK_INTERVAL)
+  }
+}
+
+/** No other process, and no other client of this one, writes to the directory while the scope is open. */
+const lock = (dir: string, message: string): Effect.Effect<void, SecurityError, Scope.Scope> => {
+  const path = Path.join(dir, LOCK)
+  return Effect.acquireRelease(
+    io(message, () => acquireLock(path)),
+    () => Effect.ignore(io(message, () => Fs.rm(path, { force: true })))
+  )
+}
+
 /** Writes a file aside, with its mode from the start and safely on disk; gives the path it has for the time being. */
 const stage = async (path: string, bytes: Uint8Array, mode: number, time: number): Promise<string> => {
   const temporary = `${path}.${randomBytes(8).toString("hex")}.tmp`
   const file = await Fs.open(temporary, "wx", mode)
   try {
     await file.writeFile(bytes)
+    // what the umask took away
+    await file.chmod(mode)
     await file.utimes(time / 1000, time / 1000)
     await file.sync()
   } catch (error) {
@@ -145,14 +197,15 @@ const prepareDirectory = async (dir: string): Promise<void> => {
   }
 }
 
-/** Keeps the private key that is about to be replaced, and no more than `limit` of its kind. */
-const keepHistory = async (dir: string, limit: number): Promise<void> => {
-  if (limit === 0) return
+/** Makes way for another pair: the public key goes, the private one is kept if `limit` lets it, with no more than so many of its kind. */
+const retire = async (dir: string, limit: number): Promise<void> => {
   const path = Path.join(dir, PRIVATE)
+  await Fs.rm(Path.join(dir, PUBLIC), { force: true })
+  await syncDirectory(dir)
   const stat = await Fs.stat(path).catch(ifCode("ENOENT", undefined))
-  if (stat === undefined) return
+  if (stat === undefined || limit === 0) return
   const time = stat.mtime.toISOString().replace(/[-:.]/g, "")
-  await Fs.link(path, Path.join(dir, `private_key.${time}.pem`)).catch(ifCode("EEXIST", undefined))
+  await Fs.copyFile(path, Path.join(dir, `private_key.${time}.pem`))
   const kept = (await Fs.readdir(dir)).filter((name) => /^private_key\.\d{8}T\d{9}Z\.pem$/.test(name)).toSorted()
   for (const name of kept.slice(0, -limit)) await Fs.rm(Path.join(dir, name), { force: true })
 }
@@ -173,16 +226,29 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
       const memory = yield* SecureMemory
       const { keyDir, keyHistory = 0, keyRotationDir = keyDir, keyRotationPassword: password } = options
       yield* KeyFile.checkPassword(password)
+      if (!Number.isInteger(keyHistory) || keyHistory < 0) {
+        return yield* new SecurityError({ reason: "client-key", message: "keyHistory is a whole number, 0 or more" })
+      }
       const directories = keyRotationDir === keyDir ? [keyDir] : [keyDir, keyRotationDir]
 
+      /** A link to nowhere is not an empty place: the volume it leads to may be away. */
       const statPrivateKey = (dir: string) =>
-        io(`The key directory ${dir} cannot be read; ${instead}`, () =>
-          Fs.stat(Path.join(dir, PRIVATE)).catch(ifCode("ENOENT", undefined)))
+        io(`The key directory ${dir} cannot be read; ${instead}`, async () => {
+          const path = Path.join(dir, PRIVATE)
+          const found = await Fs.lstat(path).catch(ifCode("ENOENT", undefined))
+          return found === undefined ? undefined : await Fs.stat(path)
+        })
 
-      const loadFrom = (dir: string, attempts = READ_ATTEMPTS): Effect.Effect<KeyPair, SecurityError, Crypto | SecureMemory> =>
+      const readPublicKey = (dir: string) =>
+        io(`The public key in ${dir} cannot be read`, () =>
+          Fs.readFile(Path.join(dir, PUBLIC)).catch(ifCode("ENOENT", undefined)))
+
+      const read = (
+        dir: string,
+        attempts = READ_ATTEMPTS
+      ): Effect.Effect<{ readonly pair: KeyPair; readonly isComplete: boolean }, SecurityError, Crypto | SecureMemory> =>
         Effect.gen(function*() {
           const path = Path.join(dir, PRIVATE)
-          const publicKeyPath = Path.join(dir, PUBLIC)
           const before = yield* statPrivateKey(dir)
           if (before !== undefined && isReadableByOthers(before)) {
             return yield* new SecurityError({
@@ -190,71 +256,71 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
               message: `The private key ${path} can be read by others than its owner; run: chmod 600 ${path}`
             })
           }
-          const hasPublicKey = yield* io(`The key directory ${dir} cannot be read`, () =>
-            Fs.access(publicKeyPath).then(() => true, ifCode("ENOENT", false)))
-          const loaded = yield* Effect.either(loadKeyPair(path, { password, ...(hasPublicKey ? { publicKeyPath } : {}) }))
+          const loaded = yield* Effect.either(loadKeyPair(path, { password }))
+          const publicKey = yield* readPublicKey(dir)
           const after = yield* statPrivateKey(dir)
           // another process put its pair in place of this one while it was read: what was read may be halves of both
           const isReplaced = before?.ino !== after?.ino || before?.mtimeMs !== after?.mtimeMs
-          if (isReplaced && attempts > 1) return yield* loadFrom(dir, attempts - 1)
+          if (isReplaced && attempts > 1) return yield* read(dir, attempts - 1)
           const pair = yield* loaded
-          // a directory that is not ours to write to is as good without it
-          if (!hasPublicKey) yield* Effect.ignore(io("", () => writePublicKey(dir, pair)))
-          return pair
+          if (publicKey !== undefined) yield* checkPublicKey(pair, publicKey, Path.join(dir, PUBLIC), path)
+          return { pair, isComplete: publicKey !== undefined }
         })
 
-      const load = Effect.gen(function*() {
+      /** The newest pair of the directories. */
+      const stored = Effect.gen(function*() {
         const found = yield* Effect.forEach(directories, (dir) =>
           Effect.map(statPrivateKey(dir), (stat) => stat === undefined ? [] : [{ dir, mtimeMs: stat.mtimeMs }]))
         const [newest] = found.flat().toSorted((a, b) => b.mtimeMs - a.mtimeMs)
-        return newest === undefined ? Option.none() : Option.some(yield* loadFrom(newest.dir))
+        return newest === undefined ? undefined : { dir: newest.dir, ...(yield* read(newest.dir)) }
       }).pipe(Effect.provide(context))
 
-      /** The bytes stay until the write has ended: an interruption would zero them under its hands. */
-      const write = <A>(dir: string, pair: KeyPair, commit: (pem: Uint8Array) => Promise<A>) =>
+      /** Does what a process that was killed has not come to. */
+      const restorePublicKey = (dir: string, pair: KeyPair) =>
         Effect.gen(function*() {
-          const pkcs8 = yield* memory.guard(crypto.exportPrivateKey(pair.privateKey))
-          const pem = yield* memory.guard(KeyFile.encode(pkcs8, password))
-          return yield* io(`Keys cannot be written to ${dir}; ${instead}`, async () => {
-            await prepareDirectory(dir)
-            return commit(pem)
-          })
-        }).pipe(Effect.scoped, Effect.uninterruptible)
+          yield* lock(dir, "")
+          const { isComplete, pair: current } = yield* read(dir)
+          if (!isComplete && current.createdAt === pair.createdAt) yield* io("", () => writePublicKey(dir, pair))
+          yield* crypto.destroy(current.privateKey)
+        }).pipe(Effect.scoped, Effect.uninterruptible, Effect.provide(context))
+
+      const commit = async (dir: string, pem: Uint8Array, pair: KeyPair): Promise<void> => {
+        const path = Path.join(dir, PRIVATE)
+        const temporary = await stage(path, pem, PRIVATE_MODE, pair.createdAt)
+        await retire(dir, keyHistory)
+        await Fs.rename(temporary, path)
+        await syncDirectory(dir)
+        await writePublicKey(dir, pair)
+        for (const other of directories.filter((each) => each !== dir)) {
+          // it may be missing, or not ours to write to: the newest pair is the one that is loaded
+          await retire(other, keyHistory).then(() => Fs.rm(Path.join(other, PRIVATE), { force: true })).catch(() => undefined)
+        }
+      }
 
       return {
-        load,
+        load: Effect.gen(function*() {
+          const found = yield* stored
+          if (found === undefined) return Option.none()
+          // a directory that is not ours to write to is as good without it
+          if (!found.isComplete) yield* Effect.ignore(restorePublicKey(found.dir, found.pair))
+          return Option.some(found.pair)
+        }),
 
-        saveFirst: (pair) =>
+        // not interruptible: the bytes would be zeroed under the hands of the write
+        save: (pair, replacing) =>
           Effect.gen(function*() {
-            const path = Path.join(keyDir, PRIVATE)
-            const isFirst = yield* write(keyDir, pair, async (pem) => {
-              const temporary = await stage(path, pem, PRIVATE_MODE, pair.createdAt)
-              try {
-                // a public key without its private one belongs to nobody
-                if (await Fs.stat(path).then(() => false, ifCode("ENOENT", true))) {
-                  await Fs.rm(Path.join(keyDir, PUBLIC), { force: true })
-                }
-                // unlike a rename, a link fails where a file is already
-                if (!(await Fs.link(temporary, path).then(() => true, ifCode("EEXIST", false)))) return false
-              } finally {
-                await Fs.rm(temporary, { force: true })
-              }
-              await writePublicKey(keyDir, pair)
-              return true
-            })
-            return isFirst ? pair : Option.getOrElse(yield* load, () => pair)
-          }),
-
-        save: (pair) =>
-          write(keyRotationDir, pair, async (pem) => {
-            const path = Path.join(keyRotationDir, PRIVATE)
-            const temporary = await stage(path, pem, PRIVATE_MODE, pair.createdAt)
-            await keepHistory(keyRotationDir, keyHistory)
-            await Fs.rm(Path.join(keyRotationDir, PUBLIC), { force: true })
-            await syncDirectory(keyRotationDir)
-            await Fs.rename(temporary, path)
-            await writePublicKey(keyRotationDir, pair)
-          }),
+            const dir = replacing === undefined ? keyDir : keyRotationDir
+            const message = `Keys cannot be written to ${dir}; ${instead}`
+            const pkcs8 = yield* memory.guard(crypto.exportPrivateKey(pair.privateKey))
+            const pem = yield* memory.guard(KeyFile.encode(pkcs8, password))
+            yield* io(message, () => prepareDirectory(dir))
+            yield* lock(dir, message)
+            const other = yield* stored
+            if (other !== undefined && (replacing === undefined || other.pair.createdAt > replacing.createdAt)) return other.pair
+            if (other !== undefined) yield* crypto.destroy(other.pair.privateKey)
+            yield* io(message, () => commit(dir, pem, pair))
+            return pair
+          }).pipe(Effect.scoped, Effect.uninterruptible),
 
         remove: io(`Keys cannot be removed from ${directories.join(" and ")}`, async () => {
           for (const dir of directories) {

@@ -34,6 +34,9 @@ const hmacWithSha256 = oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x09)
 /** 2.16.840.1.101.3.4.1.42 (RFC 3565) */
 const aes256Cbc = oid(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a)
 
+const wrongPassword = () =>
+  new SecurityError({ reason: "key-password", message: "The private key's password is wrong, or its file is damaged" })
+
 /** Fails unless the password is long enough to be worth having. */
 export const checkPassword = (password: Redacted.Redacted | undefined): Effect.Effect<void, SecurityError> =>
   password === undefined || String(Redacted.value(password)).length >= MINIMUM_PASSWORD_LENGTH
@@ -94,12 +97,16 @@ const openLegacy = async (der: Uint8Array, password: Buffer): Promise<Uint8Array
   const key = await pbkdf2(password, salt, LEGACY_ROUNDS, KEY_LENGTH, "sha256")
   const decipher = NodeCrypto.createDecipheriv(CIPHER, key, iv)
   key.fill(0)
-  const parts = [decipher.update(der.subarray(SALT_LENGTH + IV_LENGTH)), decipher.final()]
-  const pkcs8 = Bytes.concat(parts)
-  parts.forEach((part) => part.fill(0))
-  // CBC has no tag: one wrong password in 256 or so passes its padding and gives noise
-  if (Der.spkiOfPkcs8(pkcs8) === undefined) throw new Error("noise")
-  return pkcs8
+  const parts = [decipher.update(der.subarray(SALT_LENGTH + IV_LENGTH))]
+  try {
+    parts.push(decipher.final())
+    const pkcs8 = Bytes.concat(parts)
+    // CBC has no tag: one wrong password in 256 or so passes its padding and gives noise
+    if (Der.spkiOfPkcs8(pkcs8) === undefined) throw new Error("noise")
+    return pkcs8
+  } finally {
+    parts.forEach((part) => part.fill(0))
+  }
 }
 
 const openPkcs8 = (der: Uint8Array<ArrayBuffer>, passphrase: Buffer): Uint8Array<ArrayBuffer> => {
@@ -118,6 +125,7 @@ export const decode = Effect.fnUntraced(function*(
   password: Redacted.Redacted | undefined
 ): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError> {
   const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
+  if (block === undefined && Buffer.from(pem.buffer, pem.byteOffset, pem.length).includes(ENCRYPTED)) return yield* wrongPassword()
   if (block === undefined) {
     return yield* new SecurityError({ reason: "client-key", message: "The private key's file holds no private key in PEM" })
   }
@@ -139,6 +147,6 @@ export const decode = Effect.fnUntraced(function*(
   }
   return yield* Effect.tryPromise({
     try: () => withPassword(password, (bytes) => label === ENCRYPTED ? openPkcs8(der, bytes) : openLegacy(der, bytes)),
-    catch: () => new SecurityError({ reason: "key-password", message: "The private key's password is wrong, or its file is damaged" })
+    catch: wrongPassword
   })
 })
