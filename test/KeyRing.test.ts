@@ -15,6 +15,7 @@ import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
 import * as KeyRing from "../src/KeyRing.js"
 import { SecurityError } from "../src/NomyoError.js"
+import * as NodeClock from "../src/platform/node/NodeClock.js"
 import * as Mocks from "./support/mocks.js"
 
 /** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
@@ -335,6 +336,17 @@ describe("KeyRing", () => {
       yield* TestClock.adjust("365 days")
       assert.strictEqual(store.saves.length, 1)
     }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("ages by a test clock on Node too", () => {
+    const { layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      yield* fingerprint(yield* ring)
+      yield* TestClock.adjust(Duration.subtract(Duration.days(1), 1))
+      assert.strictEqual(store.saves.length, 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(store.saves.length, 2)
+    }).pipe(Effect.provide(layer), Effect.provide(NodeClock.layerRotation))
   })
 
   it.scoped("ages by the clock it is given", () => {
