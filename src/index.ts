@@ -71,6 +71,8 @@ export type {
   ToolCall
 } from "./ChatCompletion.js"
 
+export type { PublicKey } from "./Crypto.js"
+
 export {
   APIConnectionError,
   APIError,

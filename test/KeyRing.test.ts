@@ -387,16 +387,17 @@ describe("KeyRing", () => {
   })
 
   it("keeps alive exactly what is current or leased, in whatever order things happen", () => {
-    type Step = { readonly do: "lease" | "rotate" | "fail" | "replace" } | { readonly do: "release"; readonly which: number }
+    type Step = { readonly do: "lease" | "rotate" | "failToMake" | "failToStore" | "replace" } | { readonly do: "release"; readonly which: number }
     const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
-      FastCheck.constantFrom<Step>({ do: "lease" }, { do: "lease" }, { do: "rotate" }, { do: "fail" }, { do: "replace" }),
+      FastCheck.constantFrom<Step>({ do: "lease" }, { do: "lease" }, { do: "rotate" }, { do: "failToMake" }, { do: "failToStore" }, { do: "replace" }),
       FastCheck.record({ do: FastCheck.constant("release" as const), which: FastCheck.nat(20) })
     )
     return FastCheck.assert(
       FastCheck.asyncProperty(FastCheck.array(step, { maxLength: 40 }), (steps) => {
-        const { keys, layer, ring } = setup()
+        const { keys, layer, ring, store } = setup()
         return Effect.gen(function*() {
           const crypto = yield* Crypto.Crypto
+          let orphans = 0
           const scope = yield* Scope.make()
           const self = yield* Scope.extend(ring, scope)
           const leases: Array<{ readonly pair: Crypto.KeyPair; readonly scope: Scope.CloseableScope }> = []
@@ -408,6 +409,7 @@ describe("KeyRing", () => {
           }
           const check = (alive: (pair: Crypto.KeyPair) => boolean) => {
             for (const pair of made) assert.strictEqual(!keys.destroyed.includes(pair.privateKey), alive(pair))
+            assert.strictEqual(keys.destroyed.length, orphans + made.filter((pair) => !alive(pair)).length)
           }
           for (const next of steps) {
             if (next.do === "lease") {
@@ -420,13 +422,22 @@ describe("KeyRing", () => {
               const [lease] = leases.splice(next.which, 1)
               if (lease !== undefined) yield* Scope.close(lease.scope, Exit.void)
             } else if (next.do === "rotate") {
+              // without a current pair it makes a first one, and replaces it at once
+              if (current === undefined) orphans++
               become(yield* self.rotate)
             } else if (next.do === "replace") {
               become(yield* self.replace(crypto.generateKeyPair(2048)))
-            } else {
+            } else if (next.do === "failToMake") {
+              // there must be a pair to keep: without one it is the first that cannot be made
               keys.failing = true
               yield* Effect.flip(self.rotate)
               keys.failing = false
+            } else {
+              // what has been made by then is destroyed; without a current pair nothing is, since nothing can be loaded
+              if (current !== undefined) orphans++
+              store.failure = new SecurityError({ reason: "client-key", message: "disk full" })
+              yield* Effect.flip(self.rotate)
+              store.failure = undefined
             }
             check((pair) => pair === current || leases.some((lease) => lease.pair === pair))
           }
