@@ -8,6 +8,9 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/build.ts",
+    // most of the time goes to other processes and to keys: one worker would leave a core idle
+    maxWorkers: 2,
+    minWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 120_000,
     typecheck: { enabled: true, include: ["test/**/*.test-d.ts"] }

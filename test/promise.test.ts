@@ -51,30 +51,16 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
+const defaults = { allowHttp: true, apiKey: API_KEY, keyDir: false, keySize: 2048, maxRetries: 0 } as const
+
 const make = (config: ChatCompletionConfig = {}) => {
-  const client = new SecureChatCompletion({
-    baseUrl: url,
-    allowHttp: true,
-    apiKey: API_KEY,
-    keyDir: false,
-    keySize: 2048,
-    maxRetries: 0,
-    ...config
-  })
+  const client = new SecureChatCompletion({ baseUrl: url, ...defaults, ...config })
   clients.push(client)
   return client
 }
 
 const makeLower = (config: ConstructorParameters<typeof SecureCompletionClient>[0] = {}) => {
-  const client = new SecureCompletionClient({
-    routerUrl: url,
-    allowHttp: true,
-    apiKey: API_KEY,
-    keyDir: false,
-    keySize: 2048,
-    maxRetries: 0,
-    ...config
-  })
+  const client = new SecureCompletionClient({ routerUrl: url, ...defaults, ...config })
   clients.push(client)
   return client
 }
