@@ -128,7 +128,7 @@ const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
 
 const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
 
-/** An attempt's time, handed from step to step: each fails when it has used up what the ones before it left. */
+/** Fails with reason `timeout` when the time is up. */
 const within = (limit: Duration.Duration) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.timeoutFail(effect, {
     duration: limit,
