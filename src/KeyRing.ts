@@ -13,8 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
-import type * as Queue from "effect/Queue"
+import * as Queue from "effect/Queue"
 import * as RcMap from "effect/RcMap"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
@@ -71,8 +70,8 @@ export class RotationClock extends Context.Reference<RotationClock>()("nomyo-js/
   defaultValue: () => (clock: Clock.Clock): Clock.Clock => clock
 }) {}
 
-/** How often the age is looked at, at least: timers stand still while a machine sleeps, and none is longer than 24.8 days. */
-const LONGEST_SLEEP = Duration.hours(1)
+/** How often the age is looked at, at least: timers stand still while a machine sleeps or a browser freezes a page. */
+const LONGEST_SLEEP = Duration.minutes(10)
 /** When to try again after a rotation failed. */
 const RETRY_AFTER = Duration.minutes(1)
 /** Events kept for a subscriber that is slow to take them. */
@@ -92,9 +91,16 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Service, never, Crypto | KeyStore | Scope.Scope> {
   const crypto = yield* Crypto
   const store = yield* KeyStore
-  const events = yield* Effect.acquireRelease(PubSub.sliding<KeyEvent>(EVENT_CAPACITY), PubSub.shutdown)
+  // a `PubSub` would do the same for 4 kB more in a browser
+  const subscribers = new Set<Queue.Queue<KeyEvent>>()
+  yield* Effect.addFinalizer(() => Effect.forEach(subscribers, Queue.shutdown, { discard: true }))
+  const events = Effect.acquireRelease(
+    Effect.tap(Queue.sliding<KeyEvent>(EVENT_CAPACITY), (queue) => Effect.sync(() => subscribers.add(queue))),
+    (queue) => Effect.zipRight(Effect.sync(() => subscribers.delete(queue)), Queue.shutdown(queue))
+  )
+  const publish = (event: KeyEvent) => Effect.forEach(subscribers, Queue.offer(event), { discard: true })
   const tell = (_tag: "Generated" | "Loaded" | "Rotated") => ({ publicKey }: KeyPair) =>
-    PubSub.publish(events, { _tag, fingerprint: publicKey.fingerprint })
+    publish({ _tag, fingerprint: publicKey.fingerprint })
 
   /** A new pair in the store, in place of `replacing`; or the one that another process has put there. */
   const generate = (replacing: KeyPair | undefined) =>
@@ -151,7 +157,7 @@ export const make = Effect.fnUntraced(function*(
     )
 
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
-    PubSub.publish(events, { _tag: "RotationFailed", fingerprint, error })
+    publish({ _tag: "RotationFailed", fingerprint, error })
 
   /** Rotates the current pair, which must be readable for that, if it is as old as `age`. Gives the pair in use afterwards. */
   const rotateAt = (age: Duration.Duration) =>
@@ -184,7 +190,7 @@ export const make = Effect.fnUntraced(function*(
     yield* Effect.forkScoped(Effect.clockWith((clock) => Effect.withClock(rotation, rotationClock(clock))))
   }
 
-  return { lease, rotate: rotateAt(Duration.zero), replace, events: PubSub.subscribe(events) }
+  return { lease, rotate: rotateAt(Duration.zero), replace, events }
 })
 
 /**

@@ -59,49 +59,7 @@ export * as SecureMemory from "./SecureMemory.js"
  */
 export * as Transport from "./Transport.js"
 
-export type {
-  ChatCompletionRequest,
-  ChatCompletionResponse,
-  Choice,
-  ContentPart,
-  Message,
-  Metadata,
-  SecurityTier,
-  Tool,
-  ToolCall
-} from "./ChatCompletion.js"
-
-export type { PublicKey } from "./Crypto.js"
-
-export {
-  APIConnectionError,
-  APIError,
-  AuthenticationError,
-  type ConnectionReason,
-  DisposedError,
-  ForbiddenError,
-  InvalidRequestError,
-  RateLimitError,
-  SecurityError,
-  type SecurityReason,
-  ServerError,
-  ServiceUnavailableError
-} from "./NomyoError.js"
-
-export {
-  disableSecureMemory,
-  enableSecureMemory,
-  getMemoryProtectionInfo,
-  type MemoryProtectionInfo,
-  SecureByteContext
-} from "./SecureMemory.js"
-
-export type { CallOptions, ClientConfig } from "./promise/PromiseClient.js"
-
-export { type ChatCompletionConfig, SecureChatCompletion } from "./promise/SecureChatCompletion.js"
-
-export {
-  type GenerateKeysOptions,
-  SecureCompletionClient,
-  type SecureCompletionClientConfig
-} from "./promise/SecureCompletionClient.js"
+/**
+ * @since 0.2.0
+ */
+export * from "./promise/index.js"

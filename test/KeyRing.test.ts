@@ -356,14 +356,14 @@ describe("KeyRing", () => {
       const sleeps: Array<number> = []
       const watched: Clock.Clock = Object.assign(Object.create(clock), {
         sleep: (duration: Duration.Duration) => {
-          sleeps.push(Duration.toHours(duration))
+          sleeps.push(Duration.toMinutes(duration))
           return clock.sleep(duration)
         }
       })
       const self = yield* Effect.provideService(ring, KeyRing.RotationClock, () => watched)
       yield* fingerprint(self)
       yield* TestClock.adjust("24 hours")
-      assert.deepStrictEqual(sleeps.slice(0, 24), Array.from({ length: 24 }, () => 1))
+      assert.deepStrictEqual(sleeps.slice(0, 144), Array.from({ length: 144 }, () => 10))
       assert.strictEqual(store.saves.length, 2)
     }).pipe(Effect.provide(layer))
   })

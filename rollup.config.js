@@ -1,0 +1,39 @@
+/** Bundles the module that pages load by URL, says what it weighs and of what, and refuses one that has grown too heavy. */
+import resolve from "@rollup/plugin-node-resolve"
+import terser from "@rollup/plugin-terser"
+import { createHash } from "node:crypto"
+import { gzipSync } from "node:zlib"
+
+const LARGEST = 78_000
+
+const gzipped = (code) => gzipSync(code, { level: 9 }).length
+const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
+
+/** Printed for each bundle; the first is the one that is limited and shipped. */
+const report = {
+  name: "report",
+  generateBundle(_options, bundle) {
+    const chunk = bundle["index.js"]
+    const size = gzipped(chunk.code)
+    const parts = { "nomyo-js": 0, "effect/Schema": 0, "effect, the rest": 0 }
+    for (const [id, { renderedLength }] of Object.entries(chunk.modules)) {
+      const part = !id.includes("/node_modules/") ? "nomyo-js" : /Schema|ParseResult|schema\//.test(id) ? "effect/Schema" : "effect, the rest"
+      parts[part] += renderedLength
+    }
+    const total = Object.values(parts).reduce((a, b) => a + b)
+    console.log(`dist/browser/index.js  ${kB(chunk.code.length)} minified, ${kB(size)} gzipped (at most ${kB(LARGEST)})`)
+    for (const [part, length] of Object.entries(parts)) console.log(`  ${part.padEnd(18)} ${(100 * length / total).toFixed(0).padStart(3)} %`)
+    console.log(`  integrity="sha384-${createHash("sha384").update(chunk.code).digest("base64")}"`)
+    if (size > LARGEST) this.error(`The bundle is larger than ${kB(LARGEST)} gzipped`)
+  }
+}
+
+export default {
+  input: "dist/promise/index.js",
+  output: { file: "dist/browser/index.js", format: "es", sourcemap: true },
+  plugins: [
+    resolve({ exportConditions: ["browser"] }),
+    terser({ module: true, ecma: 2020, compress: { passes: 3 } }),
+    report
+  ]
+}

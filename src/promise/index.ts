@@ -1,0 +1,52 @@
+/**
+ * The API for callers without Effect, by name.
+ *
+ * @since 0.2.0
+ */
+
+export type {
+  ChatCompletionRequest,
+  ChatCompletionResponse,
+  Choice,
+  ContentPart,
+  Message,
+  Metadata,
+  SecurityTier,
+  Tool,
+  ToolCall
+} from "../ChatCompletion.js"
+
+export type { PublicKey } from "../Crypto.js"
+
+export {
+  APIConnectionError,
+  APIError,
+  AuthenticationError,
+  type ConnectionReason,
+  DisposedError,
+  ForbiddenError,
+  InvalidRequestError,
+  RateLimitError,
+  SecurityError,
+  type SecurityReason,
+  ServerError,
+  ServiceUnavailableError
+} from "../NomyoError.js"
+
+export {
+  disableSecureMemory,
+  enableSecureMemory,
+  getMemoryProtectionInfo,
+  type MemoryProtectionInfo,
+  SecureByteContext
+} from "../SecureMemory.js"
+
+export type { CallOptions, ClientConfig } from "./PromiseClient.js"
+
+export { type ChatCompletionConfig, SecureChatCompletion } from "./SecureChatCompletion.js"
+
+export {
+  type GenerateKeysOptions,
+  SecureCompletionClient,
+  type SecureCompletionClientConfig
+} from "./SecureCompletionClient.js"
