@@ -9,7 +9,6 @@ const LARGEST = 78_000
 const gzipped = (code) => gzipSync(code, { level: 9 }).length
 const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
 
-/** Printed for each bundle; the first is the one that is limited and shipped. */
 const report = {
   name: "report",
   generateBundle(_options, bundle) {
@@ -21,9 +20,12 @@ const report = {
       parts[part] += renderedLength
     }
     const total = Object.values(parts).reduce((a, b) => a + b)
-    console.log(`dist/browser/index.js  ${kB(chunk.code.length)} minified, ${kB(size)} gzipped (at most ${kB(LARGEST)})`)
-    for (const [part, length] of Object.entries(parts)) console.log(`  ${part.padEnd(18)} ${(100 * length / total).toFixed(0).padStart(3)} %`)
-    console.log(`  integrity="sha384-${createHash("sha384").update(chunk.code).digest("base64")}"`)
+    const lines = [
+      `dist/browser/index.js  ${kB(chunk.code.length)} minified, ${kB(size)} gzipped (at most ${kB(LARGEST)})`,
+      ...Object.entries(parts).map(([part, length]) => `  ${part.padEnd(18)} ${(100 * length / total).toFixed(0).padStart(3)} %`),
+      `  integrity="sha384-${createHash("sha384").update(chunk.code).digest("base64")}"`
+    ]
+    process.stdout.write(`${lines.join("\n")}\n`)
     if (size > LARGEST) this.error(`The bundle is larger than ${kB(LARGEST)} gzipped`)
   }
 }

@@ -50,6 +50,8 @@ export interface Service {
   readonly rotate: Effect.Effect<KeyPair, SecurityError>
   /** Puts a pair in place of the current one, without storing it. Its age counts from now. */
   readonly replace: (pair: Effect.Effect<KeyPair, SecurityError>) => Effect.Effect<KeyPair, SecurityError>
+  /** Removes the stored pair and lets go of the current one: the next lease makes another. */
+  readonly forget: Effect.Effect<void, SecurityError>
   /** What happens from now on. A subscriber that falls more than 64 events behind misses the oldest. */
   readonly events: Effect.Effect<Queue.Dequeue<KeyEvent>, never, Scope.Scope>
 }
@@ -111,12 +113,12 @@ export const make = Effect.fnUntraced(function*(
         Effect.map((kept) => ({ kept, isOurs: kept === pair }))
       ))
 
-  const first = Effect.gen(function*() {
+  const first = store.exclusively(Effect.gen(function*() {
     const stored = yield* store.load
     const { isOurs, kept } = Option.isSome(stored) ? { isOurs: false, kept: stored.value } : yield* generate(undefined)
     yield* tell(isOurs ? "Generated" : "Loaded")(kept)
     return kept
-  })
+  }))
 
   const current = yield* Ref.make<Epoch>({ acquire: first })
   const pairs: RcMap.RcMap<Epoch, KeyPair, SecurityError> = yield* RcMap.make({
@@ -156,6 +158,11 @@ export const make = Effect.fnUntraced(function*(
       oneAtATime.withPermits(1)
     )
 
+  const forget = Effect.gen(function*() {
+    yield* store.exclusively(store.remove)
+    yield* RcMap.invalidate(pairs, yield* Ref.getAndSet(current, { acquire: first }))
+  }).pipe(oneAtATime.withPermits(1), Effect.uninterruptible)
+
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
     publish({ _tag: "RotationFailed", fingerprint, error })
 
@@ -190,7 +197,7 @@ export const make = Effect.fnUntraced(function*(
     yield* Effect.forkScoped(Effect.clockWith((clock) => Effect.withClock(rotation, rotationClock(clock))))
   }
 
-  return { lease, rotate: rotateAt(Duration.zero), replace, events }
+  return { lease, rotate: rotateAt(Duration.zero), replace, forget, events }
 })
 
 /**

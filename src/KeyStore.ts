@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type { KeyPair } from "./Crypto.js"
@@ -23,6 +24,11 @@ export interface Service {
    * if what is stored cannot be read.
    */
   readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
+  /**
+   * Runs what loads, makes and saves a pair, one at a time among all that share the store, where the platform has a lock to wait for.
+   * Without one each may make a pair, of which `save` keeps one.
+   */
+  readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Forgets what was saved. */
   readonly remove: Effect.Effect<void, SecurityError>
 }
@@ -42,5 +48,6 @@ export class KeyStore extends Context.Tag("nomyo-js/KeyStore")<KeyStore, Service
 export const layerMemory: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
   load: Effect.succeedNone,
   save: Effect.succeed,
+  exclusively: identity,
   remove: Effect.void
 })

@@ -81,6 +81,8 @@ export interface Service {
   readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /** Replaces the client's key pair now. Requests that are out are answered under the old one. */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
+  /** Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered. */
+  readonly forgetKeys: Effect.Effect<void, SecurityError | DisposedError>
   /** Subscribes to what happens to the key pair. `keyEvents` has it as a stream. */
   readonly keyEvents: Effect.Effect<Queue.Dequeue<KeyRing.KeyEvent>, never, Scope.Scope>
 }
@@ -263,6 +265,7 @@ export const make = Effect.fnUntraced(function*(
     send: (payload, options) => untilDisposed(sendTo(defaultTarget, payload, options)),
     ready: Effect.map(untilDisposed(Effect.scoped(keyRing.lease)), publicKeyOf),
     rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf),
+    forgetKeys: untilDisposed(keyRing.forget),
     keyEvents: keyRing.events
   }
 })

@@ -122,6 +122,7 @@ export class ServiceUnavailableError extends httpError("ServiceUnavailableError"
  * Why no usable answer came over the network:
  *
  * - `network`: no connection could be made, or it was lost before the answer began
+ * - `cors`: in a browser, the router answers but does not let this page read it
  * - `truncated`: the answer ended early
  * - `protocol`: the answer was not HTTP
  * - `timeout`: the attempt took longer than `timeout`
@@ -129,7 +130,7 @@ export class ServiceUnavailableError extends httpError("ServiceUnavailableError"
  * @since 0.2.0
  * @category models
  */
-export type ConnectionReason = "network" | "truncated" | "protocol" | "timeout"
+export type ConnectionReason = "network" | "cors" | "truncated" | "protocol" | "timeout"
 
 /**
  * No answer: the network failed, or the attempt ran out of time, still after all retries.

@@ -90,11 +90,18 @@ const publicKey = async (handle: CryptoKey): Promise<PublicKey> => {
   return key
 }
 
-const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, createdAt: number): Promise<KeyPair> => {
+/** The pair of two WebCrypto keys. Rejects if the public one may not be exported, or is too short. */
+export const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, createdAt: number): Promise<KeyPair> => {
   const privateKey = Object.freeze({}) as PrivateKey
   const pair = { publicKey: await publicKey(publicHandle), privateKey, createdAt }
   privateKeys.set(privateKey, privateHandle)
   return pair
+}
+
+/** The WebCrypto keys of a pair, for a store that can hold them; none if it was destroyed or is not one of WebCrypto's. */
+export const handlesOf = ({ privateKey, publicKey }: KeyPair): CryptoKeyPair | undefined => {
+  const handles = { publicKey: publicKeys.get(publicKey), privateKey: privateKeys.get(privateKey) }
+  return handles.publicKey === undefined || handles.privateKey === undefined ? undefined : handles as CryptoKeyPair
 }
 
 const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })

@@ -38,6 +38,11 @@ export interface ClientConfig extends Omit<NomyoConfig.Options, "baseUrl"> {
   readonly keyRotationDir?: string | undefined
   /** Encrypts the private key files, on Node. At least 8 characters. Default: they are not encrypted. */
   readonly keyRotationPassword?: string | undefined
+  /**
+   * Where the key pair is kept in a browser: `memory`, or `indexeddb`, where it survives reloads and is shared by the tabs of an origin.
+   * Default `memory`.
+   */
+  readonly keyPersistence?: "memory" | "indexeddb" | undefined
   /** How many replaced private keys are kept, on Node, as `private_key.<time>.pem`. Default 0. */
   readonly keyHistory?: number | undefined
 }
@@ -108,6 +113,11 @@ export abstract class PromiseClient {
   /** Replaces the client's key pair now. Requests that are out are answered under the old one. */
   rotateKeys(): Promise<PublicKey> {
     return this.run(Effect.flatMap(NomyoClient.NomyoClient, (client) => client.rotateKeys))
+  }
+
+  /** Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered. */
+  forgetKeys(): Promise<void> {
+    return this.run(Effect.flatMap(NomyoClient.NomyoClient, (client) => client.forgetKeys))
   }
 
   /** Ends calls in flight and later ones with a `DisposedError`, forgets the keys, stops their rotation. May be called more than once. */

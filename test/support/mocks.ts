@@ -1,5 +1,6 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Crypto from "../../src/Crypto.js"
@@ -95,6 +96,7 @@ export const keyStore = () => {
         })
       }),
       save: (pair, replacing) => save(crypto, pair, replacing),
+      exclusively: identity,
       remove: Effect.sync(() => {
         state.saved = Option.none()
       })

@@ -11,7 +11,9 @@ import * as NomyoClient from "../../NomyoClient.js"
 import type * as NomyoConfig from "../../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
-import * as Transport from "../../Transport.js"
+import type * as Transport from "../../Transport.js"
+import * as BrowserKeyStore from "./BrowserKeyStore.js"
+import * as BrowserTransport from "./BrowserTransport.js"
 
 /**
  * What the platform's services may be told.
@@ -22,7 +24,12 @@ import * as Transport from "../../Transport.js"
 export interface PlatformOptions {
   /** Zeroes secret buffers after use. Default `true`. */
   readonly secureMemory?: boolean | undefined
-  /** There are no key directories here: keys live in memory. Anything but `false` fails with reason `unsupported`. */
+  /**
+   * Where the client's key pair is kept: `memory` of this page, or `indexeddb`, where it survives reloads and is shared by the tabs of the
+   * origin (see `BrowserKeyStore`). Default `memory`.
+   */
+  readonly keyPersistence?: "memory" | "indexeddb" | undefined
+  /** There are no key directories here: a name fails with reason `unsupported`. */
   readonly keyDir?: string | false | undefined
 }
 
@@ -32,11 +39,9 @@ export interface PlatformOptions {
  */
 export interface Options extends NomyoConfig.Options, PlatformOptions {}
 
-const noFiles = () =>
-  new SecurityError({
-    reason: "unsupported",
-    message: "Key files (keyDir, loadKeys) are a feature of Node: here the key pair is kept in memory"
-  })
+const unsupported = (message: string) => Layer.fail(new SecurityError({ reason: "unsupported", message }))
+
+const NO_FILES = "Key files (keyDir, loadKeys) are a feature of Node; here keyPersistence \"indexeddb\" keeps the key pair between visits"
 
 /**
  * The key store that the options ask for.
@@ -44,8 +49,19 @@ const noFiles = () =>
  * @since 0.2.0
  * @category layers
  */
-export const layerKeyStore = (options: PlatformOptions): Layer.Layer<KeyStore.KeyStore, SecurityError> =>
-  typeof options.keyDir === "string" ? Layer.failSync(noFiles) : KeyStore.layerMemory
+export const layerKeyStore = (
+  { keyDir, keyPersistence = "memory" }: PlatformOptions
+): Layer.Layer<KeyStore.KeyStore, SecurityError> => {
+  if (typeof keyDir === "string") return unsupported(NO_FILES)
+  switch (keyPersistence) {
+    case "memory":
+      return KeyStore.layerMemory
+    case "indexeddb":
+      return BrowserKeyStore.layerIndexedDb
+    default:
+      return unsupported("keyPersistence is \"memory\" or \"indexeddb\"")
+  }
+}
 
 /**
  * The services that a client stands on.
@@ -59,7 +75,7 @@ export const layerPlatform = (
   Layer.mergeAll(
     Crypto.layer,
     layerKeyStore(options),
-    Transport.layer,
+    BrowserTransport.layer,
     options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer
   )
 
@@ -80,4 +96,16 @@ export const layer = (
  * @since 0.2.0
  * @category operations
  */
-export const loadKeyPair = (_privateKeyPath: string): Effect.Effect<never, SecurityError> => Effect.failSync(noFiles)
+export const loadKeyPair = (_privateKeyPath: string): Effect.Effect<never, SecurityError> =>
+  Effect.fail(new SecurityError({ reason: "unsupported", message: NO_FILES }))
+
+export {
+  /**
+   * @since 0.2.0
+   */
+  BrowserKeyStore,
+  /**
+   * @since 0.2.0
+   */
+  BrowserTransport
+}

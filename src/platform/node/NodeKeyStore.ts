@@ -8,6 +8,7 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -321,6 +322,9 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
             yield* io(message, () => commit(dir, pem, pair))
             return pair
           }).pipe(Effect.scoped, Effect.uninterruptible),
+
+        // a lock file held for the seconds that a pair takes would look abandoned
+        exclusively: identity,
 
         remove: io(`Keys cannot be removed from ${directories.join(" and ")}`, async () => {
           for (const dir of directories) {

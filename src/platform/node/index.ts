@@ -12,7 +12,7 @@ import type { Crypto } from "../../Crypto.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import * as NomyoConfig from "../../NomyoConfig.js"
-import type { InvalidRequestError, SecurityError } from "../../NomyoError.js"
+import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import * as Transport from "../../Transport.js"
 import * as NodeClock from "./NodeClock.js"
@@ -34,6 +34,8 @@ export interface PlatformOptions {
   readonly keyRotationPassword?: string | Redacted.Redacted | undefined
   /** How many replaced private keys are kept, as `private_key.<time>.pem`. Default 0. */
   readonly keyHistory?: number | undefined
+  /** `memory` is the same as `keyDir: false`; `indexeddb` is a browser's and fails with reason `unsupported`. */
+  readonly keyPersistence?: "memory" | "indexeddb" | undefined
   /** Zeroes secret buffers after use. Default `true`. */
   readonly secureMemory?: boolean | undefined
 }
@@ -54,9 +56,11 @@ const redacted = (secret: string | Redacted.Redacted | undefined) =>
  * @category layers
  */
 export const layerKeyStore = (
-  { keyDir = "client_keys", keyHistory, keyRotationDir, keyRotationPassword }: PlatformOptions
+  { keyDir = "client_keys", keyHistory, keyPersistence, keyRotationDir, keyRotationPassword }: PlatformOptions
 ): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> =>
-  keyDir === false
+  keyPersistence === "indexeddb"
+    ? Layer.fail(new SecurityError({ reason: "unsupported", message: "There is no IndexedDB on Node: keyDir keeps keys in files" }))
+    : keyDir === false || keyPersistence === "memory"
     ? KeyStore.layerMemory
     : NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
 

@@ -1,0 +1,144 @@
+/**
+ * Key pairs in IndexedDB: they survive reloads, and the tabs and workers of an origin share one.
+ *
+ * What is stored is the `CryptoKey` itself, which cannot be exported: a script that gets into the page can use the private key while it
+ * is there, but not carry it away.
+ *
+ * @since 0.2.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { KeyPair } from "../../Crypto.js"
+import * as webCrypto from "../../internal/webCrypto.js"
+import * as KeyStore from "../../KeyStore.js"
+import { SecurityError } from "../../NomyoError.js"
+
+const DATABASE = "nomyo-js"
+const STORE = "keys"
+const CURRENT = "current"
+const LOCK = "nomyo-js/keys"
+
+interface Stored {
+  readonly publicKey: CryptoKey
+  readonly privateKey: CryptoKey
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
+}
+
+const failure = (message: string) => () => new SecurityError({ reason: "client-key", message })
+
+const result = <A>(request: IDBRequest<A>): Promise<A> =>
+  new Promise((resolve, reject) => {
+    request.addEventListener("success", () => resolve(request.result))
+    request.addEventListener("error", () => reject(request.error))
+  })
+
+/** Runs one transaction, which is all or nothing for every tab, and closes the database, so that none stands in the way of a deletion. */
+const transaction = async <A>(mode: IDBTransactionMode, f: (keys: IDBObjectStore) => Promise<A>): Promise<A> => {
+  const opening = indexedDB.open(DATABASE)
+  opening.addEventListener("upgradeneeded", () => opening.result.createObjectStore(STORE))
+  const database = await result(opening)
+  try {
+    // a pair that is reported as kept is on the disk
+    const running = database.transaction(STORE, mode, { durability: "strict" })
+    const done = new Promise<void>((resolve, reject) => {
+      running.addEventListener("complete", () => resolve())
+      running.addEventListener("abort", () => reject(running.error))
+    })
+    const [value] = await Promise.all([f(running.objectStore(STORE)), done])
+    return value
+  } finally {
+    database.close()
+  }
+}
+
+const isKey = (key: unknown, type: KeyType): boolean =>
+  key instanceof CryptoKey && key.type === type && key.algorithm.name === "RSA-OAEP" && key.extractable === (type === "public")
+
+/** A stored pair, or a rejection: whatever has been stored here is not overwritten unless it is known to be a pair. */
+const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> => {
+  if (isKey(publicKey, "public") && isKey(privateKey, "private") && typeof createdAt === "number") {
+    return webCrypto.keyPair(publicKey, privateKey, createdAt)
+  }
+  throw new TypeError("no key pair")
+}
+
+const read = (keys: IDBObjectStore): Promise<Stored | undefined> => result(keys.get(CURRENT))
+
+/**
+ * In the IndexedDB of the page's origin. Needs the portable `Crypto.layer`, whose keys are `CryptoKey`s. Fails with reason `unsupported`
+ * where there is no IndexedDB.
+ *
+ * @since 0.2.0
+ * @category layers
+ */
+export const layerIndexedDb: Layer.Layer<KeyStore.KeyStore, SecurityError> = Layer.effect(
+  KeyStore.KeyStore,
+  Effect.suspend(() =>
+    globalThis.indexedDB === undefined
+      ? Effect.fail(
+        new SecurityError({ reason: "unsupported", message: "There is no IndexedDB here; keyPersistence \"memory\" keeps keys in memory" })
+      )
+      : Effect.succeed(store)
+  )
+)
+
+const store: KeyStore.Service = {
+  load: Effect.tryPromise({
+    try: async () => {
+      const stored = await transaction("readonly", read)
+      return stored === undefined ? Option.none() : Option.some(await pairOf(stored))
+    },
+    catch: failure("The key pair in IndexedDB cannot be read; forgetKeys() removes it")
+  }),
+
+  save: (pair, replacing) =>
+    Effect.tryPromise({
+      try: async () => {
+        const handles = webCrypto.handlesOf(pair)
+        if (handles === undefined) throw new TypeError("no key pair")
+        const { privateKey, publicKey } = handles
+        const kept = await transaction("readwrite", async (keys): Promise<Stored> => {
+          const other = await read(keys)
+          if (other !== undefined && (replacing === undefined || other.createdAt > replacing.createdAt)) return other
+          const stored: Stored = { publicKey, privateKey, createdAt: pair.createdAt }
+          await result(keys.put(stored, CURRENT))
+          return stored
+        })
+        return kept.privateKey === privateKey ? pair : await pairOf(kept)
+      },
+      catch: failure("The key pair cannot be kept in IndexedDB; keyPersistence \"memory\" keeps it in memory")
+    }),
+
+  exclusively: (effect) =>
+    // without locks `save` still keeps one pair, the others are made in vain
+    navigator.locks === undefined ? effect : Effect.acquireUseRelease(
+      Effect.sync(() => {
+        const controller = new AbortController()
+        let release!: () => void
+        const released = new Promise<void>((resolve) => {
+          release = resolve
+        })
+        const granted = new Promise<void>((resolve, reject) => {
+          navigator.locks.request(LOCK, { signal: controller.signal }, () => {
+            resolve()
+            return released
+          }).catch(reject)
+        })
+        return { controller, granted, release }
+      }),
+      ({ granted }) => Effect.zipRight(Effect.promise(() => granted), effect),
+      // whether it was granted, is waited for, or comes a moment later
+      ({ controller, release }) =>
+        Effect.sync(() => {
+          release()
+          controller.abort()
+        })
+    ),
+
+  remove: Effect.tryPromise({
+    try: () => transaction("readwrite", (keys) => result(keys.delete(CURRENT))),
+    catch: failure("The key pair cannot be removed from IndexedDB")
+  })
+}
