@@ -30,12 +30,20 @@ const report = {
   }
 }
 
-export default {
-  input: "dist/promise/index.js",
-  output: { file: "dist/browser/index.js", format: "es", sourcemap: true },
-  plugins: [
-    resolve({ exportConditions: ["browser"] }),
-    terser({ module: true, ecma: 2020, compress: { passes: 3 } }),
-    report
-  ]
+/** What is left when `effect` comes from elsewhere: said, not written. */
+const reportOwn = {
+  name: "report-own",
+  generateBundle(_options, bundle) {
+    process.stdout.write(`  ${kB(gzipped(bundle["index.js"].code))} gzipped for an app that ships effect already\n`)
+    delete bundle["index.js"]
+  }
 }
+
+const plugins = [resolve({ exportConditions: ["browser"] }), terser({ module: true, ecma: 2020, compress: { passes: 3 } })]
+const input = "dist/promise/index.js"
+const file = "dist/browser/index.js"
+
+export default [
+  { input, output: { file, format: "es", sourcemap: true }, plugins: [...plugins, report] },
+  { input, output: { file, format: "es" }, external: /^effect\//, plugins: [...plugins, reportOwn] }
+]

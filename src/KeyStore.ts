@@ -25,8 +25,8 @@ export interface Service {
    */
   readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
   /**
-   * Runs what loads, makes and saves a pair, one at a time among all that share the store, where the platform has a lock to wait for.
-   * Without one each may make a pair, of which `save` keeps one.
+   * Runs what loads the pair, or makes and saves the first one: one at a time among all that share the store, where the platform has a
+   * lock that can be waited for. Without it each may make a pair, of which `save` keeps one.
    */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Forgets what was saved. */

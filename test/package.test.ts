@@ -64,9 +64,16 @@ const examples = (["js", "ts"] as const).flatMap((language) =>
 
 describe("the package", () => {
   it("holds what it should and nothing else", () => {
-    expect(files.filter((file) => !/^(dist|src)\/.+\.(js|d\.ts|map|ts)$/.test(file))).toEqual(
-      expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/cli/nomyo.cjs"])
-    )
+    expect(files.filter((file) => !/^(dist|src)\/.+\.(js|d\.ts|map|ts)$/.test(file)).toSorted()).toEqual([
+      "LICENSE",
+      "README.md",
+      "dist/cli/nomyo.cjs",
+      "doc/examples/browser/chat.css",
+      "doc/examples/browser/chat.js",
+      "doc/examples/browser/icon.svg",
+      "doc/examples/browser/index.html",
+      "package.json"
+    ])
     expect(files.filter((file) => /^test|\.pem$|client_keys|src\/cli/.test(file))).toEqual([])
   })
 

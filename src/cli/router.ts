@@ -9,6 +9,7 @@ import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as Model from "../router/Model.js"
 import * as Router from "../router/Router.js"
 import * as SecureMemory from "../SecureMemory.js"
+import { withPage } from "./page.js"
 import { serve } from "./serve.js"
 import { out, withSpinner } from "./terminal.js"
 
@@ -44,9 +45,9 @@ export const router = Command.make("router", options, ({ apiKey, host, port, ups
     const app = yield* withSpinner("Making the router's key pair")(
       Router.make({ model, apiKey: Option.getOrUndefined(apiKey) })
     )
-    const url = yield* serve(HttpMiddleware.logger(app), { host, port })
+    const url = yield* serve(HttpMiddleware.logger(withPage(app)), { host, port })
     yield* out(`listening on ${url}`)
     return yield* Effect.never
   }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(NodeCrypto.layer, SecureMemory.layer, FetchHttpClient.layer)))).pipe(
-    Command.withDescription("Serve the NOMYO protocol for development, with an echo model or in front of an OpenAI-compatible server")
+    Command.withDescription("Serve the NOMYO protocol for development, with an echo model or in front of an OpenAI-compatible server; at / is a page to chat with it")
   )

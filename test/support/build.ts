@@ -1,6 +1,8 @@
 import { execFileSync } from "node:child_process"
+import { installChromium } from "./browser.js"
 
-/** Builds what the tests of the command line and of the package run. */
+/** Builds what the tests of the command line, the package and the browser run, and installs the browser. */
 export default (): void => {
   execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" })
+  installChromium()
 }
