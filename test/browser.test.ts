@@ -497,6 +497,6 @@ describe("the example page", () => {
     await page.locator(".message.assistant summary").click()
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width)
     const { SCREENSHOTS } = process.env
-    if (SCREENSHOTS !== undefined) await page.screenshot({ path: `${SCREENSHOTS}/chat-${colorScheme}-${width}.png` })
+    if (SCREENSHOTS !== undefined) await page.screenshot({ path: `${SCREENSHOTS}/chat-${colorScheme}-${width}.png`, fullPage: true })
   })
 })
