@@ -9,6 +9,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
@@ -364,6 +365,42 @@ describe("KeyRing", () => {
       yield* fingerprint(self)
       yield* TestClock.adjust("24 hours")
       assert.deepStrictEqual(sleeps.slice(0, 144), Array.from({ length: 144 }, () => 10))
+      assert.strictEqual(store.saves.length, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("rotates once after the machine has slept, soon after it wakes", () => {
+    const { keys, layer, ring } = setup(day)
+    return Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      let slept = 0
+      const now = Effect.map(clock.currentTimeMillis, (awake) => awake + slept)
+      const machine: Clock.Clock = Object.assign(Object.create(clock), { currentTimeMillis: now })
+      const self = yield* Effect.provideService(ring, KeyRing.RotationClock, () => machine)
+      const before = yield* fingerprint(self)
+      yield* TestClock.adjust("1 hour")
+      // timers have stood still for three days
+      slept = Duration.toMillis("3 days")
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(keys.generated, 2)
+      assert.notStrictEqual(yield* fingerprint(self), before)
+      yield* TestClock.adjust("23 hours")
+      assert.strictEqual(keys.generated, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("forgets its pair, the stored one too, and makes another for the next", () => {
+    const { keys, layer, ring, store } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const scope = yield* Scope.make()
+      const out = yield* Scope.extend(self.lease, scope)
+      yield* self.forget
+      assert.isTrue(Option.isNone(store.saved))
+      assert.deepStrictEqual([keys.generated, keys.destroyed.length], [1, 0])
+      assert.notStrictEqual(yield* fingerprint(self), out.publicKey.fingerprint)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(keys.destroyed, [out.privateKey])
       assert.strictEqual(store.saves.length, 2)
     }).pipe(Effect.provide(layer))
   })

@@ -379,6 +379,66 @@ describe("keys in Chromium", () => {
   })
 })
 
+describe("the bundle in Firefox", () => {
+  let firefox: Awaited<ReturnType<typeof Browsers.launchFirefox>>
+  beforeAll(async () => {
+    firefox = await Browsers.launchFirefox()
+    closers.push(() => firefox.close())
+  })
+
+  it("chats under a strict policy, calls its errors by name, and keeps its key over a reload", async () => {
+    const page = await firefox.newPage()
+    await page.goto(strict)
+    const visit = () =>
+      page.evaluate(async ([options, request]) => {
+        const client = new window.nomyo.SecureChatCompletion(options)
+        const { fingerprint } = await client.ready()
+        const answer = await client.create(request)
+        const refused = await client.create({ ...request, model: "status/429" }).catch((error) => error)
+        client.dispose()
+        return {
+          fingerprint,
+          made: window.generated.length,
+          said: answer.choices[0]?.message.content,
+          refused: [refused instanceof window.nomyo.RateLimitError, refused.statusCode]
+        }
+      }, [config(persistent), hello()] as const)
+    const first = await visit()
+    expect(first).toMatchObject({ made: 1, said: "You said: Hello!", refused: [true, 429] })
+    await page.reload()
+    expect(await visit()).toEqual({ ...first, made: 0 })
+    await page.close()
+  })
+
+  it("works in a worker", async () => {
+    const page = await firefox.newPage()
+    await page.goto(strict)
+    const said = await page.evaluate((message) =>
+      new Promise((resolve) => {
+        const { port1, port2 } = new MessageChannel()
+        port1.addEventListener("message", ({ data }) => resolve(data))
+        port1.start()
+        new Worker("/worker.js", { type: "module" }).postMessage(message, [port2])
+      }), { config: config(), request: hello() })
+    expect(said).toBe("You said: Hello!")
+    await page.close()
+  })
+
+  it("tells a router that is not there from one that allows no pages", async () => {
+    const page = await firefox.newPage()
+    await page.goto(open)
+    const reasons = await page.evaluate((configs) =>
+      Promise.all(configs.map(async ([options, request]) =>
+        new window.nomyo.SecureChatCompletion(options).create(request).catch(({ reason }) => reason)
+      )), [[config({ baseUrl: "http://127.0.0.1:9" }), hello()], [config({ baseUrl: withoutCors }), hello()], [
+      config({ baseUrl: redirecting }),
+      hello()
+    ]] as const)
+    expect(reasons).toEqual(["network", "cors", "redirect"])
+    await page.close()
+  })
+})
+
 describe("the example page", () => {
   let url: string
 

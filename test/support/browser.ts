@@ -3,17 +3,19 @@ import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import type * as Http from "node:http"
 import { type Browser, chromium } from "playwright-core"
+import { type Browser as Firefox, launch as launchBidi } from "puppeteer-core"
 
 const CHROMIUM = "/usr/bin/chromium"
+const FIREFOX = "/usr/bin/firefox-esr"
 
-/** Installs Debian's Chromium if it is not there. Fails with what to do if it may not. */
-export const installChromium = (): void => {
-  if (existsSync(CHROMIUM)) return
-  if (process.getuid?.() !== 0) throw new Error("The browser tests need Chromium; run: sudo apt-get install -y chromium")
+/** Installs Debian's Chromium and Firefox if they are not there. Fails with what to do if it may not. */
+export const install = (): void => {
+  if (existsSync(CHROMIUM) && existsSync(FIREFOX)) return
+  if (process.getuid?.() !== 0) throw new Error("The browser tests need two browsers; run: sudo apt-get install -y chromium firefox-esr")
   const apt = (...args: ReadonlyArray<string>) =>
     execFileSync("apt-get", [...args], { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } })
   apt("update", "-qq")
-  apt("install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+  apt("install", "-y", "-qq", "--no-install-recommends", "chromium", "firefox-esr", "fonts-dejavu-core")
 }
 
 /** Chromium as it ships, that talks to nobody but the servers of the test. */
@@ -32,6 +34,9 @@ export const launch = (): Promise<Browser> =>
       "--host-resolver-rules=MAP insecure.test 127.0.0.1"
     ]
   })
+
+/** Firefox as it ships, by WebDriver BiDi: Playwright wants more of that than this release has, and otherwise a Firefox of its own. */
+export const launchFirefox = (): Promise<Firefox> => launchBidi({ browser: "firefox", executablePath: FIREFOX })
 
 const bundle = new URL("../../dist/browser/index.js", import.meta.url)
 

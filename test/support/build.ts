@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process"
-import { installChromium } from "./browser.js"
+import { install } from "./browser.js"
 
-/** Builds what the tests of the command line, the package and the browser run, and installs the browser. */
+/** Builds what the tests of the command line, the package and the browser run, and installs the browsers. */
 export default (): void => {
   execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" })
-  installChromium()
+  install()
 }
