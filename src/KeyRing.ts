@@ -158,10 +158,8 @@ export const make = Effect.fnUntraced(function*(
       oneAtATime.withPermits(1)
     )
 
-  const forget = Effect.gen(function*() {
-    yield* store.exclusively(store.remove)
-    yield* RcMap.invalidate(pairs, yield* Ref.getAndSet(current, { acquire: first }))
-  }).pipe(oneAtATime.withPermits(1), Effect.uninterruptible)
+  const letGo = Effect.flatMap(Ref.getAndSet(current, { acquire: first }), (previous) => RcMap.invalidate(pairs, previous))
+  const forget = Effect.zipRight(store.exclusively(store.remove), Effect.uninterruptible(letGo)).pipe(oneAtATime.withPermits(1))
 
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
     publish({ _tag: "RotationFailed", fingerprint, error })

@@ -81,7 +81,10 @@ export interface Service {
   readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /** Replaces the client's key pair now. Requests that are out are answered under the old one. */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
-  /** Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered. */
+  /**
+   * Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered, and
+   * what `keyHistory` has kept of earlier pairs stays.
+   */
   readonly forgetKeys: Effect.Effect<void, SecurityError | DisposedError>
   /** Subscribes to what happens to the key pair. `keyEvents` has it as a stream. */
   readonly keyEvents: Effect.Effect<Queue.Dequeue<KeyRing.KeyEvent>, never, Scope.Scope>

@@ -303,6 +303,7 @@ describe("SecureChatCompletion", () => {
     [{ maxRetries: -1 }, "InvalidRequestError", /maxRetries/],
     [{ keyRotationInterval: -1 }, "InvalidRequestError", /keyRotationInterval/],
     [{ keySize: 1024 as 2048 }, "InvalidRequestError", /keySize/],
+    [{ keyPersistence: "indexeddb" as const }, "SecurityError", /IndexedDB.*keyDir/],
     [{ keyDir: "unused", keyRotationPassword: "short" }, "SecurityError", /8 characters/],
     [{ routerKeyFingerprints: ["abc"] }, "InvalidRequestError", /routerKeyFingerprints/]
   ])("refuses %j", async (config, name, message) => {
@@ -326,6 +327,18 @@ describe("SecureChatCompletion", () => {
 })
 
 describe("keyDir", () => {
+  it("is emptied by forgetKeys, and filled again by the next call", async () => {
+    const keyDir = Path.join(temporaryDirectory(), "keys")
+    const client = make({ keyDir })
+    const { fingerprint } = await client.ready()
+    await client.forgetKeys()
+    expect(Fs.readdirSync(keyDir)).toEqual([])
+    expect((await client.ready()).fingerprint).not.toBe(fingerprint)
+    expect(Fs.readdirSync(keyDir)).toContain("private_key.pem")
+    client.dispose()
+    expect(await error(client.forgetKeys())).toBeInstanceOf(DisposedError)
+  })
+
   it("saves the pair on first use and loads it afterwards", async () => {
     const keyDir = Path.join(temporaryDirectory(), "keys")
     const first = await make({ keyDir }).ready()

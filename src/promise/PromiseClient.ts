@@ -115,7 +115,10 @@ export abstract class PromiseClient {
     return this.run(Effect.flatMap(NomyoClient.NomyoClient, (client) => client.rotateKeys))
   }
 
-  /** Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered. */
+  /**
+   * Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered, and
+   * what `keyHistory` has kept of earlier pairs stays.
+   */
   forgetKeys(): Promise<void> {
     return this.run(Effect.flatMap(NomyoClient.NomyoClient, (client) => client.forgetKeys))
   }
