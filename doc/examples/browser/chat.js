@@ -17,8 +17,8 @@ const weather = {
 
 let client
 let history = []
-/** The tool call that waits for its result. */
-let call
+/** The tool calls that wait for their results. */
+let calls = []
 /** Cancels the request that is out. */
 let request
 
@@ -60,16 +60,19 @@ const showAnswer = ({ content, reasoning_content, tool_calls }) =>
 
 const showError = (error) => {
   const facts = ["reason", "statusCode", "attempts", "retryAfter"].filter((name) => error[name] !== undefined)
-  show("error", error.name, text(error.message), text(facts.map((name) => `${name}: ${error[name]}`).join(", ")))
+  const told = facts.map((name) => `${name}: ${error[name]}`).join(", ")
+  show("error", error.name, text(error.message), ...(told === "" ? [] : [text(told)]))
 }
+
+const shorten = (value, length) => value.length > length ? `${value.slice(0, length)}…` : value
 
 /** What leaves is what `fetch` is given: seen here, whatever the library says. */
 const fetch = globalThis.fetch
 globalThis.fetch = (url, init) => {
   if (init?.body instanceof Uint8Array) {
     const headers = Object.entries(init.headers).map(([name, value]) =>
-      `${name}: ${name === "Authorization" ? "Bearer ••••" : value.length > 120 ? `${value.slice(0, 120)}…` : value}`)
-    sealed.textContent = `POST ${url}\n${headers.join("\n")}\n\n${new TextDecoder().decode(init.body)}`
+      `${name}: ${name.toLowerCase() === "authorization" ? "Bearer ••••" : shorten(value, 120)}`)
+    sealed.textContent = `POST ${url}\n${headers.join("\n")}\n\n${shorten(new TextDecoder().decode(init.body), 1200)}`
     size.textContent = `(${init.body.length.toLocaleString()} bytes)`
   }
   return fetch(url, init)
@@ -77,13 +80,15 @@ globalThis.fetch = (url, init) => {
 
 const setBusy = (isOut) => {
   send.disabled = isOut
+  // another key means another client, and this one is needed for the answer
+  keepKey.disabled = isOut
   cancel.hidden = !isOut
   messages.setAttribute("aria-busy", String(isOut))
 }
 
-const expectResult = (toolCall) => {
-  call = toolCall
-  prompt.textContent = call === undefined ? "Your message" : `Result of ${call.function.name}`
+const expectResults = (toolCalls) => {
+  calls = toolCalls
+  prompt.textContent = calls.length === 0 ? "Your message" : `Result of ${calls[0].function.name}`
 }
 
 /** Makes the client, and its key, before anybody waits for it. */
@@ -98,11 +103,12 @@ const connect = async () => {
   send.disabled = true
   try {
     const { fingerprint, modulusLength } = await own.ready()
+    // another client has taken this one's place
+    if (own !== client) return
     status.textContent = `Your key: RSA ${modulusLength}, ${fingerprint.match(/.{4}/g).slice(0, 4).join(" ")} …`
     composer.disabled = send.disabled = false
     composer.focus()
   } catch (error) {
-    // another client has taken this one's place
     if (own !== client) return
     status.textContent = "There is no key."
     showError(error)
@@ -110,33 +116,46 @@ const connect = async () => {
 }
 
 const say = async (content) => {
+  const [call, ...others] = calls
   const message = call === undefined ? { role: "user", content } : { role: "tool", tool_call_id: call.id, content }
+  const shown = show(message.role, call === undefined ? "You" : prompt.textContent, text(content))
+  composer.value = ""
+  // a model goes on when it has every result it asked for
+  if (others.length > 0) {
+    history = [...history, message]
+    return expectResults(others)
+  }
   const body = {
     model: model.value,
-    messages: [...history, message],
     ...(tools.checked ? { tools: [weather] } : {}),
-    ...(tier.value === "" ? {} : { security_tier: tier.value })
+    messages: [...history, message]
   }
-  const shown = show(message.role, call === undefined ? "You" : prompt.textContent, text(content))
   plain.textContent = JSON.stringify(body, null, 2)
-  composer.value = ""
+  // what is new is at the end
+  plain.scrollTop = plain.scrollHeight
   request = new AbortController()
   setBusy(true)
   try {
     const answer = await client.create(
-      { ...body, ...(apiKey.value === "" ? {} : { api_key: apiKey.value }) },
+      {
+        ...body,
+        // these two travel as headers
+        ...(tier.value === "" ? {} : { security_tier: tier.value }),
+        ...(apiKey.value === "" ? {} : { api_key: apiKey.value })
+      },
       { signal: request.signal }
     )
+    // a new chat has been begun meanwhile
+    if (!shown.isConnected) return
     const said = answer.choices[0].message
     history = [...body.messages, said]
     showAnswer(said)
-    expectResult(said.tool_calls?.[0])
+    expectResults(said.tool_calls ?? [])
   } catch (error) {
-    // a new chat has been begun meanwhile
     if (!shown.isConnected) return
-    // nothing is lost: what was not answered is there to be sent again
+    // nothing is lost: what was not answered is there to be sent again, before what was typed since
     shown.remove()
-    composer.value = content
+    composer.value = [content, composer.value].filter((part) => part !== "").join("\n")
     if (request.signal.aborted) show("assistant", "Cancelled")
     else showError(error)
   } finally {
@@ -163,7 +182,7 @@ keepKey.addEventListener("change", () => void connect())
 byId("new-chat").addEventListener("click", () => {
   request?.abort()
   history = []
-  expectResult(undefined)
+  expectResults([])
   messages.replaceChildren(hint)
   plain.textContent = sealed.textContent = "Nothing yet."
   size.textContent = ""
