@@ -100,7 +100,9 @@ export const make = Effect.fnUntraced(function*(
     Effect.tap(Queue.sliding<KeyEvent>(EVENT_CAPACITY), (queue) => Effect.sync(() => subscribers.add(queue))),
     (queue) => Effect.zipRight(Effect.sync(() => subscribers.delete(queue)), Queue.shutdown(queue))
   )
-  const publish = (event: KeyEvent) => Effect.forEach(subscribers, Queue.offer(event), { discard: true })
+  const publish = (event: KeyEvent) => 
+    // a subscriber may have shut its queue down, which would interrupt who offers to it
+    Effect.forEach(subscribers, (queue) => Effect.unlessEffect(Queue.offer(queue, event), Queue.isShutdown(queue)), { discard: true })
   const tell = (_tag: "Generated" | "Loaded" | "Rotated") => ({ publicKey }: KeyPair) =>
     publish({ _tag, fingerprint: publicKey.fingerprint })
 
@@ -113,7 +115,11 @@ export const make = Effect.fnUntraced(function*(
         Effect.map((kept) => ({ kept, isOurs: kept === pair }))
       ))
 
-  const first = store.exclusively(Effect.gen(function*() {
+  // one at a time in this process too, where the store has no lock: what is being made would be stored after it was forgotten
+  const storing = yield* Effect.makeSemaphore(1)
+  const exclusively = <A, E, R>(effect: Effect.Effect<A, E, R>) => storing.withPermits(1)(store.exclusively(effect))
+
+  const first = exclusively(Effect.gen(function*() {
     const stored = yield* store.load
     const { isOurs, kept } = Option.isSome(stored) ? { isOurs: false, kept: stored.value } : yield* generate(undefined)
     yield* tell(isOurs ? "Generated" : "Loaded")(kept)
@@ -135,8 +141,7 @@ export const make = Effect.fnUntraced(function*(
     const epoch = yield* Ref.get(current)
     const pair = yield* RcMap.get(pairs, epoch)
     // a rotation may have come between the two: nothing must keep the pair alive but this lease
-    if ((yield* Ref.get(current)) !== epoch) yield* RcMap.invalidate(pairs, epoch)
-    yield* inUse.open
+    yield* (yield* Ref.get(current)) === epoch ? inUse.open : RcMap.invalidate(pairs, epoch)
     return pair
   })
 
@@ -158,8 +163,8 @@ export const make = Effect.fnUntraced(function*(
       oneAtATime.withPermits(1)
     )
 
-  const letGo = Effect.flatMap(Ref.getAndSet(current, { acquire: first }), (previous) => RcMap.invalidate(pairs, previous))
-  const forget = Effect.zipRight(store.exclusively(store.remove), Effect.uninterruptible(letGo)).pipe(oneAtATime.withPermits(1))
+  const letGo = Effect.zipRight(inUse.close, Effect.flatMap(Ref.getAndSet(current, { acquire: first }), (previous) => RcMap.invalidate(pairs, previous)))
+  const forget = oneAtATime.withPermits(1)(exclusively(Effect.uninterruptible(Effect.zipRight(store.remove, letGo))))
 
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
     publish({ _tag: "RotationFailed", fingerprint, error })
@@ -190,7 +195,7 @@ export const make = Effect.fnUntraced(function*(
 
   if (Duration.isFinite(config.keyRotationInterval)) {
     const untilNextLook = Schedule.addDelay(Schedule.identity<Duration.Duration>(), Duration.min(LONGEST_SLEEP))
-    const rotation = Effect.zipRight(inUse.await, Effect.repeat(rotateIfDue, untilNextLook))
+    const rotation = Effect.repeat(Effect.zipRight(inUse.await, rotateIfDue), untilNextLook)
     const rotationClock = yield* RotationClock
     yield* Effect.forkScoped(Effect.clockWith((clock) => Effect.withClock(rotation, rotationClock(clock))))
   }

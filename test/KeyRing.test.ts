@@ -389,6 +389,42 @@ describe("KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("makes no pair after it has forgotten one, until it is asked", () => {
+    const { keys, layer, ring, store } = setup(day)
+    return Effect.gen(function*() {
+      const self = yield* ring
+      yield* fingerprint(self)
+      yield* TestClock.adjust("1 hour")
+      yield* self.forget
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual([keys.generated, Option.isNone(store.saved)], [1, true])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("forgets a pair that is being made", () => {
+    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const lease = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust("1 second")
+      const forget = yield* Effect.fork(self.forget)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(forget)
+      yield* Fiber.join(lease)
+      assert.isTrue(Option.isNone(store.saved))
+      assert.strictEqual(keys.destroyed.length, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("is not stopped by a subscriber that shuts its queue down", () => {
+    const { layer, ring } = setup()
+    return Effect.gen(function*() {
+      const self = yield* ring
+      yield* Queue.shutdown(yield* self.events)
+      assert.match(yield* fingerprint(self), /^[0-9a-f]+$/)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("forgets its pair, the stored one too, and makes another for the next", () => {
     const { keys, layer, ring, store } = setup()
     return Effect.gen(function*() {

@@ -356,7 +356,6 @@ describe("keys in Chromium", () => {
   it("are not overwritten by anything that cannot read them", async () => {
     const page = await visit(strict)
     await fingerprint(page, persistent)
-    await page.evaluate(() => window.client.dispose())
     await page.evaluate(() =>
       new Promise<void>((resolve) => {
         const opening = indexedDB.open("nomyo-js")
@@ -370,10 +369,10 @@ describe("keys in Chromium", () => {
         }
       })
     )
+    expect(await page.evaluate(() => window.client.rotateKeys().catch(({ reason }) => reason))).toBe("client-key")
     const seen = await failure(page, persistent)
     expect(seen).toMatchObject({ name: "SecurityError", reason: "client-key" })
     expect(seen?.message).toContain("forgetKeys")
-    expect(await page.evaluate(() => window.generated.length)).toBe(1)
     await page.evaluate((options) => new window.nomyo.SecureChatCompletion(options).forgetKeys(), config(persistent))
     expect((await create(page, persistent)).choices[0]?.message.content).toBe("You said: Hello!")
   })
@@ -541,6 +540,12 @@ describe("the example page", () => {
     expect(await status()).not.toBe(kept)
     await page.check("#keep-key")
     await expect.poll(status).toBe(kept)
+    // and no longer, when told so
+    await page.uncheck("#keep-key")
+    await expect.poll(status).toMatch(/^Your key/)
+    await page.check("#keep-key")
+    await expect.poll(status).toMatch(/^Your key/)
+    expect(await status()).not.toBe(kept)
   })
 
   it.each([

@@ -30,7 +30,7 @@ const isPath = (path: string): path is keyof typeof files => Object.hasOwn(files
 /** Serves the example page beside an app. */
 export const withPage = (app: HttpApp.Default): HttpApp.Default =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) => {
-    const path = new URL(url, "http://localhost").pathname
+    const path = url.split("?")[0]!
     if (method !== "GET" || !isPath(path)) return app
     const [file, contentType] = files[path]
     return Effect.match(Effect.tryPromise(() => Fs.readFile(Path.join(root, file))), {

@@ -177,7 +177,13 @@ composer.addEventListener("keydown", (event) => {
 })
 
 cancel.addEventListener("click", () => request.abort())
-keepKey.addEventListener("change", () => void connect())
+keepKey.addEventListener("change", async () => {
+  keepKey.disabled = true
+  // no longer kept is gone
+  if (!keepKey.checked) await client.forgetKeys().catch(showError)
+  await connect()
+  keepKey.disabled = false
+})
 
 byId("new-chat").addEventListener("click", () => {
   request?.abort()

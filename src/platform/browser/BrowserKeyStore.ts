@@ -18,6 +18,8 @@ const DATABASE = "nomyo-js"
 const STORE = "keys"
 const CURRENT = "current"
 const LOCK = "nomyo-js/keys"
+/** Many times what a pair takes to make, in milliseconds. */
+const LONGEST_WAIT = 30_000
 
 interface Stored {
   readonly publicKey: CryptoKey
@@ -54,17 +56,19 @@ const transaction = async <A>(mode: IDBTransactionMode, f: (keys: IDBObjectStore
 }
 
 const isKey = (key: unknown, type: KeyType): boolean =>
-  key instanceof CryptoKey && key.type === type && key.algorithm.name === "RSA-OAEP" && key.extractable === (type === "public")
+  key instanceof CryptoKey && key.type === type && key.algorithm.name === "RSA-OAEP" &&
+  (key.algorithm as RsaHashedKeyAlgorithm).hash.name === "SHA-256" && key.extractable === (type === "public")
 
-/** A stored pair, or a rejection: whatever has been stored here is not overwritten unless it is known to be a pair. */
-const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> => {
-  if (isKey(publicKey, "public") && isKey(privateKey, "private") && typeof createdAt === "number") {
-    return webCrypto.keyPair(publicKey, privateKey, createdAt)
-  }
+/** What is stored; rejects if that is not a key pair, so that nothing unknown is ever overwritten. */
+const read = async (keys: IDBObjectStore): Promise<Stored | undefined> => {
+  const stored: Partial<Stored> | undefined = await result(keys.get(CURRENT))
+  if (stored === undefined) return undefined
+  const { createdAt, privateKey, publicKey } = stored
+  if (isKey(publicKey, "public") && isKey(privateKey, "private") && typeof createdAt === "number") return stored as Stored
   throw new TypeError("no key pair")
 }
 
-const read = (keys: IDBObjectStore): Promise<Stored | undefined> => result(keys.get(CURRENT))
+const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> => webCrypto.keyPair(publicKey, privateKey, createdAt)
 
 /**
  * In the IndexedDB of the page's origin. Needs the portable `Crypto.layer`, whose keys are `CryptoKey`s. Fails with reason `unsupported`
@@ -90,7 +94,7 @@ const store: KeyStore.Service = {
       const stored = await transaction("readonly", read)
       return stored === undefined ? Option.none() : Option.some(await pairOf(stored))
     },
-    catch: failure("The key pair in IndexedDB cannot be read; forgetKeys() removes it")
+    catch: failure("The key pair in IndexedDB cannot be read; if that lasts, forgetKeys() removes it")
   }),
 
   save: (pair, replacing) =>
@@ -112,29 +116,24 @@ const store: KeyStore.Service = {
     }),
 
   exclusively: (effect) =>
-    // without locks `save` still keeps one pair, the others are made in vain
+    // where there are no locks, none is granted, or a suspended tab holds it, `save` still keeps one pair: the others are made in vain
     navigator.locks === undefined ? effect : Effect.acquireUseRelease(
       Effect.sync(() => {
-        const controller = new AbortController()
         let release!: () => void
         const released = new Promise<void>((resolve) => {
           release = resolve
         })
-        const granted = new Promise<void>((resolve, reject) => {
-          navigator.locks.request(LOCK, { signal: controller.signal }, () => {
+        const granted = new Promise<void>((resolve) => {
+          navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LONGEST_WAIT) }, () => {
             resolve()
             return released
-          }).catch(reject)
+          }).catch(() => resolve())
         })
-        return { controller, granted, release }
+        return { granted, release }
       }),
       ({ granted }) => Effect.zipRight(Effect.promise(() => granted), effect),
-      // whether it was granted, is waited for, or comes a moment later
-      ({ controller, release }) =>
-        Effect.sync(() => {
-          release()
-          controller.abort()
-        })
+      // a lock that is granted only now is let go of at once
+      ({ release }) => Effect.sync(release)
     ),
 
   remove: Effect.tryPromise({

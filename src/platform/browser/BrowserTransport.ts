@@ -9,8 +9,8 @@ import { APIConnectionError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
 /**
- * Whether a server answers at all: without CORS a page may send a plain GET and learn that there was an answer, nothing more. It goes to
- * the path of the router's key and carries nothing; that such a request follows redirects cannot be changed.
+ * Whether a server answers at all: without CORS a page may send a plain GET and learn that there was an answer, nothing more. It carries
+ * nothing; that such a request follows redirects cannot be changed.
  */
 const answers = (url: URL) =>
   Effect.tryPromise((signal) =>
@@ -26,7 +26,7 @@ const answers = (url: URL) =>
  */
 export const layer: Layer.Layer<Transport.Transport> = Layer.sync(Transport.Transport, () => {
   const { send } = Transport.fromFetch((input, init) => globalThis.fetch(input, init))
-  const origin = globalThis.location?.origin
+  const origin = globalThis.location === undefined ? undefined : globalThis.origin
   return {
     send: (request) =>
       Effect.catchIf(
@@ -41,7 +41,7 @@ export const layer: Layer.Layer<Transport.Transport> = Layer.sync(Transport.Tran
                   reason: "cors",
                   message: `${url.origin} answers, but does not let pages of ${origin} read it (CORS): it must send ` +
                     "Access-Control-Allow-Origin, and allow GET and POST with the headers Authorization, Content-Type, X-Payload-ID, " +
-                    "X-Public-Key and X-Security-Tier. A gateway that fails in front of it looks the same"
+                    "X-Public-Key and X-Security-Tier. A gateway that fails in front of it, or a connection that is lost, looks the same"
                 })
                 : error
             ))

@@ -58,8 +58,8 @@ const redacted = (secret: string | Redacted.Redacted | undefined) =>
 export const layerKeyStore = (
   { keyDir = "client_keys", keyHistory, keyPersistence, keyRotationDir, keyRotationPassword }: PlatformOptions
 ): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> =>
-  keyPersistence === "indexeddb"
-    ? Layer.fail(new SecurityError({ reason: "unsupported", message: "There is no IndexedDB on Node: keyDir keeps keys in files" }))
+  keyPersistence !== undefined && keyPersistence !== "memory"
+    ? Layer.fail(new SecurityError({ reason: "unsupported", message: "keyPersistence is \"memory\" on Node, which has no IndexedDB: keyDir keeps keys in files" }))
     : keyDir === false || keyPersistence === "memory"
     ? KeyStore.layerMemory
     : NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
