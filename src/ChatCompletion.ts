@@ -280,17 +280,22 @@ const toJson = (value: unknown): string | undefined => {
   }
 }
 
+const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field")
+
 /**
  * The JSON of a payload, in bytes. Fails with an `InvalidRequestError` that names the field if JSON cannot carry it (cycles, `BigInt`,
- * functions, numbers that are not finite) or if it is larger than 10 MiB. The bytes are zeroed when the scope closes.
+ * functions, numbers that are not finite) or if it is larger than 10 MiB. The bytes are zeroed when the scope closes. A payload that is
+ * bytes already is taken as it is and not zeroed: it is its owner's.
  *
  * @since 0.2.0
  * @category encoding
  */
 export const encodePayload = (
-  payload: object
-): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError, SecureMemory | Scope.Scope> =>
-  Effect.flatMap(SecureMemory, (memory) => memory.guard(encodeJson(payload)))
+  payload: object | Uint8Array
+): Effect.Effect<Uint8Array, InvalidRequestError, SecureMemory | Scope.Scope> =>
+  payload instanceof Uint8Array
+    ? payload.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(payload)
+    : Effect.flatMap(SecureMemory, (memory) => memory.guard(encodeJson(payload)))
 
 const encodeJson = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError> =>
   Effect.suspend(() => {
@@ -306,7 +311,7 @@ const encodeJson = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, Inv
     const bytes = json.length > MAX_PAYLOAD_BYTES ? undefined : Bytes.fromText(json)
     if (bytes !== undefined && bytes.length <= MAX_PAYLOAD_BYTES) return Effect.succeed(bytes)
     bytes?.fill(0)
-    return Effect.fail(invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field"))
+    return Effect.fail(tooLarge())
   })
 
 const checkRequest = Effect.fnUntraced(function*(
@@ -342,7 +347,7 @@ export const decodePayload = (plaintext: Uint8Array): Effect.Effect<ChatCompleti
 export interface Encoded {
   readonly model: string
   /** The payload's JSON, zeroed when the scope closes. */
-  readonly payload: Uint8Array<ArrayBuffer>
+  readonly payload: Uint8Array
   readonly apiKey: string | undefined
   readonly baseUrl: string | undefined
   readonly securityTier: SecurityTier | undefined

@@ -1,16 +1,18 @@
 /**
  * The cryptography the protocol needs, as a service: RSA key pairs, and sealing bytes to one of them.
  *
- * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own.
+ * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own. Secret bytes are in the buffers of `SecureMemory`.
  *
  * @since 0.2.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as testCrypto from "./internal/testCrypto.js"
 import * as webCrypto from "./internal/webCrypto.js"
 import type { SecurityError } from "./NomyoError.js"
+import { type SecureMemory, zeroOnly } from "./SecureMemory.js"
 
 /**
  * An RSA public key of at least 2048 bits.
@@ -83,16 +85,16 @@ export interface Service {
   readonly generateKeyPair: (modulusLength: number) => Effect.Effect<KeyPair, SecurityError>
   /** Reads an SPKI in PEM. Fails with reason `router-key` unless it is RSA of at least 2048 bits. */
   readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
-  /** Reads a PKCS#8 in DER. Fails with reason `client-key` unless it is RSA of at least 2048 bits. The caller zeroes the bytes. */
-  readonly importKeyPair: (pkcs8: Uint8Array, createdAt: number) => Effect.Effect<KeyPair, SecurityError>
-  /** The private key's PKCS#8 in DER, for a key store. The caller zeroes the bytes. Fails where keys may not leave the platform. */
-  readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  /** Reads a PKCS#8 in DER. Fails with reason `client-key` unless it is RSA of at least 2048 bits. Leaves the bytes as they are. */
+  readonly importKeyPair: (pkcs8: Uint8Array<ArrayBuffer>, createdAt: number) => Effect.Effect<KeyPair, SecurityError>
+  /** The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails where keys may not leave the platform. */
+  readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
   /** Forgets the private key's material: nothing can be opened with it any more. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
   /** Seals bytes under a fresh AES key and nonce. Leaves `plaintext` as it is. */
-  readonly seal: (key: PublicKey, plaintext: Uint8Array) => Effect.Effect<Sealed, SecurityError>
-  /** Opens sealed bytes. Fails with reason `envelope`, in the same way whatever was wrong. The caller zeroes the bytes. */
-  readonly open: (key: PrivateKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  readonly seal: (key: PublicKey, plaintext: Uint8Array) => Effect.Effect<Sealed, SecurityError, Scope.Scope>
+  /** The sealed bytes, until the scope closes. Fails with reason `envelope`, in the same way whatever was wrong. */
+  readonly open: (key: PrivateKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
   /** A random version 4 UUID. */
   readonly randomId: Effect.Effect<string>
 }
@@ -110,7 +112,7 @@ export class Crypto extends Context.Tag("nomyo-js/Crypto")<Crypto, Service>() {}
  * @since 0.2.0
  * @category layers
  */
-export const layer: Layer.Layer<Crypto, SecurityError> = Layer.effect(
+export const layer: Layer.Layer<Crypto, SecurityError, SecureMemory> = Layer.effect(
   Crypto,
   webCrypto.make({ extractable: false, primitives: webCrypto.primitives })
 )
@@ -122,4 +124,4 @@ export const layer: Layer.Layer<Crypto, SecurityError> = Layer.effect(
  * @since 0.2.0
  * @category layers
  */
-export const layerTest: Layer.Layer<Crypto> = Layer.sync(Crypto, testCrypto.make)
+export const layerTest: Layer.Layer<Crypto> = Layer.sync(Crypto, () => testCrypto.make(zeroOnly))

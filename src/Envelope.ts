@@ -11,7 +11,6 @@ import * as Base64 from "./internal/base64.js"
 import * as Bytes from "./internal/bytes.js"
 import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./internal/webCrypto.js"
 import type { SecurityError } from "./NomyoError.js"
-import { SecureMemory } from "./SecureMemory.js"
 
 /**
  * @since 0.2.0
@@ -113,10 +112,10 @@ export const seal = Effect.fnUntraced(function*(
     /** Unix seconds, for a router's answer. */
     readonly processedAt?: number | undefined
   }
-): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError, Crypto> {
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError, Crypto | Scope.Scope> {
   const crypto = yield* Crypto
   return encode(yield* crypto.seal(key, plaintext), options?.processedAt)
-})
+}, Effect.scoped)
 
 /**
  * An opened envelope.
@@ -142,9 +141,8 @@ export interface Opened {
 export const open = Effect.fnUntraced(function*(
   key: PrivateKey,
   bytes: Uint8Array
-): Effect.fn.Return<Opened, SecurityError, Crypto | SecureMemory | Scope.Scope> {
+): Effect.fn.Return<Opened, SecurityError, Crypto | Scope.Scope> {
   const crypto = yield* Crypto
-  const memory = yield* SecureMemory
   const { processedAt, sealed } = yield* decode(bytes)
-  return { plaintext: yield* memory.guard(crypto.open(key, sealed)), algorithm, processedAt }
+  return { plaintext: yield* crypto.open(key, sealed), algorithm, processedAt }
 })

@@ -1,5 +1,5 @@
 /**
- * Keeping secret bytes no longer than they are needed.
+ * Keeping secret bytes no longer than they are needed, and out of the swap file where the platform can.
  *
  * JavaScript can zero a buffer; it cannot reach the copies that strings, the garbage collector and the operating system make.
  *
@@ -7,8 +7,10 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { DisposedError } from "./NomyoError.js"
 
 /**
  * How secret bytes are protected here and now.
@@ -17,13 +19,15 @@ import type * as Scope from "effect/Scope"
  * @category models
  */
 export interface MemoryProtectionInfo {
-  /** `zero-only`: buffers are overwritten after use. `none`: that has been switched off. */
-  readonly method: "zero-only" | "none"
-  /** Whether buffers are kept out of the swap file. */
+  /**
+   * `mlock`: buffers are locked in memory and overwritten after use. `zero-only`: they are overwritten. `none`: that has been switched off.
+   */
+  readonly method: "mlock" | "zero-only" | "none"
+  /** Whether a buffer that is made now is kept out of the swap file. */
   readonly canLock: boolean
   /** Whether both zeroing and locking are in force. */
   readonly isPlatformSecure: boolean
-  /** The same in a sentence. */
+  /** The same in a sentence or two, with how much is locked and the limit. */
   readonly details?: string
 }
 
@@ -32,11 +36,15 @@ export interface MemoryProtectionInfo {
  * @category models
  */
 export interface Service {
+  /** So many zero bytes for a secret to be written into. They are zeroed again and given back when the scope closes, however it closes. */
+  readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
   /**
-   * Secret bytes, zeroed when the scope closes, however it closes. They are acquired without interruption, so that none are made and
-   * then forgotten.
+   * Takes charge of secret bytes as soon as they exist: the same bytes, or their only copy in locked memory. They are acquired without
+   * interruption, so that none are made and then forgotten, and zeroed when the scope closes.
    */
-  readonly guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) => Effect.Effect<Bytes, E, R | Scope.Scope>
+  readonly guard: <E, R>(
+    acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, E, R | Scope.Scope>
   /** What is in force. */
   readonly info: Effect.Effect<MemoryProtectionInfo>
 }
@@ -49,11 +57,14 @@ export class SecureMemory extends Context.Tag("nomyo-js/SecureMemory")<SecureMem
 
 let enabled = true
 
-const zeroOnly: MemoryProtectionInfo = {
-  method: "zero-only",
-  canLock: false,
-  isPlatformSecure: false,
-  details: "Secret buffers are zeroed after use. They are not locked: the operating system may write them to its swap file."
+/**
+ * Overwrites bytes with zeros, unless `disableSecureMemory` has switched that off for the whole process.
+ *
+ * @since 0.2.0
+ * @category process-wide
+ */
+export const zero = (bytes: Uint8Array): void => {
+  if (enabled) bytes.fill(0)
 }
 
 const none: MemoryProtectionInfo = {
@@ -64,42 +75,92 @@ const none: MemoryProtectionInfo = {
 }
 
 /**
- * Zeroes guarded bytes, unless `disableSecureMemory` has switched that off for the whole process.
+ * Memory that a platform can give and take back.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Allocation {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Gives the bytes back, which are zero by then. They are not touched afterwards. */
+  readonly free: () => void
+}
+
+/**
+ * A service whose memory comes from `allocate`. Where that gives none, ordinary memory is used and zeroed.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const make = (options: {
+  readonly allocate: (length: number) => Effect.Effect<Allocation | undefined>
+  readonly info: () => MemoryProtectionInfo
+}): Service => {
+  const special = (length: number) => Effect.suspend(() => enabled ? options.allocate(length) : Effect.succeed(undefined))
+  const hold = <E, R>(acquire: Effect.Effect<Allocation, E, R>) => Effect.map(Effect.acquireRelease(acquire, release), bytesOf)
+  return {
+    allocate: (length) => hold(Effect.map(special(length), (allocation) => allocation ?? ordinary(unmoved(length)))),
+    guard: (acquire) =>
+      hold(Effect.flatMap(acquire, (bytes) =>
+        Effect.map(special(bytes.length), (allocation) => {
+          if (allocation === undefined) return ordinary(bytes)
+          allocation.bytes.set(bytes)
+          zero(bytes)
+          return allocation
+        }))),
+    info: Effect.sync(() => enabled ? options.info() : none)
+  }
+}
+
+/** Engines keep small arrays in the garbage collector's heap, which copies what it moves; not if they are made from a buffer. */
+const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(length))
+
+const ordinary = (bytes: Uint8Array<ArrayBuffer>): Allocation => ({ bytes, free: () => undefined })
+const bytesOf = ({ bytes }: Allocation) => bytes
+const release = ({ bytes, free }: Allocation) =>
+  Effect.sync(() => {
+    zero(bytes)
+    free()
+  })
+
+/**
+ * Zeroes secret bytes in ordinary memory.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const zeroOnly: Service = make({
+  allocate: () => Effect.succeed(undefined),
+  info: () => ({
+    method: "zero-only",
+    canLock: false,
+    isPlatformSecure: false,
+    details: "Secret buffers are zeroed after use. They are not locked: the operating system may write them to its swap file."
+  })
+})
+
+/**
+ * Zeroes secret bytes, unless `disableSecureMemory` has switched that off for the whole process. Everywhere.
  *
  * @since 0.2.0
  * @category layers
  */
-export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) =>
-    Effect.acquireRelease(acquire, (bytes) => Effect.sync(() => zero(bytes))),
-  info: Effect.sync(() => getMemoryProtectionInfo())
-})
+export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, zeroOnly)
 
 /**
- * Leaves guarded bytes as they are.
+ * Leaves secret bytes as they are.
  *
  * @since 0.2.0
  * @category layers
  */
 export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  guard: <Bytes extends Uint8Array, E, R>(acquire: Effect.Effect<Bytes, E, R>) => acquire,
+  allocate: (length) => Effect.sync(() => unmoved(length)),
+  guard: identity,
   info: Effect.succeed(none)
 })
 
-const zero = (bytes: Uint8Array): void => {
-  if (enabled) bytes.fill(0)
-}
-
 /**
- * How this process protects secret bytes at the moment.
- *
- * @since 0.2.0
- * @category process-wide
- */
-export const getMemoryProtectionInfo = (): MemoryProtectionInfo => enabled ? zeroOnly : none
-
-/**
- * Stops zeroing in the whole process, for debugging.
+ * Stops zeroing and locking in the whole process, for debugging.
  *
  * @since 0.2.0
  * @category process-wide
@@ -109,7 +170,7 @@ export const disableSecureMemory = (): void => {
 }
 
 /**
- * Starts zeroing again after `disableSecureMemory`.
+ * Starts zeroing and locking again after `disableSecureMemory`.
  *
  * @since 0.2.0
  * @category process-wide
@@ -134,9 +195,11 @@ export const enableSecureMemory = (): void => {
 export class SecureByteContext {
   readonly #bytes: Uint8Array
   readonly #secure: boolean
+  #uses = 0
+  #isZeroed = false
 
   /**
-   * Takes charge of the buffer itself, not of a copy.
+   * Takes charge of the buffer itself, not of a copy, wherever it is: it is zeroed, not locked.
    *
    * @param data the secret bytes
    * @param secure `false` leaves the buffer as it is afterwards. Default `true`.
@@ -146,12 +209,20 @@ export class SecureByteContext {
     this.#secure = secure
   }
 
-  /** Runs the callback with the bytes, awaits what it returns, and zeroes the bytes whether it succeeds or throws. */
+  /**
+   * Runs the callback with the bytes, awaits what it returns, and zeroes the bytes whether it succeeds or throws. Of uses that overlap or
+   * are nested the last one to end does so. Rejects with a `DisposedError` once they are zeroed.
+   */
   async use<A>(f: (bytes: Uint8Array) => A | PromiseLike<A>): Promise<A> {
+    if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes have been zeroed" })
+    this.#uses++
     try {
       return await f(this.#bytes)
     } finally {
-      if (this.#secure) zero(this.#bytes)
+      if (--this.#uses === 0 && this.#secure && enabled) {
+        this.#isZeroed = true
+        this.#bytes.fill(0)
+      }
     }
   }
 }

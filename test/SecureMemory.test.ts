@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { afterEach } from "vitest"
 import {
   disableSecureMemory,
+  DisposedError,
   enableSecureMemory,
-  getMemoryProtectionInfo,
   SecureByteContext,
   SecureMemory
 } from "../src/index.js"
@@ -14,7 +15,7 @@ import {
 const secret = () => Uint8Array.of(1, 2, 3)
 const zeros = Uint8Array.of(0, 0, 0)
 
-const hold = (bytes: Uint8Array) => Effect.flatMap(SecureMemory.SecureMemory, (memory) => memory.guard(Effect.succeed(bytes)))
+const hold = (bytes: Uint8Array<ArrayBuffer>) => Effect.flatMap(SecureMemory.SecureMemory, (memory) => memory.guard(Effect.succeed(bytes)))
 
 afterEach(enableSecureMemory)
 
@@ -41,6 +42,32 @@ describe("SecureByteContext", () => {
     disableSecureMemory()
     await new SecureByteContext(all).use(() => undefined)
     assert.deepStrictEqual([one, all], [secret(), secret()])
+  })
+
+  it("zeroes after the last of the uses that overlap or are nested, and is of no use then", async () => {
+    const bytes = secret()
+    const context = new SecureByteContext(bytes)
+    let finish!: () => void
+    const slow = context.use(() => new Promise<void>((resolve) => (finish = resolve)))
+    const nested = await context.use((outer) => context.use((inner) => outer[0]! + inner[1]!))
+    assert.strictEqual(nested, 3)
+    assert.deepStrictEqual(bytes, secret())
+    finish()
+    await slow
+    assert.deepStrictEqual(bytes, zeros)
+    assert.instanceOf(await context.use(() => 1).catch((error: unknown) => error), DisposedError)
+  })
+
+  it("zeroes when the callback ends, though whoever waited for it has been interrupted", async () => {
+    const bytes = secret()
+    let finish!: () => void
+    const use = new SecureByteContext(bytes).use(() => new Promise<void>((resolve) => (finish = resolve)))
+    const exit = await Effect.runPromiseExit(Effect.promise(() => use), { signal: AbortSignal.abort() })
+    assert.isTrue(Exit.isInterrupted(exit))
+    assert.deepStrictEqual(bytes, secret())
+    finish()
+    await use
+    assert.deepStrictEqual(bytes, zeros)
   })
 
   it("shows nothing of the bytes", () => {
@@ -76,10 +103,11 @@ describe("SecureMemory", () => {
     }).pipe(Effect.provide(SecureMemory.layerOff)))
 
   it("says what is in force", () => {
-    assert.deepInclude(getMemoryProtectionInfo(), { method: "zero-only", canLock: false, isPlatformSecure: false })
+    const info = () => Effect.runSync(SecureMemory.zeroOnly.info)
+    assert.deepInclude(info(), { method: "zero-only", canLock: false, isPlatformSecure: false })
     disableSecureMemory()
-    assert.deepInclude(getMemoryProtectionInfo(), { method: "none", canLock: false })
+    assert.deepInclude(info(), { method: "none", canLock: false })
     enableSecureMemory()
-    assert.strictEqual(getMemoryProtectionInfo().method, "zero-only")
+    assert.strictEqual(info().method, "zero-only")
   })
 })

@@ -70,7 +70,7 @@ describe("DER and PEM", () => {
     FastCheck.assert(FastCheck.property(FastCheck.uint8Array({ maxLength: 300 }), (noise) => {
       Der.elements(noise)
       Der.spkiOfPkcs8(noise)
-      Pem.decode(noise, "PRIVATE KEY")
+      Pem.decode(Uint8Array.from(noise), "PRIVATE KEY")
       Pem.decode(Bytes.concat([ascii("-----BEGIN PRIVATE KEY-----"), noise, ascii("-----END PRIVATE KEY-----")]), "PRIVATE KEY")
       const mutated = Uint8Array.from(pkcs8)
       noise.forEach((byte, i) => {

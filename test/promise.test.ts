@@ -392,6 +392,7 @@ describe("keyDir", () => {
     await Promise.all(rotating.map((client) => client.ready()))
     await new Promise((resolve) => setTimeout(resolve, 2500))
     for (const client of rotating) expect((await client.create(hello())).choices).toHaveLength(1)
+    await Promise.all(rotating.map((client) => client[Symbol.asyncDispose]()))
     expect(Fs.readdirSync(keyDir).filter((name) => name.endsWith(".tmp"))).toEqual([])
   })
 

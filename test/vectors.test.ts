@@ -23,7 +23,7 @@ const openAnswer = (key: Crypto.PrivateKey, body: Uint8Array, payloadId: string)
 const clientFingerprint = "65bd3bdf4fdbfeac312a7a3c89d8586d856c34813536acfb818633f36dcc14bb"
 
 describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)("vectors, %s Crypto", (_, crypto) => {
-  it.layer(Layer.merge(crypto, SecureMemory.layer))((it) => {
+  it.layer(Layer.provideMerge(crypto, SecureMemory.layer))((it) => {
     it.scoped.each(Vectors.requests)("opens the request $name", ({ body, payload }) =>
       Effect.gen(function*() {
         const server = yield* load("server_4096.pem")
@@ -117,7 +117,7 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         )
       }))
 
-    it.effect.each([16, 24, 32])("opens what is sealed under an AES key of 32 bytes only: %i", (length) =>
+    it.scoped.each([16, 24, 32])("opens what is sealed under an AES key of 32 bytes only: %i", (length) =>
       Effect.gen(function*() {
         const crypto = yield* Crypto.Crypto
         const { privateKey, publicKey } = yield* load("client_2048.pem")
@@ -140,7 +140,7 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         assert.strictEqual(Exit.isSuccess(opened), length === 32)
       }))
 
-    it.effect("seals each time under a fresh key and nonce", () =>
+    it.scoped("seals each time under a fresh key and nonce", () =>
       Effect.gen(function*() {
         const crypto = yield* Crypto.Crypto
         const { privateKey, publicKey } = yield* load("client_2048.pem")

@@ -9,8 +9,8 @@ import { Crypto } from "../Crypto.js"
 import * as Bytes from "../internal/bytes.js"
 import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
+import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Router from "../router/Router.js"
-import * as SecureMemory from "../SecureMemory.js"
 import { Transport } from "../Transport.js"
 import { clientOptions, layer, request } from "./client.js"
 import { serve } from "./serve.js"
@@ -26,7 +26,7 @@ const title = (text: string) => out(styled("bold", `\n${text}`))
 const ownRouter = Router.make().pipe(
   withSpinner("Making the router's key pair"),
   Effect.flatMap((app) => serve(app, { host: "127.0.0.1", port: 0 })),
-  Effect.provide(Layer.merge(NodeCrypto.layer, SecureMemory.layer))
+  Effect.provide(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer))
 )
 
 const configuredRouter = (flag: Option.Option<string>) =>

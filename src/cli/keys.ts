@@ -15,7 +15,8 @@ import { KeyStore } from "../KeyStore.js"
 import { SecurityError } from "../NomyoError.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
-import * as SecureMemory from "../SecureMemory.js"
+import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
+import type { SecureMemory } from "../SecureMemory.js"
 import { out, withSpinner } from "./terminal.js"
 
 const KEY_SIZE = 4096
@@ -36,14 +37,14 @@ const withStore = <A, E>(
   use: (directory: {
     readonly dir: string
     readonly password: Redacted.Redacted | undefined
-  }) => Effect.Effect<A, E, KeyStore | Crypto | SecureMemory.SecureMemory>
+  }) => Effect.Effect<A, E, KeyStore | Crypto | SecureMemory>
 ) =>
   Effect.gen(function*() {
     const password = passwordStdin
       ? Redacted.make((yield* Effect.promise(() => text(process.stdin))).replace(/\r?\n$/, ""))
       : undefined
     return yield* Effect.provide(use({ dir, password }), NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password }))
-  }).pipe(Effect.provide(Layer.merge(NodeCrypto.layer, SecureMemory.layer)))
+  }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer)))
 
 const make = Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(KEY_SIZE)).pipe(withSpinner("Making a key pair"))
 

@@ -6,9 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
+import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Model from "../router/Model.js"
 import * as Router from "../router/Router.js"
-import * as SecureMemory from "../SecureMemory.js"
 import { withPage } from "./page.js"
 import { serve } from "./serve.js"
 import { out, withSpinner } from "./terminal.js"
@@ -48,6 +48,6 @@ export const router = Command.make("router", options, ({ apiKey, host, port, ups
     const url = yield* serve(HttpMiddleware.logger(withPage(app)), { host, port })
     yield* out(`listening on ${url}`)
     return yield* Effect.never
-  }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(NodeCrypto.layer, SecureMemory.layer, FetchHttpClient.layer)))).pipe(
+  }).pipe(Effect.scoped, Effect.provide(Layer.merge(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer), FetchHttpClient.layer)))).pipe(
     Command.withDescription("Serve the NOMYO protocol for development, with an echo model or in front of an OpenAI-compatible server; at / is a page to chat with it")
   )

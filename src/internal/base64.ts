@@ -45,11 +45,15 @@ export const encode = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
 }
 
 /** The bytes, or `undefined` if the text is not exactly what encoding them would give. */
-export const decode = (ascii: Uint8Array): Uint8Array<ArrayBuffer> | undefined => {
+export const decode = (ascii: Uint8Array): Uint8Array<ArrayBuffer> | undefined =>
+  decodeInto(ascii, new Uint8Array(Math.floor(ascii.length / 4) * 3))
+
+/** The same, written into `target`, which may be `ascii` itself; gives the part that was written. */
+export const decodeInto = (ascii: Uint8Array, target: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined => {
   const length = ascii.length
   if (length % 4 !== 0) return undefined
   const padding = length === 0 || ascii[length - 1] !== PAD ? 0 : ascii[length - 2] === PAD ? 2 : 1
-  const bytes = new Uint8Array((length / 4) * 3 - padding)
+  const bytes = target.subarray(0, (length / 4) * 3 - padding)
   const whole = padding === 0 ? length : length - 4
   let at = 0
   let invalid = 0

@@ -8,12 +8,10 @@ export const NULL = 0x05
 export const OBJECT_IDENTIFIER = 0x06
 export const SEQUENCE = 0x30
 
-const length = (n: number): ReadonlyArray<number> => {
-  if (n < 0x80) return [n]
-  const digits: Array<number> = []
-  for (let rest = n; rest > 0; rest = Math.floor(rest / 256)) digits.unshift(rest % 256)
-  return [0x80 | digits.length, ...digits]
-}
+/** The bytes of a whole number, most significant first. */
+const digits = (n: number): ReadonlyArray<number> => n < 256 ? [n] : [...digits(Math.floor(n / 256)), n % 256]
+
+const length = (n: number): ReadonlyArray<number> => n < 0x80 ? [n] : [0x80 | digits(n).length, ...digits(n)]
 
 /** One element: its tag, its length, its value joined from `parts`. */
 export const element = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
@@ -49,7 +47,12 @@ export const elements = (
   return found
 }
 
-const children = (element: { readonly value: Uint8Array } | undefined) =>
+/** A whole number that is not negative; a first bit that is set would make it so. */
+export const integer = (n: number): Uint8Array<ArrayBuffer> =>
+  element(INTEGER, Uint8Array.from(digits(n)[0]! < 0x80 ? digits(n) : [0, ...digits(n)]))
+
+/** The elements within an element; none if there is none, or they are not DER. */
+export const children = (element: { readonly value: Uint8Array } | undefined) =>
   (element === undefined ? undefined : elements(element.value)) ?? []
 
 const rsaEncryption = element(

@@ -29,9 +29,12 @@ const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
   return -1
 }
 
-/** The DER inside the first block with one of these labels, and the label; `undefined` if there is none or it is damaged. */
+/**
+ * The DER inside the first block with one of these labels, and the label; `undefined` if there is none or it is damaged. It is decoded
+ * where it stands: the DER is a view of `pem`, and the block's text is gone.
+ */
 export const decode = <Label extends string>(
-  pem: Uint8Array,
+  pem: Uint8Array<ArrayBuffer>,
   ...labels: ReadonlyArray<Label>
 ): { readonly label: Label; readonly der: Uint8Array<ArrayBuffer> } | undefined => {
   for (const label of labels) {
@@ -40,14 +43,13 @@ export const decode = <Label extends string>(
     if (start < 0) continue
     const end = indexOf(pem, `-----END ${label}-----`, start)
     if (end < 0) return undefined
-    const base64 = pem.slice(start + begin.length, end)
+    const base64 = pem.subarray(start + begin.length, end)
     const length = base64.reduce((at, char) => {
       if (isSpace(char)) return at
       base64[at] = char
       return at + 1
     }, 0)
-    const der = Base64.decode(base64.subarray(0, length))
-    base64.fill(0)
+    const der = Base64.decodeInto(base64.subarray(0, length), base64)
     return der === undefined ? undefined : { label, der }
   }
   return undefined

@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { PrivateKey, PublicKey, Service } from "../Crypto.js"
 import { SecurityError } from "../NomyoError.js"
+import type { Service as SecureMemory } from "../SecureMemory.js"
 import * as Bytes from "./bytes.js"
 import * as Pem from "./pem.js"
 import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./webCrypto.js"
@@ -24,7 +25,7 @@ const publicKey = (spki: Uint8Array<ArrayBuffer>, modulusLength: number): Public
   modulusLength
 })
 
-export const make = (): Service => {
+export const make = (memory: SecureMemory): Service => {
   const names = new WeakMap<PrivateKey, Uint8Array<ArrayBuffer>>()
   let keys = 0
   let ids = 0
@@ -48,17 +49,17 @@ export const make = (): Service => {
         keyPair(Bytes.fromText(`test key ${++keys}`), modulusLength, now)),
     importPublicKey: (pem) =>
       Effect.suspend(() => {
-        const block = Pem.decode(pem, "PUBLIC KEY")
+        const block = Pem.decode(pem.slice(), "PUBLIC KEY")
         return block === undefined
           ? Effect.fail(new SecurityError({ reason: "router-key", message: "The router's public key is not PEM" }))
           : Effect.succeed(publicKey(block.der, 4096))
       }),
     importKeyPair: (pkcs8, createdAt) => Effect.sync(() => keyPair(Uint8Array.from(pkcs8), 4096, createdAt)),
     exportPrivateKey: (key) =>
-      Effect.map(
+      memory.guard(Effect.map(
         nameOf(key, () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })),
         (name) => Uint8Array.from(name)
-      ),
+      )),
     destroy: (key) => Effect.sync(() => names.delete(key)),
     seal: (key, plaintext) =>
       Effect.sync(() => {
@@ -72,7 +73,7 @@ export const make = (): Service => {
         nameOf(key, cannotOpen),
         (name) => Bytes.equals(name, encryptedKey) && Bytes.equals(tag, checksum(name, nonce, ciphertext)),
         cannotOpen
-      ).pipe(Effect.map(() => Uint8Array.from(ciphertext))),
+      ).pipe(Effect.map(() => Uint8Array.from(ciphertext)), memory.guard),
     randomId: Effect.sync(() => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`)
   }
 }

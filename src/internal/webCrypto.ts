@@ -1,7 +1,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { KeyPair, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
 import { type SecurityReason, SecurityError } from "../NomyoError.js"
+import { SecureMemory as SecureMemoryTag, type Service as SecureMemory } from "../SecureMemory.js"
 import * as Bytes from "./bytes.js"
 import * as Der from "./der.js"
 import * as Pem from "./pem.js"
@@ -15,45 +17,47 @@ export const MINIMUM_MODULUS_LENGTH = 2048
 const rsa = { name: "RSA-OAEP", hash: "SHA-256" } as const
 const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const
 
-/** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They reject with anything. */
+/** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They fail with anything. */
 export interface Primitives {
-  readonly seal: (key: CryptoKey, plaintext: Uint8Array) => Promise<Sealed>
-  readonly open: (key: CryptoKey, sealed: Sealed) => Promise<Uint8Array<ArrayBuffer>>
+  readonly seal: (key: CryptoKey, plaintext: Uint8Array) => Effect.Effect<Sealed, unknown, Scope.Scope>
+  readonly open: (key: CryptoKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, unknown, Scope.Scope>
 }
 
 /** Stands in for an AES key that could not be unwrapped, so that a bad key and a bad tag fail at the same step. */
 let decoy: Promise<CryptoKey> | undefined
 
 /** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
-export const primitives: Primitives = {
-  async seal(key, plaintext) {
-    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
-    const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
-    const [encryptedKey, joined] = await Promise.all([
-      crypto.subtle.wrapKey("raw", aesKey, key, rsa),
-      crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, plaintext as Uint8Array<ArrayBuffer>)
-    ])
-    return {
-      encryptedKey: new Uint8Array(encryptedKey),
-      nonce,
-      ciphertext: new Uint8Array(joined, 0, plaintext.length),
-      tag: new Uint8Array(joined, plaintext.length)
-    }
-  },
-  async open(key, { ciphertext, encryptedKey, nonce, tag }) {
-    const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).catch(() =>
-      undefined
-    )
-    const stand = await (decoy ??= crypto.subtle.generateKey(aes, false, ["decrypt"]))
-    const usable = aesKey !== undefined && (aesKey.algorithm as AesKeyAlgorithm).length === aes.length
-    const plaintext = await crypto.subtle.decrypt(
-      { name: "AES-GCM", iv: nonce },
-      usable ? aesKey : stand,
-      Bytes.concat([ciphertext, tag])
-    )
-    return new Uint8Array(plaintext)
-  }
-}
+export const primitives = (memory: SecureMemory): Primitives => ({
+  seal: (key, plaintext) =>
+    Effect.tryPromise(async () => {
+      const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
+      const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
+      const [encryptedKey, joined] = await Promise.all([
+        crypto.subtle.wrapKey("raw", aesKey, key, rsa),
+        crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, plaintext as Uint8Array<ArrayBuffer>)
+      ])
+      return {
+        encryptedKey: new Uint8Array(encryptedKey),
+        nonce,
+        ciphertext: new Uint8Array(joined, 0, plaintext.length),
+        tag: new Uint8Array(joined, plaintext.length)
+      }
+    }),
+  open: (key, { ciphertext, encryptedKey, nonce, tag }) =>
+    memory.guard(Effect.tryPromise(async () => {
+      const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).catch(() =>
+        undefined
+      )
+      const stand = await (decoy ??= crypto.subtle.generateKey(aes, false, ["decrypt"]))
+      const usable = aesKey !== undefined && (aesKey.algorithm as AesKeyAlgorithm).length === aes.length
+      const plaintext = await crypto.subtle.decrypt(
+        { name: "AES-GCM", iv: nonce },
+        usable ? aesKey : stand,
+        Bytes.concat([ciphertext, tag])
+      )
+      return new Uint8Array(plaintext)
+    }))
+})
 
 /** The WebCrypto keys, by the identity of the opaque objects that are handed out. */
 const publicKeys = new WeakMap<PublicKey, CryptoKey>()
@@ -106,59 +110,69 @@ export const handlesOf = ({ privateKey, publicKey }: KeyPair): CryptoKeyPair | u
 
 const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
 
-const use = <A>(key: PrivateKey, failure: () => SecurityError, f: (handle: CryptoKey) => Effect.Effect<A, SecurityError>) =>
+const use = <A, R>(key: PrivateKey, failure: () => SecurityError, f: (handle: CryptoKey) => Effect.Effect<A, SecurityError, R>) =>
   Effect.suspend(() => {
     const handle = privateKeys.get(key)
     return handle === undefined ? Effect.fail(failure()) : f(handle)
   })
 
-const service = (options: { readonly extractable: boolean; readonly primitives: Primitives }): Service => ({
-  generateKeyPair: (modulusLength) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, async () => {
-        const pair = await crypto.subtle.generateKey(
-          { ...rsa, modulusLength, publicExponent: Uint8Array.of(1, 0, 1) },
-          options.extractable,
-          ["encrypt", "decrypt", "wrapKey", "unwrapKey"]
-        )
-        return keyPair(pair.publicKey, pair.privateKey, now)
-      })),
+interface Options {
+  readonly extractable: boolean
+  readonly primitives: (memory: SecureMemory) => Primitives
+}
 
-  importPublicKey: (pem) =>
-    attempt("router-key", importFailure["router-key"], async () => {
-      const block = Pem.decode(pem, "PUBLIC KEY")
-      return publicKey(await importSpki(block!.der))
-    }),
+const service = (memory: SecureMemory, { extractable, primitives }: Options): Service => {
+  const { open, seal } = primitives(memory)
+  return {
+    generateKeyPair: (modulusLength) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, async () => {
+          const pair = await crypto.subtle.generateKey(
+            { ...rsa, modulusLength, publicExponent: Uint8Array.of(1, 0, 1) },
+            extractable,
+            ["encrypt", "decrypt", "wrapKey", "unwrapKey"]
+          )
+          return keyPair(pair.publicKey, pair.privateKey, now)
+        })),
 
-  importKeyPair: (pkcs8, createdAt) =>
-    attempt("client-key", importFailure["client-key"], async () => {
-      const [privateHandle, publicHandle] = await Promise.all([
-        crypto.subtle.importKey("pkcs8", pkcs8 as Uint8Array<ArrayBuffer>, rsa, options.extractable, ["decrypt", "unwrapKey"]),
-        importSpki(Der.spkiOfPkcs8(pkcs8)!)
-      ])
-      return keyPair(publicHandle, privateHandle, createdAt)
-    }),
+    importPublicKey: (pem) =>
+      attempt("router-key", importFailure["router-key"], async () => {
+        const block = Pem.decode(pem.slice(), "PUBLIC KEY")
+        return publicKey(await importSpki(block!.der))
+      }),
 
-  exportPrivateKey: (key) =>
-    use(key, destroyed, (handle) =>
-      attempt("unsupported", "Private keys cannot be exported here", async () =>
-        new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))),
+    importKeyPair: (pkcs8, createdAt) =>
+      attempt("client-key", importFailure["client-key"], async () => {
+        const [privateHandle, publicHandle] = await Promise.all([
+          crypto.subtle.importKey("pkcs8", pkcs8, rsa, extractable, ["decrypt", "unwrapKey"]),
+          importSpki(Der.spkiOfPkcs8(pkcs8)!)
+        ])
+        return keyPair(publicHandle, privateHandle, createdAt)
+      }),
 
-  destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
+    exportPrivateKey: (key) =>
+      use(key, destroyed, (handle) =>
+        memory.guard(attempt("unsupported", "Private keys cannot be exported here", async () =>
+          new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle))))),
 
-  seal: (key, plaintext) =>
-    attempt("encryption", "The request could not be encrypted", () => options.primitives.seal(publicKeys.get(key)!, plaintext)),
+    destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
 
-  open: (key, sealed) =>
-    use(key, cannotOpen, (handle) =>
-      Effect.tryPromise({ try: () => options.primitives.open(handle, sealed), catch: cannotOpen })),
+    seal: (key, plaintext) =>
+      Effect.mapError(
+        Effect.suspend(() => seal(publicKeys.get(key)!, plaintext)),
+        () => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
+      ),
 
-  randomId: Effect.sync(() => crypto.randomUUID())
-})
+    open: (key, sealed) =>
+      use(key, cannotOpen, (handle) => Effect.mapError(open(handle, sealed), cannotOpen)),
+
+    randomId: Effect.sync(() => crypto.randomUUID())
+  }
+}
 
 /** Fails where there is no WebCrypto. */
-export const make = (options: Parameters<typeof service>[0]): Effect.Effect<Service, SecurityError> =>
-  Effect.suspend(() =>
+export const make = (options: Options): Effect.Effect<Service, SecurityError, SecureMemoryTag> =>
+  Effect.flatMap(SecureMemoryTag, (memory) =>
     globalThis.crypto?.subtle === undefined
       ? Effect.fail(
         new SecurityError({
@@ -166,5 +180,5 @@ export const make = (options: Parameters<typeof service>[0]): Effect.Effect<Serv
           message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
         })
       )
-      : Effect.succeed(service(options))
+      : Effect.succeed(service(memory, options))
   )

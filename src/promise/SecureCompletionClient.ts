@@ -93,8 +93,11 @@ export class SecureCompletionClient extends PromiseClient {
     return this.run(Effect.flatMap(RouterKey, (routerKey) => Effect.map(routerKey.refetch, ({ key }) => key.pem)))
   }
 
-  /** The envelope, as bytes, of a payload sealed to the router's key. */
-  encryptPayload(payload: object): Promise<Uint8Array<ArrayBuffer>> {
+  /**
+   * The envelope, as bytes, of a payload sealed to the router's key. A payload in bytes is JSON already: it never becomes a string, and is
+   * left as it is, for the caller to zero.
+   */
+  encryptPayload(payload: object | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return this.run(Effect.scoped(Effect.gen(function*() {
       const bytes = yield* ChatCompletion.encodePayload(payload)
       const { key } = yield* Effect.flatMap(RouterKey, (routerKey) => routerKey.get)
@@ -111,9 +114,9 @@ export class SecureCompletionClient extends PromiseClient {
     })))
   }
 
-  /** Seals a payload, sends it, and opens the answer, with the client's retries. */
+  /** Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as `encryptPayload` takes them. */
   sendSecureRequest(
-    payload: object,
+    payload: object | Uint8Array,
     payloadId: string,
     apiKey?: string,
     securityTier?: ChatCompletion.SecurityTier,

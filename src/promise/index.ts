@@ -33,10 +33,11 @@ export {
   ServiceUnavailableError
 } from "../NomyoError.js"
 
+export { getMemoryProtectionInfo } from "#platform"
+
 export {
   disableSecureMemory,
   enableSecureMemory,
-  getMemoryProtectionInfo,
   type MemoryProtectionInfo,
   SecureByteContext
 } from "../SecureMemory.js"

@@ -29,6 +29,6 @@ const program: Effect.Effect<void, unknown, Crypto.Crypto | KeyStore | SecureMem
 
 await program.pipe(
   Effect.provide(NodeKeyStore.layer({ keyDir })),
-  Effect.provide(Layer.merge(NodeCrypto.layer, SecureMemory.layer)),
+  Effect.provide(Layer.provideMerge(NodeCrypto.layer, SecureMemory.layer)),
   Effect.runPromise
 )

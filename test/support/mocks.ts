@@ -67,7 +67,7 @@ export const keyStore = () => {
   const state = {
     loads: 0,
     saves: [] as Array<Crypto.KeyPair>,
-    saved: Option.none<{ readonly pkcs8: Uint8Array; readonly createdAt: number }>(),
+    saved: Option.none<{ readonly pkcs8: Uint8Array<ArrayBuffer>; readonly createdAt: number }>(),
     failure: undefined as SecurityError | undefined,
     /** Loading waits for this. */
     gate: undefined as Deferred.Deferred<void> | undefined
@@ -78,11 +78,11 @@ export const keyStore = () => {
       if (Option.isSome(state.saved) && state.saved.value.createdAt > (replacing?.createdAt ?? -1)) {
         return yield* crypto.importKeyPair(state.saved.value.pkcs8, state.saved.value.createdAt)
       }
-      const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
+      const pkcs8 = Uint8Array.from(yield* crypto.exportPrivateKey(pair.privateKey))
       state.saves.push(pair)
       state.saved = Option.some({ pkcs8, createdAt: pair.createdAt })
       return pair
-    })
+    }).pipe(Effect.scoped)
   const layer = Layer.effect(
     KeyStore.KeyStore,
     Effect.map(Crypto.Crypto, (crypto): KeyStore.Service => ({

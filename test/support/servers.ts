@@ -13,7 +13,7 @@ import * as Router from "../../src/router/Router.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 import { path } from "./vectors.js"
 
-export const platform = Layer.merge(NodeCrypto.layer, SecureMemory.layer)
+export const platform = Layer.provideMerge(NodeCrypto.layer, SecureMemory.layer)
 
 /** A certificate for localhost and 127.0.0.1, trusted by nobody. */
 export const certificate = async (): Promise<{ readonly key: string; readonly cert: string }> => {

@@ -72,11 +72,10 @@ export const layerKeyStore = (
 export const layerPlatform = (
   options: PlatformOptions = {}
 ): Layer.Layer<Crypto.Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
-  Layer.mergeAll(
-    Crypto.layer,
-    layerKeyStore(options),
-    BrowserTransport.layer,
-    options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer
+  Layer.mergeAll(layerKeyStore(options), BrowserTransport.layer).pipe(
+    Layer.merge(
+      Layer.provideMerge(Crypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
+    )
   )
 
 /**
@@ -98,6 +97,14 @@ export const layer = (
  */
 export const loadKeyPair = (_privateKeyPath: string): Effect.Effect<never, SecurityError> =>
   Effect.fail(new SecurityError({ reason: "unsupported", message: NO_FILES }))
+
+/**
+ * How secret bytes are protected at the moment.
+ *
+ * @since 0.2.0
+ * @category operations
+ */
+export const getMemoryProtectionInfo = (): SecureMemory.MemoryProtectionInfo => Effect.runSync(SecureMemory.zeroOnly.info)
 
 export {
   /**

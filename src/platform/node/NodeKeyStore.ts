@@ -71,6 +71,35 @@ const ifCode = <A>(code: string, value: A) => (error: unknown): A => {
 
 const instead = "keyDir: false keeps keys in memory only"
 
+/** A private key file of more bytes than this is refused. One of 16,384 bits, encrypted, takes 13 KiB. */
+const LARGEST_FILE = 64 * 1024
+
+/** The file's bytes, until the scope closes, read straight into secure memory, and when it was last written. */
+const readPrivateKey = Effect.fnUntraced(function*(path: string) {
+  const memory = yield* SecureMemory
+  const message = `The private key ${path} cannot be read`
+  const file = yield* Effect.acquireRelease(
+    io(message, () => Fs.open(path)),
+    (file) => Effect.promise(() => file.close())
+  )
+  const { mtimeMs } = yield* io(message, () => file.stat())
+  const bytes = yield* memory.allocate(LARGEST_FILE)
+  let length = 0
+  // not interruptible: the bytes would be given back under the hands of the read
+  const read = io(message, () => file.read(bytes, length, bytes.length - length, null)).pipe(
+    Effect.uninterruptible,
+    Effect.map(({ bytesRead }) => {
+      length += bytesRead
+      return bytesRead
+    })
+  )
+  while ((yield* read) > 0);
+  if (length === bytes.length) {
+    return yield* new SecurityError({ reason: "client-key", message: `The private key ${path} is larger than ${LARGEST_FILE} bytes` })
+  }
+  return { pem: bytes.subarray(0, length), mtimeMs }
+})
+
 /**
  * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The pair counts as made when the file was last written.
  *
@@ -86,14 +115,11 @@ export const loadKeyPair = Effect.fnUntraced(function*(
   }
 ): Effect.fn.Return<KeyPair, SecurityError, Crypto | SecureMemory> {
   const crypto = yield* Crypto
-  const memory = yield* SecureMemory
   const publicKeyPath = options?.publicKeyPath
   yield* KeyFile.checkPassword(options?.password)
   return yield* Effect.scoped(Effect.gen(function*() {
-    const message = `The private key ${privateKeyPath} cannot be read`
-    const { mtimeMs } = yield* io(message, () => Fs.stat(privateKeyPath))
-    const pem = yield* memory.guard(io(message, () => Fs.readFile(privateKeyPath)))
-    const pkcs8 = yield* memory.guard(KeyFile.decode(pem, options?.password))
+    const { mtimeMs, pem } = yield* readPrivateKey(privateKeyPath)
+    const pkcs8 = yield* KeyFile.decode(pem, options?.password)
     const pair = yield* crypto.importKeyPair(pkcs8, Math.round(mtimeMs))
     if (publicKeyPath !== undefined) {
       const publicKey = yield* io(`The public key ${publicKeyPath} cannot be read`, () => Fs.readFile(publicKeyPath))
@@ -224,7 +250,6 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
     Effect.gen(function*() {
       const context = yield* Effect.context<Crypto | SecureMemory>()
       const crypto = yield* Crypto
-      const memory = yield* SecureMemory
       const { keyDir, keyHistory = 0, keyRotationDir = keyDir, keyRotationPassword: password } = options
       yield* KeyFile.checkPassword(password)
       if (!Number.isInteger(keyHistory) || keyHistory < 0) {
@@ -312,8 +337,8 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
           Effect.gen(function*() {
             const dir = replacing === undefined ? keyDir : keyRotationDir
             const message = `Keys cannot be written to ${dir}; ${instead}`
-            const pkcs8 = yield* memory.guard(crypto.exportPrivateKey(pair.privateKey))
-            const pem = yield* memory.guard(KeyFile.encode(pkcs8, password))
+            const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
+            const pem = yield* KeyFile.encode(pkcs8, password)
             yield* io(message, () => prepareDirectory(dir))
             yield* lock(dir, message)
             const other = yield* stored
@@ -321,7 +346,7 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
             if (other !== undefined) yield* crypto.destroy(other.pair.privateKey)
             yield* io(message, () => commit(dir, pem, pair))
             return pair
-          }).pipe(Effect.scoped, Effect.uninterruptible),
+          }).pipe(Effect.scoped, Effect.uninterruptible, Effect.provide(context)),
 
         // a lock file held for the seconds that a pair takes would look abandoned
         exclusively: identity,

@@ -18,6 +18,7 @@ import * as Transport from "../../Transport.js"
 import * as NodeClock from "./NodeClock.js"
 import * as NodeCrypto from "./NodeCrypto.js"
 import * as NodeKeyStore from "./NodeKeyStore.js"
+import * as NodeSecureMemory from "./NodeSecureMemory.js"
 
 /**
  * What the platform's services may be told.
@@ -36,7 +37,7 @@ export interface PlatformOptions {
   readonly keyHistory?: number | undefined
   /** `memory` is the same as `keyDir: false`; `indexeddb` is a browser's and fails with reason `unsupported`. */
   readonly keyPersistence?: "memory" | "indexeddb" | undefined
-  /** Zeroes secret buffers after use. Default `true`. */
+  /** Zeroes secret buffers after use, and locks them in memory where that can be done (see `NodeSecureMemory`). Default `true`. */
   readonly secureMemory?: boolean | undefined
 }
 
@@ -75,7 +76,7 @@ export const layerPlatform = (
 ): Layer.Layer<Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
   Layer.mergeAll(layerKeyStore(options), Transport.layer, NodeClock.layerRotation).pipe(
     Layer.provideMerge(
-      Layer.merge(NodeCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
+      Layer.provideMerge(NodeCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : NodeSecureMemory.layer)
     )
   )
 
@@ -131,6 +132,14 @@ export {
 export {
   /**
    * @since 0.2.0
+   * @category operations
+   */
+  getMemoryProtectionInfo
+} from "./NodeSecureMemory.js"
+
+export {
+  /**
+   * @since 0.2.0
    */
   NodeClock,
   /**
@@ -140,5 +149,9 @@ export {
   /**
    * @since 0.2.0
    */
-  NodeKeyStore
+  NodeKeyStore,
+  /**
+   * @since 0.2.0
+   */
+  NodeSecureMemory
 }
