@@ -38,7 +38,8 @@ beforeAll(async () => {
   files = packed.files.map(({ path }: { readonly path: string }) => path)
   const tarball = Path.join(directory, packed.filename)
   bare = await project("bare", tarball)
-  full = await project("full", tarball, `@effect/platform@${packageJson.devDependencies["@effect/platform"]}`)
+  const optional = (["@effect/platform", "sodium-native"] as const).map((name) => `${name}@${packageJson.devDependencies[name]}`)
+  full = await project("full", tarball, ...optional)
   router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY) }))
 })
 afterAll(async () => {
@@ -81,6 +82,12 @@ describe("the package", () => {
     const installed = Fs.readdirSync(Path.join(bare, "node_modules")).filter((name) => !name.startsWith("."))
     expect(installed).toContain("effect")
     expect(installed).not.toContain("@effect")
+  })
+
+  it("locks memory if sodium-native is there, and says so", async () => {
+    const script = "import { getMemoryProtectionInfo } from 'nomyo-js'; console.log(getMemoryProtectionInfo().method)"
+    expect((await node(bare, "--input-type=module", "-e", script)).stdout).toBe("zero-only\n")
+    expect((await node(full, "--input-type=module", "-e", script)).stdout).toBe("mlock\n")
   })
 
   it("is imported and required", async () => {

@@ -435,6 +435,21 @@ describe("SecureCompletionClient", () => {
     expect(answer._metadata.payload_id).toBe("by-hand")
   })
 
+  it("takes payloads in bytes as they are, and leaves them so", async () => {
+    const client = makeLower()
+    const bytes = new TextEncoder().encode(JSON.stringify({ ...hello(), seed: 7 }))
+    const before = bytes.slice()
+    const answer = await client.sendSecureRequest(bytes, "in-bytes")
+    expect(answer.choices[0]?.message.content).toBe("You said: Hello!")
+    const envelope = JSON.parse(new TextDecoder().decode(await client.encryptPayload(bytes)))
+    expect(Buffer.from(envelope.encrypted_payload.ciphertext, "base64")).toHaveLength(bytes.length)
+    expect(bytes).toEqual(before)
+    const large = new Uint8Array(10 * 1024 * 1024 + 1)
+    for (const call of [client.encryptPayload(large), client.sendSecureRequest(large, "large")]) {
+      expect(await error(call)).toMatchObject({ name: "InvalidRequestError" })
+    }
+  })
+
   it("does them all at once", async () => {
     const answer = await makeLower({ apiKey: "wrong" }).sendSecureRequest(hello(), "my-id", API_KEY, "standard")
     expect(answer._metadata).toMatchObject({ payload_id: "my-id", security_tier: "standard" })
