@@ -34,7 +34,8 @@ export interface Response {
   readonly status: number
   /** The value of a header, by its lower-case name. */
   readonly header: (name: string) => string | null | undefined
-  readonly body: ReadableStream<Uint8Array>
+  /** Closed by its iterator's `return`, or with the scope. */
+  readonly body: AsyncIterable<Uint8Array>
 }
 
 /**
@@ -66,12 +67,12 @@ const ERROR_BODY_TIMEOUT = "2 seconds"
 const MAX_DETAIL_LENGTH = 500
 
 /** Reads a body up to a limit; `complete` tells whether that was all of it. Chunks are copied at once: a byte may come in an object of its own. */
-const read = (reader: ReadableStreamDefaultReader<Uint8Array>, limit: number) =>
+const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
   Effect.tryPromise({
     try: async () => {
       let buffer = new Uint8Array(Math.min(limit, 64 * 1024))
       let length = 0
-      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      for (let next = await body.next(); !next.done; next = await body.next()) {
         const end = length + next.value.length
         if (end > limit) return { bytes: buffer.subarray(0, length), complete: false }
         if (end > buffer.length) {
@@ -84,7 +85,10 @@ const read = (reader: ReadableStreamDefaultReader<Uint8Array>, limit: number) =>
       }
       return { bytes: buffer.subarray(0, length), complete: true }
     },
-    catch: () => new APIConnectionError({ reason: "truncated", message: "The connection was lost before the answer was complete" })
+    catch: (error) =>
+      isParserCode(codeOf(error))
+        ? notHttp(codeOf(error))
+        : new APIConnectionError({ reason: "truncated", message: "The connection was lost before the answer was complete" })
   })
 
 const parseJson = (bytes: Uint8Array): unknown => {
@@ -107,9 +111,9 @@ const retryAfter = (response: Response, now: number): number | undefined => {
 
 const statusError = Effect.fnUntraced(function*(
   response: Response,
-  reader: ReadableStreamDefaultReader<Uint8Array>
+  body: AsyncIterator<Uint8Array>
 ) {
-  const { bytes } = yield* read(reader, MAX_ERROR_BYTES).pipe(
+  const { bytes } = yield* read(body, MAX_ERROR_BYTES).pipe(
     Effect.timeout(ERROR_BODY_TIMEOUT),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0) }))
   )
@@ -143,17 +147,17 @@ export const make = (
   send: (request) =>
     Effect.scoped(Effect.gen(function*() {
       const response = yield* exchange(request)
-      const reader = yield* Effect.acquireRelease(
-        Effect.sync(() => response.body.getReader()),
-        // not awaited: a peer that stopped sending may never let the cancellation end
-        (reader) => Effect.sync(() => void reader.cancel().catch(() => undefined))
+      const body = yield* Effect.acquireRelease(
+        Effect.sync(() => response.body[Symbol.asyncIterator]()),
+        // not awaited: a peer that stopped sending may never let it end
+        (body) => Effect.sync(() => void body.return?.().catch(() => undefined))
       )
       // a browser reports a redirect it did not follow as status 0
       if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
         return yield* new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
       }
-      if (response.status !== 200) return yield* Effect.flatMap(statusError(response, reader), Effect.fail)
-      const { bytes, complete } = yield* read(reader, request.maxResponseBytes)
+      if (response.status !== 200) return yield* Effect.flatMap(statusError(response, body), Effect.fail)
+      const { bytes, complete } = yield* read(body, request.maxResponseBytes)
       if (complete) return bytes
       return yield* new SecurityError({
         reason: "response-too-large",
@@ -174,6 +178,9 @@ const codeOf = (error: unknown): string => {
   return ""
 }
 
+const isParserCode = (code: string) => code.startsWith("HPE_")
+const notHttp = (code: string) => new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
+
 /**
  * The typed error for whatever an HTTP client rejected with before there was a response. Only the system's error code is kept of it.
  *
@@ -188,8 +195,8 @@ export const connectionError = (error: unknown): APIConnectionError | SecurityEr
   if (/^UND_ERR_(HEADERS|BODY)_TIMEOUT$/.test(code)) {
     return new APIConnectionError({ reason: "timeout", message: `The router was silent for too long (${code})` })
   }
-  return code.startsWith("HPE_")
-    ? new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
+  return isParserCode(code)
+    ? notHttp(code)
     : new APIConnectionError({
       reason: "network",
       message: code === "" ? "The router could not be reached" : `The router could not be reached (${code})`
@@ -207,6 +214,17 @@ export const strictFetch = {
   cache: "no-store",
   referrerPolicy: "no-referrer"
 } as const satisfies RequestInit
+
+/** A stream's chunks. Safari's streams cannot be iterated. */
+async function* chunks(stream: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array, void> {
+  if (stream === null) return
+  const reader = stream.getReader()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  } finally {
+    void reader.cancel().catch(() => undefined)
+  }
+}
 
 /**
  * On a `fetch`: the platform's own, or one that behaves like it.
@@ -235,7 +253,7 @@ export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
       return {
         status: response.status,
         header: (name) => response.headers.get(name),
-        body: response.body ?? new ReadableStream({ start: (controller) => controller.close() })
+        body: chunks(response.body)
       }
     })
   )

@@ -10,6 +10,7 @@ import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { gzipSync } from "node:zlib"
 import { layerTransport } from "../src/platform/effect/index.js"
+import * as NodeTransport from "../src/platform/node/NodeTransport.js"
 import * as Transport from "../src/Transport.js"
 import * as Servers from "./support/servers.js"
 
@@ -38,6 +39,7 @@ const raw = (...chunks: ReadonlyArray<string>) =>
 
 const transports = [
   ["fetch", Transport.layer],
+  ["node:http", NodeTransport.layer],
   ["HttpClient on fetch", Layer.provide(layerTransport, FetchHttpClient.layer)],
   ["HttpClient on node:http", Layer.provide(layerTransport, NodeHttpClient.layer)],
   ["HttpClient on undici", Layer.provide(layerTransport, NodeHttpClient.layerUndici)]
@@ -195,6 +197,37 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         assert.deepInclude(error, { _tag: "APIConnectionError", reason: "protocol" })
       }))
 
+    it.scoped("waits for the answer behind an interim one", () =>
+      Effect.gen(function*() {
+        const answer = yield* raw(
+          "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
+          "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal"
+        )
+        assert.strictEqual(new TextDecoder().decode(answer), "real")
+      }))
+
+    it.scoped.each([
+      ["two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n12345"],
+      ["no number for a length", "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n12345"],
+      ["a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n"],
+      ["a chunk without a size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\nlots\r\n1234\r\n0\r\n\r\n"],
+      ["endless headers", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(1_000_000)}\r\n\r\n`]
+    ])("takes no answer with %s", ([, answer]) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(raw(answer!))
+        assert.strictEqual(error._tag, "APIConnectionError")
+        if (name === "node:http") assert.deepInclude(error, { reason: "protocol" })
+      }))
+
+    it.scoped("calls an answer truncated that ends in a reset", () =>
+      Effect.gen(function*() {
+        const url = yield* Servers.tcpServer((socket) => {
+          socket.once("data", () =>
+            socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", () => setTimeout(() => socket.resetAndDestroy(), 20)))
+        })
+        assert.deepInclude(yield* Effect.flip(send(url)), { _tag: "APIConnectionError", reason: "truncated" })
+      }))
+
     it.scoped("refuses a certificate that nobody vouches for", () =>
       Effect.gen(function*() {
         const tls = yield* Effect.promise(Servers.certificate)
@@ -236,12 +269,118 @@ describe.each(transports)("Transport, %s", (name, layer) => {
   })
 })
 
+describe("NodeTransport", () => {
+  /** A server that answers every request in the same way, and counts its connections. */
+  const counting = (answer: (socket: Net.Socket) => void) => {
+    const seen = { connections: 0, open: 0 }
+    return Effect.map(
+      Servers.tcpServer((socket) => {
+        seen.connections++
+        seen.open++
+        socket.on("data", () => answer(socket)).on("close", () => seen.open--)
+      }),
+      (url) => ({ url, seen })
+    )
+  }
+  const live = { excludeTestServices: true }
+  const real = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal"
+
+  provide(NodeTransport.layer, live)((it) => {
+    it.scoped("keeps a connection for the next request, after an error too", () =>
+      Effect.gen(function*() {
+        const { seen, url } = yield* counting((socket) => socket.write(real))
+        const failing = yield* counting((socket) => socket.write("HTTP/1.1 503 Sorry\r\nContent-Length: 2\r\n\r\n{}"))
+        for (let i = 0; i < 3; i++) {
+          assert.lengthOf(yield* send(url), 4)
+          assert.strictEqual((yield* Effect.flip(send(failing.url)))._tag, "ServiceUnavailableError")
+        }
+        assert.deepStrictEqual([seen.connections, failing.seen.connections], [1, 1])
+      }))
+
+    it.scoped("uses no connection twice whose answer was not read to its end, or was followed by more", () =>
+      Effect.gen(function*() {
+        for (
+          const answer of [
+            `${real}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`,
+            "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 10\r\n\r\n12345",
+            `HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n${"x".repeat(1500)}`
+          ]
+        ) {
+          const { seen, url } = yield* counting((socket) => socket.write(answer))
+          const first = yield* Effect.exit(send(url))
+          assert.deepStrictEqual(yield* Effect.exit(send(url)), first)
+          assert.strictEqual(seen.connections, 2)
+        }
+      }))
+
+    it.scoped("takes nothing for an answer that came before it asked", () =>
+      Effect.gen(function*() {
+        const stray = yield* Deferred.make<void>()
+        let requests = 0
+        const { url } = yield* counting((socket) => {
+          socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${++requests}`)
+          setTimeout(() => socket.write(real, () => setTimeout(() => Deferred.unsafeDone(stray, Effect.void), 20)), 20)
+        })
+        assert.strictEqual(new TextDecoder().decode(yield* send(url)), "1")
+        yield* Deferred.await(stray)
+        assert.strictEqual(new TextDecoder().decode(yield* send(url)), "2")
+      }))
+
+    it.scoped("takes no compressed answer, which it did not ask for", () =>
+      Effect.gen(function*() {
+        let asked: string | undefined
+        const gzip: Http.RequestListener = (request, response) => {
+          asked = request.headers["accept-encoding"] as string | undefined
+          body(response, request.url === "/" ? 200 : 401, gzipSync("{}"), { "content-encoding": "gzip" })
+        }
+        const url = yield* Servers.httpServer(gzip)
+        assert.deepInclude(yield* Effect.flip(send(`${url}/`)), { _tag: "APIConnectionError", reason: "protocol" })
+        assert.strictEqual(asked, "identity")
+        assert.strictEqual((yield* Effect.flip(send(`${url}/401`)))._tag, "AuthenticationError")
+      }))
+
+    it.scoped("does not send a request again by itself when the router closes under it", () =>
+      Effect.gen(function*() {
+        let requests = 0
+        const { seen, url } = yield* counting((socket) => ++requests === 1 ? socket.write(real) : socket.destroy())
+        yield* send(url)
+        assert.deepInclude(yield* Effect.flip(send(url, { method: "POST" })), { _tag: "APIConnectionError", reason: "network" })
+        assert.deepStrictEqual([requests, seen.connections], [2, 1])
+      }))
+
+    it.scoped("fails with a typed error for what cannot be sent", () =>
+      Effect.gen(function*() {
+        const url = yield* Servers.httpServer((_, response) => body(response, 200, ""))
+        const error = yield* Effect.flip(send(url, { headers: { "X-Payload-ID": "SENTINEL\r\nX-Evil: 1" } }))
+        assert.deepInclude(error, { _tag: "APIConnectionError", reason: "network" })
+        assert.notInclude(JSON.stringify(error), "SENTINEL")
+      }))
+
+    it.scoped("checks certificates whatever the environment says", () =>
+      Effect.gen(function*() {
+        const tls = yield* Effect.promise(Servers.certificate)
+        const url = yield* Servers.router({ tls })
+        process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0"
+        yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"]))
+        assert.deepInclude(yield* Effect.flip(send(`${url}/pki/public_key`)), { _tag: "SecurityError", reason: "certificate" })
+      }))
+  })
+
+  it.scopedLive("closes its connections with its scope", () =>
+    Effect.gen(function*() {
+      const closed = yield* Deferred.make<void>()
+      const { seen, url } = yield* counting((socket) => socket.on("close", () => Deferred.unsafeDone(closed, Effect.void)).write(real))
+      yield* Effect.provide(
+        Effect.zipRight(send(url), Effect.sync(() => assert.strictEqual(seen.open, 1))),
+        NodeTransport.layer
+      )
+      yield* Deferred.await(closed)
+    }))
+})
+
 describe("Transport.make", () => {
-  const stream = (chunks: number) => {
-    let n = 0
-    return new ReadableStream<Uint8Array>({
-      pull: (controller) => n++ < chunks ? controller.enqueue(Uint8Array.of(120)) : controller.close()
-    })
+  const stream = async function*(chunks: number) {
+    for (let n = 0; n < chunks; n++) yield Uint8Array.of(120)
   }
   const transport = (chunks: number) =>
     Transport.make(() => Effect.succeed({ status: 200, header: () => undefined, body: stream(chunks) }))

@@ -39,13 +39,11 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
           (response) => response.request.url === url,
           () => new SecurityError({ reason: "redirect", message: "The HttpClient followed a redirect, which is not allowed" })
         ),
-        Effect.flatMap((response) =>
-          Effect.map(Stream.toReadableStreamEffect(response.stream), (body) => ({
-            status: response.status,
-            header: (name) => response.headers[name],
-            body
-          }))
-        )
+        Effect.map((response) => ({
+          status: response.status,
+          header: (name: string) => response.headers[name],
+          body: Stream.toAsyncIterable(response.stream)
+        }))
       )
     )
   })

@@ -14,11 +14,12 @@ import * as NomyoClient from "../../NomyoClient.js"
 import * as NomyoConfig from "../../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
-import * as Transport from "../../Transport.js"
+import type * as Transport from "../../Transport.js"
 import * as NodeClock from "./NodeClock.js"
 import * as NodeCrypto from "./NodeCrypto.js"
 import * as NodeKeyStore from "./NodeKeyStore.js"
 import * as NodeSecureMemory from "./NodeSecureMemory.js"
+import * as NodeTransport from "./NodeTransport.js"
 
 /**
  * What the platform's services may be told.
@@ -74,7 +75,7 @@ export const layerKeyStore = (
 export const layerPlatform = (
   options: PlatformOptions = {}
 ): Layer.Layer<Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
-  Layer.mergeAll(layerKeyStore(options), Transport.layer, NodeClock.layerRotation).pipe(
+  Layer.mergeAll(layerKeyStore(options), NodeTransport.layer, NodeClock.layerRotation).pipe(
     Layer.provideMerge(
       Layer.provideMerge(NodeCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : NodeSecureMemory.layer)
     )
@@ -153,5 +154,9 @@ export {
   /**
    * @since 0.2.0
    */
-  NodeSecureMemory
+  NodeSecureMemory,
+  /**
+   * @since 0.2.0
+   */
+  NodeTransport
 }
