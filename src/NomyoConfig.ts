@@ -23,7 +23,7 @@ export interface Options {
   readonly apiKey?: string | Redacted.Redacted | undefined
   /**
    * How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds.
-   * Node's `fetch` gives up after five minutes of silence, however long this is.
+   * On Node, `Transport.layer` (its `fetch`) gives up after five minutes of silence, however long this is; `NodeTransport.layer` does not.
    */
   readonly timeout?: Duration.DurationInput | undefined
   /** How often a request is tried again after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2. */

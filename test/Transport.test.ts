@@ -374,7 +374,8 @@ describe("NodeTransport", () => {
         Effect.zipRight(send(url), Effect.sync(() => assert.strictEqual(seen.open, 1))),
         NodeTransport.layer
       )
-      yield* Deferred.await(closed)
+      // an idle one would be closed after four
+      yield* Effect.timeout(Deferred.await(closed), "2 seconds")
     }))
 })
 

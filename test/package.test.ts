@@ -159,7 +159,7 @@ describe("the package", () => {
     const file = Path.join(full, `run-${line}.mjs`)
     const { code: javascript } = await transform(code, { loader: language, target: "node20" })
     Fs.writeFileSync(file, javascript)
-    const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/fetch-from-router.mjs"), file)
+    const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/send-to-router.mjs"), file)
     expect(stdout).toMatch(/You said: |^[0-9a-f]{64}$/m)
     expect(stderr).toBe("")
   })
@@ -168,7 +168,7 @@ describe("the package", () => {
 
   it.each(commands)("runs: %s", async (command) => {
     Fs.writeFileSync(Path.join(full, "report.txt"), "All is well.")
-    const preload = Path.join(root, "test/support/fetch-from-router.mjs")
+    const preload = Path.join(root, "test/support/send-to-router.mjs")
     // in a group of its own, to end what the shell started
     const shell = spawn("bash", ["-c", command], {
       cwd: full,
