@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { secureMemory } from "./internal/secureMemory.js"
 import { DisposedError } from "./NomyoError.js"
 
 /**
@@ -55,16 +56,8 @@ export interface Service {
  */
 export class SecureMemory extends Context.Tag("nomyo-js/SecureMemory")<SecureMemory, Service>() {}
 
-let enabled = true
-
-/**
- * Overwrites bytes with zeros, unless `disableSecureMemory` has switched that off for the whole process.
- *
- * @since 0.2.0
- * @category process-wide
- */
-export const zero = (bytes: Uint8Array): void => {
-  if (enabled) bytes.fill(0)
+const zero = (bytes: Uint8Array): void => {
+  if (secureMemory.isEnabled) bytes.fill(0)
 }
 
 const none: MemoryProtectionInfo = {
@@ -96,7 +89,7 @@ export const make = (options: {
   readonly allocate: (length: number) => Effect.Effect<Allocation | undefined>
   readonly info: () => MemoryProtectionInfo
 }): Service => {
-  const special = (length: number) => Effect.suspend(() => enabled ? options.allocate(length) : Effect.succeed(undefined))
+  const special = (length: number) => Effect.suspend(() => secureMemory.isEnabled ? options.allocate(length) : Effect.succeed(undefined))
   const hold = <E, R>(acquire: Effect.Effect<Allocation, E, R>) => Effect.map(Effect.acquireRelease(acquire, release), bytesOf)
   return {
     allocate: (length) => hold(Effect.map(special(length), (allocation) => allocation ?? ordinary(unmoved(length)))),
@@ -108,7 +101,7 @@ export const make = (options: {
           zero(bytes)
           return allocation
         }))),
-    info: Effect.sync(() => enabled ? options.info() : none)
+    info: Effect.sync(() => secureMemory.isEnabled ? options.info() : none)
   }
 }
 
@@ -166,7 +159,7 @@ export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
  * @category process-wide
  */
 export const disableSecureMemory = (): void => {
-  enabled = false
+  secureMemory.isEnabled = false
 }
 
 /**
@@ -176,7 +169,7 @@ export const disableSecureMemory = (): void => {
  * @category process-wide
  */
 export const enableSecureMemory = (): void => {
-  enabled = true
+  secureMemory.isEnabled = true
 }
 
 /**
@@ -219,7 +212,7 @@ export class SecureByteContext {
     try {
       return await f(this.#bytes)
     } finally {
-      if (--this.#uses === 0 && this.#secure && enabled) {
+      if (--this.#uses === 0 && this.#secure && secureMemory.isEnabled) {
         this.#isZeroed = true
         this.#bytes.fill(0)
       }

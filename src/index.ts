@@ -1,5 +1,5 @@
 /**
- * Everything that works on every platform: the Promise classes and errors by name, the Effect modules by namespace.
+ * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise classes and errors by name.
  *
  * @since 0.2.0
  */

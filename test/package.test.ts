@@ -92,7 +92,7 @@ describe("the package", () => {
 
   it("is imported and required", async () => {
     const imported = await node(bare, "--input-type=module", "-e", `
-      import * as nomyo from "nomyo-js"
+      import * as nomyo from "nomyo-js/effect"
       import * as node from "nomyo-js/node"
       import { layer } from "nomyo-js/NomyoClient"
       console.log(typeof nomyo.SecureChatCompletion, typeof node.layer, typeof layer, nomyo.NomyoClient.layer === layer)
@@ -104,6 +104,43 @@ describe("the package", () => {
       client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((e) => console.log(e instanceof SecurityError))
     `)
     expect(required.stdout).toBe("true\n")
+  })
+
+  it("has one copy of the errors and of the switch for zeroing, whichever way it is imported", async () => {
+    const { stdout } = await node(bare, "--input-type=module", "-e", `
+      import * as nomyo from "nomyo-js"
+      import * as effect from "nomyo-js/effect"
+      import * as errors from "nomyo-js/NomyoError"
+      const errorsOf = (module) => Object.keys(errors).filter((name) => name.endsWith("Error")).map((name) => module[name])
+      const same = errorsOf(nomyo).length === 10 && errorsOf(nomyo).every((Class, i) => Class === errorsOf(effect)[i] && Class === errorsOf(errors)[i])
+      nomyo.disableSecureMemory()
+      const bytes = Uint8Array.of(1)
+      await new effect.SecureByteContext(bytes).use(() => undefined)
+      console.log(same, nomyo.SecureChatCompletion !== effect.SecureChatCompletion, bytes[0])
+      for (const Client of [nomyo.SecureChatCompletion, effect.SecureChatCompletion]) {
+        const client = new Client({ baseUrl: process.env.TEST_ROUTER, allowHttp: true, apiKey: "wrong", keySize: 2048, keyDir: false })
+        const error = await client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((error) => error)
+        console.log(error instanceof effect.AuthenticationError, error instanceof nomyo.APIError, error.constructor === errors.AuthenticationError)
+      }
+    `)
+    expect(stdout).toBe("true true 1\ntrue true true\ntrue true true\n")
+  })
+
+  it("says nothing of an effect that is another version than the one inside", async () => {
+    const file = Path.join(bare, "node_modules/effect/dist/esm/internal/version.js")
+    const original = Fs.readFileSync(file, "utf8")
+    Fs.writeFileSync(file, original.replace(/"3\.[\d.]+"/, "\"3.99.0\""))
+    try {
+      const { stderr, stdout } = await node(bare, "--input-type=module", "-e", `
+        import { SecureChatCompletion, SecurityError } from "nomyo-js"
+        const client = new SecureChatCompletion({ baseUrl: "http://127.0.0.1:1" })
+        const error = await client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((error) => error)
+        console.log((await import("effect/ModuleVersion")).getCurrentVersion(), error instanceof SecurityError)
+      `)
+      expect([stdout, stderr]).toEqual(["3.99.0 true\n", ""])
+    } finally {
+      Fs.writeFileSync(file, original)
+    }
   })
 
   it("keeps its insides to itself", async () => {

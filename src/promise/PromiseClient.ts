@@ -8,10 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Option from "effect/Option"
 import { layerPlatform } from "#platform"
 import type { Crypto, PublicKey } from "../Crypto.js"
 import type * as KeyRing from "../KeyRing.js"
@@ -58,6 +60,9 @@ export interface CallOptions extends NomyoClient.RequestOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** On Node this is bundled with Effect, and errors come from the app's own copy of it, which may be another version: that is as it should be. */
+const oneOfManyVersions = Layer.scopedDiscard(Effect.locallyScoped(FiberRef.versionMismatchErrorLogLevel, Option.none()))
+
 type Services = NomyoClient.NomyoClient | KeyRing.KeyRing | RouterKey.RouterKey | Crypto | SecureMemory
 
 /**
@@ -74,7 +79,8 @@ export abstract class PromiseClient {
     this.#runtime = ManagedRuntime.make(
       NomyoClient.layerParts({ ...config, baseUrl }).pipe(
         Layer.provideMerge(layerPlatform(config)),
-        Layer.provideMerge(Layer.merge(
+        Layer.provideMerge(Layer.mergeAll(
+          oneOfManyVersions,
           Logger.replace(Logger.defaultLogger, Logger.withLeveledConsole(Logger.stringLogger)),
           Logger.minimumLogLevel(config.debug === true ? LogLevel.Debug : LogLevel.Warning)
         ))

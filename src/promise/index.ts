@@ -1,5 +1,5 @@
 /**
- * The API for callers without Effect, by name.
+ * `nomyo-js`: the API for callers without Effect, by name.
  *
  * @since 0.2.0
  */

@@ -4,8 +4,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -32,7 +30,8 @@ export const background: Clock.Clock = {
     })
 }
 
-const live = Context.get(DefaultServices.liveServices, Clock.Clock)
+/** The clock that every fiber begins with: one for the process, even where Effect is loaded twice, as the bundle behind `nomyo-js` may do. */
+const live = () => Effect.runSync(Effect.clock)
 
 /**
  * Rotates keys by a clock that lets a script end by itself, unless there is another clock than the system's, such as a `TestClock`.
@@ -42,5 +41,5 @@ const live = Context.get(DefaultServices.liveServices, Clock.Clock)
  */
 export const layerRotation: Layer.Layer<never> = Layer.succeed(
   KeyRing.RotationClock,
-  (clock) => clock === live ? background : clock
+  (clock) => clock === live() ? background : clock
 )

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { secureMemory } from "../../internal/secureMemory.js"
 import * as SecureMemory from "../../SecureMemory.js"
 
 /**
@@ -105,8 +106,6 @@ const limit = (): string => {
  * @category constructors
  */
 export const make = (name: string, library: Native): SecureMemory.Service => {
-  let lockedBytes = 0
-  let refusals = 0
   const attempt = (length: number): SecureMemory.Allocation | undefined => {
     try {
       return library.allocate(length)
@@ -118,11 +117,11 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
     allocate: (length) => {
       const allocation = attempt(length)
       if (allocation === undefined) return undefined
-      lockedBytes += length
+      secureMemory.lockedBytes += length
       return {
         bytes: allocation.bytes,
         free: () => {
-          lockedBytes -= length
+          secureMemory.lockedBytes -= length
           allocation.free()
         }
       }
@@ -140,7 +139,7 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
         if (length === 0) return Effect.succeed(undefined)
         const allocation = shared.allocate(length)
         if (allocation !== undefined) return Effect.succeed(allocation)
-        return Effect.as(refusals++ === 0 ? warning : Effect.void, undefined)
+        return Effect.as(secureMemory.refusals++ === 0 ? warning : Effect.void, undefined)
       }),
     info: () => {
       const probe = attempt(1)
@@ -151,7 +150,7 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
         canLock,
         isPlatformSecure: canLock,
         details: `Secret buffers are zeroed after use${canLock ? " and locked by" : ", and cannot be locked now by"} ${name}: ` +
-          `${lockedBytes} bytes are locked at the moment, the limit is ${limit()}, and ${refusals} buffers so far did not fit.`
+          `${secureMemory.lockedBytes} bytes are locked at the moment, the limit is ${limit()}, and ${secureMemory.refusals} buffers so far did not fit.`
       }
     }
   })
