@@ -70,10 +70,15 @@ export interface Sealed {
   readonly encryptedKey: Uint8Array<ArrayBuffer>
   /** 12 bytes. */
   readonly nonce: Uint8Array<ArrayBuffer>
-  /** As many bytes as the plaintext. */
-  readonly ciphertext: Uint8Array<ArrayBuffer>
-  /** 16 bytes. */
-  readonly tag: Uint8Array<ArrayBuffer>
+  /** How many bytes the ciphertext has: as many as the plaintext. */
+  readonly length: number
+  /**
+   * The ciphertext piece by piece, each but the last a multiple of three bytes long. It may be made as it is taken: to be taken once, and
+   * before the scope closes.
+   */
+  readonly ciphertext: Iterable<Uint8Array<ArrayBuffer>>
+  /** The 16-byte tag, once the ciphertext has been taken. */
+  readonly tag: () => Uint8Array<ArrayBuffer>
 }
 
 /**

@@ -11,6 +11,7 @@ import * as Base64 from "./internal/base64.js"
 import * as Bytes from "./internal/bytes.js"
 import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./internal/webCrypto.js"
 import type { SecurityError } from "./NomyoError.js"
+import * as Transport from "./Transport.js"
 
 /**
  * @since 0.2.0
@@ -55,67 +56,116 @@ export const Envelope = Schema.Struct({
 
 const isEnvelope = Schema.is(Envelope)
 
-/** Writes the JSON straight into its final bytes: the payload is never a string. */
-const encode = (sealed: Sealed, processedAt: number | undefined): Uint8Array<ArrayBuffer> => {
-  const parts = [
-    `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`,
-    sealed.ciphertext,
-    `","nonce":"`,
-    sealed.nonce,
-    `","tag":"`,
-    sealed.tag,
-    `"},"encrypted_aes_key":"`,
-    sealed.encryptedKey,
-    `","key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"`,
-    processedAt === undefined ? "}" : `,"processed_at":${processedAt}}`
-  ]
-  const length = parts.reduce(
-    (total, part) => total + (typeof part === "string" ? part.length : Base64.encodedLength(part.length)),
-    0
-  )
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    if (typeof part === "string") {
-      bytes.set(Bytes.fromText(part), at)
-      at += part.length
-    } else {
-      at = Base64.encodeInto(part, bytes, at)
-    }
+/** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. */
+const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
+  const head = Bytes.fromText(`{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`)
+  const tail = (tag: Uint8Array) =>
+    Bytes.concat([
+      Bytes.fromText("\",\"nonce\":\""),
+      Base64.encode(sealed.nonce),
+      Bytes.fromText("\",\"tag\":\""),
+      Base64.encode(tag),
+      Bytes.fromText("\"},\"encrypted_aes_key\":\""),
+      Base64.encode(sealed.encryptedKey),
+      Bytes.fromText(`","key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"`),
+      Bytes.fromText(processedAt === undefined ? "}" : `,"processed_at":${processedAt}}`)
+    ])
+  const pieces = function*() {
+    yield head
+    for (const piece of sealed.ciphertext) yield Base64.encodePublic(piece)
+    yield tail(sealed.tag())
   }
-  return bytes
+  const length = head.length + Base64.encodedLength(sealed.length) + tail(new Uint8Array(TAG_LENGTH)).length
+  return { length, pieces: pieces() }
 }
 
-const decode = Effect.fnUntraced(function*(bytes: Uint8Array) {
-  const json = yield* Effect.try({ try: (): unknown => JSON.parse(Bytes.toText(bytes)), catch: cannotOpen })
-  if (!isEnvelope(json)) return yield* cannotOpen()
-  const ciphertext = Base64.decode(Bytes.fromText(json.encrypted_payload.ciphertext))
-  const nonce = Base64.decode(Bytes.fromText(json.encrypted_payload.nonce))
-  const tag = Base64.decode(Bytes.fromText(json.encrypted_payload.tag))
-  const encryptedKey = Base64.decode(Bytes.fromText(json.encrypted_aes_key))
-  if (ciphertext === undefined || encryptedKey === undefined || nonce?.length !== NONCE_LENGTH || tag?.length !== TAG_LENGTH) {
-    return yield* cannotOpen()
+const QUOTE = 34
+const BACKSLASH = 92
+
+/** The value of `"ciphertext"`, nearly all of an envelope, and the JSON without it; `undefined` if there is not one such field. */
+const cut = (bytes: Uint8Array) => {
+  const name = "\"ciphertext\""
+  const at = Bytes.indexOf(bytes, name, 0)
+  const start = bytes.indexOf(QUOTE, at + name.length) + 1
+  const end = bytes.indexOf(QUOTE, start)
+  if (at < 0 || start === 0 || end < 0 || Bytes.indexOf(bytes, name, end) >= 0) return undefined
+  const text = bytes.subarray(start, end)
+  return {
+    rest: Bytes.concat([bytes.subarray(0, start), bytes.subarray(end)]),
+    // JSON may escape a slash
+    base64: text.includes(BACKSLASH) ? Bytes.fromText(JSON.parse(`"${Bytes.toText(text)}"`)) : text
   }
-  return { sealed: { ciphertext, nonce, tag, encryptedKey }, processedAt: json.processed_at ?? undefined }
-})
+}
+
+/** Characters of base64 to a piece of ciphertext: 48 KiB of it. */
+const PIECE_LENGTH = 64 * 1024
+
+/** The bytes of a base64 text, piece by piece. Throws where it is not valid. */
+const decodePieces = function*(base64: Uint8Array): Generator<Uint8Array<ArrayBuffer>, void> {
+  for (let at = 0; at < base64.length; at += PIECE_LENGTH) {
+    const piece = base64.subarray(at, at + PIECE_LENGTH)
+    const bytes = Base64.decodePublic(piece)
+    // padding is for the end
+    if (bytes === undefined || (at + PIECE_LENGTH < base64.length && bytes.length % 3 > 0)) throw cannotOpen()
+    yield bytes
+  }
+}
+
+const decode = (bytes: Uint8Array): Effect.Effect<{ readonly sealed: Sealed; readonly processedAt: number | undefined }, SecurityError> =>
+  Effect.try({
+    try: () => {
+      const { base64, rest } = cut(bytes)!
+      const json: unknown = JSON.parse(Bytes.toText(rest))
+      if (!isEnvelope(json) || json.encrypted_payload.ciphertext !== "") throw cannotOpen()
+      const nonce = Base64.decode(Bytes.fromText(json.encrypted_payload.nonce))
+      const tag = Base64.decode(Bytes.fromText(json.encrypted_payload.tag))
+      const encryptedKey = Base64.decode(Bytes.fromText(json.encrypted_aes_key))
+      if (encryptedKey === undefined || nonce?.length !== NONCE_LENGTH || tag?.length !== TAG_LENGTH || base64.length % 4 > 0) {
+        throw cannotOpen()
+      }
+      return {
+        sealed: { encryptedKey, nonce, length: Base64.decodedLength(base64), ciphertext: decodePieces(base64), tag: () => tag },
+        processedAt: json.processed_at ?? undefined
+      }
+    },
+    catch: cannotOpen
+  })
 
 /**
- * Seals bytes to a public key, each time under a fresh AES key and nonce, and writes the envelope.
+ * @since 0.2.0
+ * @category models
+ */
+export interface SealOptions {
+  /** When a router answers, in Unix seconds. */
+  readonly processedAt?: number | undefined
+}
+
+/**
+ * Seals bytes to a public key, each time under a fresh AES key and nonce, and writes the envelope. The pieces may be made as they are taken:
+ * before the scope closes, and while `plaintext` is there.
  *
  * @since 0.2.0
  * @category operations
  */
-export const seal = Effect.fnUntraced(function*(
+export const sealPieces = (
   key: PublicKey,
   plaintext: Uint8Array,
-  options?: {
-    /** Unix seconds, for a router's answer. */
-    readonly processedAt?: number | undefined
-  }
-): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError, Crypto | Scope.Scope> {
-  const crypto = yield* Crypto
-  return encode(yield* crypto.seal(key, plaintext), options?.processedAt)
-}, Effect.scoped)
+  options?: SealOptions
+): Effect.Effect<Transport.Body, SecurityError, Crypto | Scope.Scope> =>
+  Effect.flatMap(Crypto, (crypto) => Effect.map(crypto.seal(key, plaintext), (sealed) => encode(sealed, options?.processedAt)))
+
+/**
+ * The same, all at once.
+ *
+ * @since 0.2.0
+ * @category operations
+ */
+export const seal = (
+  key: PublicKey,
+  plaintext: Uint8Array,
+  options?: SealOptions
+): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Crypto> =>
+  Effect.scoped(Effect.map(sealPieces(key, plaintext, options), Transport.bytesOf))
 
 /**
  * An opened envelope.

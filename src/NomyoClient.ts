@@ -181,7 +181,7 @@ export const make = Effect.fnUntraced(function*(
       { concurrency: 2 }
     )
     const exchange = (key: PublicKey) =>
-      Envelope.seal(key, request.payload).pipe(
+      Envelope.sealPieces(key, request.payload).pipe(
         Effect.flatMap((body) =>
           transport.send({
             method: "POST",

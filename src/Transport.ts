@@ -12,6 +12,26 @@ import * as Bytes from "./internal/bytes.js"
 import { APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**
+ * What is sent, piece by piece: to be taken once.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Body {
+  /** In bytes, of all pieces together. */
+  readonly length: number
+  readonly pieces: Iterable<Uint8Array<ArrayBuffer>>
+}
+
+/**
+ * The bytes of a body, for a platform that wants them at once.
+ *
+ * @since 0.2.0
+ * @category utils
+ */
+export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.join(pieces, length)
+
+/**
  * @since 0.2.0
  * @category models
  */
@@ -19,7 +39,7 @@ export interface Request {
   readonly method: "GET" | "POST"
   readonly url: string
   readonly headers: { readonly [name: string]: string }
-  readonly body?: Uint8Array<ArrayBuffer> | undefined
+  readonly body?: Body | undefined
   /** The largest body of a successful answer, in bytes; a larger one is a `SecurityError`. */
   readonly maxResponseBytes: number
 }
@@ -244,7 +264,7 @@ export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
           fetch(url, {
             method,
             headers,
-            ...(body === undefined ? {} : { body }),
+            ...(body === undefined ? {} : { body: bytesOf(body) }),
             signal: controller.signal,
             ...strictFetch
           }),

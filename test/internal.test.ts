@@ -16,6 +16,8 @@ describe("base64", () => {
       assert.strictEqual(text(encoded), Buffer.from(bytes).toString("base64"))
       assert.strictEqual(encoded.length, Base64.encodedLength(bytes.length))
       assert.deepStrictEqual(Base64.decode(encoded), Uint8Array.from(bytes))
+      assert.deepStrictEqual(Uint8Array.from(Base64.encodePublic(bytes)), encoded)
+      assert.deepStrictEqual(Uint8Array.from(Base64.decodePublic(encoded)!), Uint8Array.from(bytes))
     }))
   })
 
@@ -24,6 +26,7 @@ describe("base64", () => {
       for (const candidate of [noise, text(Base64.encode(bytes)) + noise, noise + text(Base64.encode(bytes))]) {
         const isCanonical = Buffer.from(candidate, "base64").toString("base64") === candidate
         assert.strictEqual(Base64.decode(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
+        assert.strictEqual(Base64.decodePublic(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
       }
     }))
   })
@@ -32,6 +35,7 @@ describe("base64", () => {
     "refuses %j",
     (candidate) => {
       assert.isUndefined(Base64.decode(ascii(candidate)))
+      assert.isUndefined(Base64.decodePublic(ascii(candidate)))
     }
   )
 })

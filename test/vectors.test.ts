@@ -117,6 +117,61 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         )
       }))
 
+    it.effect.each([0, 1, 48 * 1024 - 1, 48 * 1024, 48 * 1024 + 1, 1_000_003])("seals and opens %i bytes", (length) =>
+      Effect.gen(function*() {
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const plaintext = NodeCryptoModule.randomFillSync(new Uint8Array(length))
+        const body = yield* Envelope.sealPieces(publicKey, plaintext)
+        const envelope = Buffer.concat([...body.pieces])
+        assert.lengthOf(envelope, body.length)
+        const { ciphertext } = JSON.parse(envelope.toString()).encrypted_payload
+        assert.strictEqual(Buffer.from(ciphertext, "base64").toString("base64"), ciphertext)
+        const opened = yield* Envelope.open(privateKey, envelope)
+        assert.isTrue(Buffer.from(opened.plaintext).equals(plaintext))
+        // the last block of the last piece but one, if there is one, ends the text before its end
+        const at = envelope.indexOf(ciphertext) + 64 * 1024 - 2
+        if (length <= 48 * 1024) return
+        envelope.write("==", at, "latin1")
+        assert.deepInclude(yield* Effect.flip(Envelope.open(privateKey, envelope)), { reason: "envelope" })
+      }).pipe(Effect.scoped))
+
+    it.scoped("reads an envelope in any JSON, and refuses one that has two ciphertexts", () =>
+      Effect.gen(function*() {
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const text = "x".repeat(300)
+        const json = new TextDecoder().decode(yield* Envelope.seal(publicKey, new TextEncoder().encode(text), { processedAt: 7 }))
+        const envelope = JSON.parse(json)
+        const open = (json: string) =>
+          Effect.scoped(Effect.map(Envelope.open(privateKey, new TextEncoder().encode(json)), ({ plaintext }) => new TextDecoder().decode(plaintext)))
+        const { ciphertext, ...rest } = envelope.encrypted_payload
+        for (
+          const good of [
+            json,
+            JSON.stringify(envelope, null, 2),
+            json.replace("\"ciphertext\":", "\"ciphertext\"\n : "),
+            json.replaceAll("/", "\\/"),
+            JSON.stringify({ ...envelope, note: "the \"ciphertext\" is above" }),
+            JSON.stringify({ extra: [ciphertext], ...envelope, encrypted_payload: { ...rest, ciphertext } })
+          ]
+        ) assert.strictEqual(yield* open(good), text)
+        const bad = [
+          JSON.stringify({ ...envelope, extra: { ciphertext } }),
+          JSON.stringify({ extra: { ciphertext }, ...envelope }),
+          json.replace("\"ciphertext\":", `"ciphertext":"AAAA","ciphertext":`),
+          json.replace("\"ciphertext\":", `"ciphertext":7,"cipher":`),
+          json.replace(ciphertext, `${ciphertext}\\n`),
+          json.replace(ciphertext, ""),
+          json.slice(0, json.indexOf(ciphertext) + 9),
+          "{\"ciphertext\"",
+          "\"ciphertext\"",
+          ""
+        ]
+        for (const refused of bad) {
+          const error = yield* Effect.flip(open(refused))
+          assert.deepInclude(error, { _tag: "SecurityError", reason: "envelope" }, refused.slice(0, 80))
+        }
+      }))
+
     it.scoped.each([16, 24, 32])("opens what is sealed under an AES key of 32 bytes only: %i", (length) =>
       Effect.gen(function*() {
         const crypto = yield* Crypto.Crypto
@@ -134,8 +189,9 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         const opened = yield* Effect.exit(crypto.open(privateKey, {
           encryptedKey: bytes(sealed.encryptedKey),
           nonce: bytes(nonce),
-          ciphertext: bytes(ciphertext),
-          tag: bytes(sealed.tag)
+          length: ciphertext.length,
+          ciphertext: [bytes(ciphertext)],
+          tag: () => bytes(sealed.tag)
         }))
         assert.strictEqual(Exit.isSuccess(opened), length === 32)
       }))
@@ -146,7 +202,10 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         const { privateKey, publicKey } = yield* load("client_2048.pem")
         const sealed = yield* Effect.all(Array.from({ length: 50 }, () => crypto.seal(publicKey, new Uint8Array(32))))
         const distinct = (of: (sealed: Crypto.Sealed) => Uint8Array) => new Set(sealed.map((s) => Buffer.from(of(s)).toString("hex"))).size
-        assert.deepStrictEqual([distinct((s) => s.nonce), distinct((s) => s.ciphertext), distinct((s) => s.encryptedKey)], [50, 50, 50])
+        assert.deepStrictEqual(
+          [distinct((s) => s.nonce), distinct((s) => Buffer.concat([...s.ciphertext])), distinct((s) => s.encryptedKey)],
+          [50, 50, 50]
+        )
         yield* crypto.destroy(privateKey)
         const error = yield* Effect.flip(crypto.open(privateKey, sealed[0]!))
         assert.strictEqual(error._tag, "SecurityError")

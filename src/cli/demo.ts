@@ -11,7 +11,7 @@ import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Router from "../router/Router.js"
-import { Transport } from "../Transport.js"
+import { bytesOf, Transport } from "../Transport.js"
 import { clientOptions, layer, request } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
@@ -44,7 +44,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
         steps.push([label, took])
         return result
       })
-    let wire: Uint8Array = new Uint8Array(0)
+    let wire: Uint8Array<ArrayBuffer> = new Uint8Array(0)
 
     /** The client's own services with a stopwatch on each: the same calls, nothing else changed. */
     const watched = Layer.effectContext(Effect.gen(function*() {
@@ -62,8 +62,8 @@ export const demo = Command.make("demo", clientOptions, (options) =>
         Context.add(Transport, {
           send: (sent) => {
             if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
-            wire = sent.body
-            return timed("The router answers")(transport.send(sent))
+            wire = bytesOf(sent.body)
+            return timed("The router answers")(transport.send({ ...sent, body: { length: wire.length, pieces: [wire] } }))
           }
         })
       )

@@ -8,14 +8,27 @@ export const fromText = (text: string): Uint8Array<ArrayBuffer> => encoder.encod
 /** The text of UTF-8 bytes; throws on anything else. */
 export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 
-export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
-  const joined = new Uint8Array(parts.reduce((total, part) => total + part.length, 0))
+export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
+  join(parts, parts.reduce((total, part) => total + part.length, 0))
+
+/** The same for pieces that are made as they are taken, and are so long together. */
+export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
+  const joined = new Uint8Array(length)
   let at = 0
   for (const part of parts) {
     joined.set(part, at)
     at += part.length
   }
   return joined
+}
+
+/** Where a text begins within bytes, -1 if nowhere. */
+export const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
+  const wanted = fromText(text)
+  for (let at = bytes.indexOf(wanted[0]!, from); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
+    if (equals(bytes.subarray(at, at + wanted.length), wanted)) return at
+  }
+  return -1
 }
 
 /** Equality in a time that depends on the length only. */

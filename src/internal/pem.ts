@@ -21,14 +21,6 @@ export const encode = (label: string, der: Uint8Array): Uint8Array<ArrayBuffer> 
   return pem
 }
 
-const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
-  const wanted = Bytes.fromText(text)
-  for (let at = bytes.indexOf(wanted[0]!, from); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
-    if (Bytes.equals(bytes.subarray(at, at + wanted.length), wanted)) return at
-  }
-  return -1
-}
-
 /**
  * The DER inside the first block with one of these labels, and the label; `undefined` if there is none or it is damaged. It is decoded
  * where it stands: the DER is a view of `pem`, and the block's text is gone.
@@ -39,9 +31,9 @@ export const decode = <Label extends string>(
 ): { readonly label: Label; readonly der: Uint8Array<ArrayBuffer> } | undefined => {
   for (const label of labels) {
     const begin = `-----BEGIN ${label}-----`
-    const start = indexOf(pem, begin, 0)
+    const start = Bytes.indexOf(pem, begin, 0)
     if (start < 0) continue
-    const end = indexOf(pem, `-----END ${label}-----`, start)
+    const end = Bytes.indexOf(pem, `-----END ${label}-----`, start)
     if (end < 0) return undefined
     const base64 = pem.subarray(start + begin.length, end)
     const length = base64.reduce((at, char) => {

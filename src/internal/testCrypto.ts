@@ -66,14 +66,18 @@ export const make = (memory: SecureMemory): Service => {
         const nonce = new Uint8Array(NONCE_LENGTH)
         new DataView(nonce.buffer).setUint32(0, ++nonces)
         const ciphertext = Uint8Array.from(plaintext)
-        return { encryptedKey: key.spki, nonce, ciphertext, tag: checksum(key.spki, nonce, ciphertext) }
+        const tag = checksum(key.spki, nonce, ciphertext)
+        return { encryptedKey: key.spki, nonce, length: ciphertext.length, ciphertext: [ciphertext], tag: () => tag }
       }),
-    open: (key, { ciphertext, encryptedKey, nonce, tag }) =>
-      Effect.filterOrFail(
-        nameOf(key, cannotOpen),
-        (name) => Bytes.equals(name, encryptedKey) && Bytes.equals(tag, checksum(name, nonce, ciphertext)),
-        cannotOpen
-      ).pipe(Effect.map(() => Uint8Array.from(ciphertext)), memory.guard),
+    open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
+      nameOf(key, cannotOpen).pipe(
+        Effect.flatMap((name) => {
+          const plaintext = Bytes.join(ciphertext, length)
+          const isSealed = Bytes.equals(name, encryptedKey) && Bytes.equals(tag(), checksum(name, nonce, plaintext))
+          return isSealed ? Effect.succeed(plaintext) : Effect.fail(cannotOpen())
+        }),
+        memory.guard
+      ),
     randomId: Effect.sync(() => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`)
   }
 }

@@ -39,11 +39,12 @@ export const primitives = (memory: SecureMemory): Primitives => ({
       return {
         encryptedKey: new Uint8Array(encryptedKey),
         nonce,
-        ciphertext: new Uint8Array(joined, 0, plaintext.length),
-        tag: new Uint8Array(joined, plaintext.length)
+        length: plaintext.length,
+        ciphertext: [new Uint8Array(joined, 0, plaintext.length)],
+        tag: () => new Uint8Array(joined, plaintext.length)
       }
     }),
-  open: (key, { ciphertext, encryptedKey, nonce, tag }) =>
+  open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
     memory.guard(Effect.tryPromise(async () => {
       const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).catch(() =>
         undefined
@@ -53,7 +54,7 @@ export const primitives = (memory: SecureMemory): Primitives => ({
       const plaintext = await crypto.subtle.decrypt(
         { name: "AES-GCM", iv: nonce },
         usable ? aesKey : stand,
-        Bytes.concat([ciphertext, tag])
+        Bytes.join([...ciphertext, tag()], length + TAG_LENGTH)
       )
       return new Uint8Array(plaintext)
     }))

@@ -33,7 +33,7 @@ export type Script = (n: number) => Effect.Effect<object, Transport.TransportErr
  */
 export const scripted = (script: Script) => {
   const state = {
-    sent: [] as Array<Transport.Request>,
+    sent: [] as Array<Omit<Transport.Request, "body"> & { readonly body: Uint8Array }>,
     keyFetches: 0,
     routerKey: "router key 1",
     keyFailure: undefined as Transport.TransportError | undefined
@@ -48,7 +48,7 @@ export const scripted = (script: Script) => {
             if (state.keyFailure !== undefined) return yield* Effect.fail(state.keyFailure)
             return pem(state.routerKey)
           }
-          state.sent.push(request)
+          state.sent.push({ ...request, body: Transport.bytesOf(request.body!) })
           const answer = yield* script(state.sent.length)
           const clientKey = yield* crypto.importPublicKey(
             new TextEncoder().encode(decodeURIComponent(request.headers["X-Public-Key"]!))

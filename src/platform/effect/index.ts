@@ -29,7 +29,7 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
     return Transport.make(({ body, headers, method, url }) =>
       HttpClientRequest.make(method)(url).pipe(
         HttpClientRequest.setHeaders(headers),
-        body === undefined ? (request) => request : HttpClientRequest.bodyUint8Array(body, headers["Content-Type"]),
+        body === undefined ? (request) => request : HttpClientRequest.bodyUint8Array(Transport.bytesOf(body), headers["Content-Type"]),
         client.execute,
         Effect.provideService(FetchHttpClient.RequestInit, Transport.strictFetch),
         // a client may have been told to fail on a status: here its class tells more

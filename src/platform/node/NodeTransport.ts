@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import * as Https from "node:https"
+import { pipeline, Readable } from "node:stream"
 import { APIConnectionError, type SecurityError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
@@ -26,6 +27,17 @@ const MAX_HEADER_BYTES = 16 * 1024
 /** Idle connections do not keep a process alive: Node's agents see to that. */
 const acquireAgent = <Agent extends Http.Agent>(make: () => Agent): Effect.Effect<Agent, never, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(make), (agent) => Effect.sync(() => agent.destroy()))
+
+/** A body of so many bytes is written at once; a larger one as fast as the network takes it. */
+const LARGEST_WRITE = 128 * 1024
+
+const send = (outgoing: Http.ClientRequest, body: Transport.Body | undefined): void => {
+  if (body === undefined) return void outgoing.end()
+  outgoing.setHeader("Content-Length", body.length)
+  if (body.length <= LARGEST_WRITE) outgoing.end(Transport.bytesOf(body))
+  // its failure is told by the request's own event
+  else pipeline(Readable.from(body.pieces, { objectMode: false }), outgoing, () => undefined)
+}
 
 /**
  * A transport whose connections are kept for the next request, until the scope closes.
@@ -79,7 +91,7 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
           })
           // a parser's error within the body comes here too, and would otherwise pass for a lost connection
           outgoing.on("error", (error) => incoming === undefined ? resume(Effect.fail(Transport.connectionError(error))) : incoming.destroy(error))
-          outgoing.end(request.body)
+          send(outgoing, request.body)
         })
     )
   )
