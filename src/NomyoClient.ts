@@ -131,6 +131,14 @@ const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
     )
     : Effect.void
 
+/** Percent-encoded once for each key, and forgotten with it. */
+const publicKeyHeaders = /* @__PURE__ */ new WeakMap<PublicKey, string>()
+const publicKeyHeader = (key: PublicKey): string => {
+  const header = publicKeyHeaders.get(key) ?? encodeURIComponent(key.pem)
+  publicKeyHeaders.set(key, header)
+  return header
+}
+
 const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
 
 /** Fails with reason `timeout` when the time is up. */
@@ -186,7 +194,7 @@ export const make = Effect.fnUntraced(function*(
           transport.send({
             method: "POST",
             url: `${request.baseUrl}/v1/chat/secure_completion`,
-            headers: { ...request.headers, "X-Public-Key": encodeURIComponent(pair.publicKey.pem) },
+            headers: { ...request.headers, "X-Public-Key": publicKeyHeader(pair.publicKey) },
             body,
             maxResponseBytes: config.maxResponseBytes
           })

@@ -52,7 +52,7 @@ const main = Effect.gen(function*() {
   yield* served.serve(app)
   process.send({ idle: `http://127.0.0.1:${idle.address().port}`, router: `http://127.0.0.1:${server.address().port}` })
   return yield* Effect.never
-}).pipe(Effect.scoped, Effect.provide(Layer.merge(Node.NodeCrypto.layer, SecureMemory.layer)))
+}).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(Node.NodeCrypto.layer, SecureMemory.layer)))
 
 process.on("message", async (milliseconds) => process.send(await rsaRate(pkcs8, milliseconds)))
 process.on("disconnect", () => process.exit())

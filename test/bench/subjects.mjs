@@ -138,7 +138,7 @@ const jose = ({ privateKey, publicKey }) => ({
 
 /** The client's own modules, on the layers of these names. */
 const own = async ({ pem, pkcs8 }, crypto, memory) => {
-  const runtime = ManagedRuntime.make(Layer.merge(crypto, memory))
+  const runtime = ManagedRuntime.make(Layer.provideMerge(crypto, memory))
   const { privateKey, publicKey } = await runtime.runPromise(Effect.gen(function*() {
     const service = yield* Crypto.Crypto
     const pair = yield* service.importKeyPair(new Uint8Array(pkcs8), 0)
