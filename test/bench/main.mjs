@@ -27,6 +27,8 @@ const here = import.meta.dirname
 const quick = process.argv.includes("--quick")
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"))
 const samples = (full) => quick ? Math.max(3, Math.ceil(full / 5)) : full
+/** Calls until V8 has compiled what it will: below a millisecond, compiling would be most of what is measured. */
+const WARM = 1500
 const say = (line) => process.stdout.write(`${line}\n`)
 
 const results = {}
@@ -193,7 +195,7 @@ const sections = {
         await subject.open(envelope)
       }
     }
-    const times = results.memories = await paired(subjects, { rounds: samples(40), batch: 20, clock: clocks.cpu })
+    const times = results.memories = await paired(subjects, { rounds: samples(40), batch: 20, clock: clocks.cpu, warm: WARM })
     for (const name of Object.keys(memories).slice(1)) line(`SecureMemory ${name} ÷ off, 1 KiB, RSA-2048, CPU`, ratio(times[name], times.off))
   },
 
@@ -281,7 +283,7 @@ const sections = {
       },
       openai: () => openai.chat.completions.create(request),
       fetch: async () => (await fetch(`${idle}/v1/chat/secure_completion`, { method: "POST", headers, body })).arrayBuffer()
-    }, { rounds: samples(40), batch: 40, clock: clocks.cpu })
+    }, { rounds: samples(40), batch: 40, clock: clocks.cpu, warm: WARM })
     client.dispose()
     for (const name of Object.keys(times)) say(`  CPU of ${name}: ${show(summary(times[name]))} ms`)
     const outside = over(times["nomyo-js"], times.RSA)
@@ -298,7 +300,7 @@ const sections = {
     const times = results.effect = await paired({
       effect: () => runtime.runPromise(client.create(request)),
       plain: () => plain(request)
-    }, { rounds: samples(40), batch: 40, clock: clocks.cpu })
+    }, { rounds: samples(40), batch: 40, clock: clocks.cpu, warm: WARM })
     const elapsed = results["effect, elapsed"] = await paired({
       effect: () => runtime.runPromise(client.create(request)),
       plain: () => plain(request)

@@ -23,11 +23,12 @@ export const clocks = { cpu, wall }
 
 /**
  * Runs each subject `rounds` times, `batch` calls at a time, in a new order each round; gives the milliseconds of a call, by name and
- * round. The first round warms up and is not counted.
+ * round. What comes first warms up and is not counted: `warm` calls of each, where the compiler's own time would show, and a round.
  */
-export const paired = async (subjects, { batch = 1, clock = wall, rounds }) => {
+export const paired = async (subjects, { batch = 1, clock = wall, rounds, warm = 0 }) => {
   const names = Object.keys(subjects)
   const samples = Object.fromEntries(names.map((name) => [name, []]))
+  for (const name of names) for (let n = 0; n < warm; n++) await subjects[name]()
   for (let round = -1; round < rounds; round++) {
     for (let i = 0; i < names.length; i++) {
       const name = names[(i + round + names.length) % names.length]
