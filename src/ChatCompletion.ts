@@ -10,6 +10,8 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Bytes from "./internal/bytes.js"
+import * as Json from "./internal/json.js"
+import { nextTurn } from "./internal/turn.js"
 import { APIError, InvalidRequestError } from "./NomyoError.js"
 import { SecureMemory } from "./SecureMemory.js"
 
@@ -272,9 +274,9 @@ const strict = function(this: unknown, _key: string, value: unknown): unknown {
   return value
 }
 
-const toJson = (value: unknown): string | undefined => {
+const toJson = (value: unknown): Json.Json | undefined => {
   try {
-    return JSON.stringify(value, strict)
+    return Json.stringify(value, strict)
   } catch {
     return undefined
   }
@@ -295,24 +297,33 @@ export const encodePayload = (
 ): Effect.Effect<Uint8Array, InvalidRequestError, SecureMemory | Scope.Scope> =>
   payload instanceof Uint8Array
     ? payload.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(payload)
-    : Effect.flatMap(SecureMemory, (memory) => memory.guard(encodeJson(payload)))
+    : encodeJson(payload)
 
-const encodeJson = (payload: object): Effect.Effect<Uint8Array<ArrayBuffer>, InvalidRequestError> =>
-  Effect.suspend(() => {
-    if (typeof payload !== "object" || payload === null) return Effect.fail(invalid("The request is not an object"))
-    const json = toJson(payload)
-    if (json === undefined) {
-      const field = Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
-      return Effect.fail(
-        invalid(`${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol or a number that is not finite`)
-      )
-    }
-    // every character takes a byte or more
-    const bytes = json.length > MAX_PAYLOAD_BYTES ? undefined : Bytes.fromText(json)
-    if (bytes !== undefined && bytes.length <= MAX_PAYLOAD_BYTES) return Effect.succeed(bytes)
-    bytes?.fill(0)
-    return Effect.fail(tooLarge())
-  })
+const encodeJson = Effect.fnUntraced(function*(
+  payload: object
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, InvalidRequestError, SecureMemory | Scope.Scope> {
+  const memory = yield* SecureMemory
+  if (typeof payload !== "object" || payload === null) return yield* invalid("The request is not an object")
+  const json = toJson(payload)
+  if (json === undefined) {
+    const field = Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
+    return yield* invalid(`${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol or a number that is not finite`)
+  }
+  const pause = json.long.length === 0 ? Effect.void : nextTurn
+  let length = 0
+  for (const text of Json.pieces(json)) {
+    length += Bytes.utf8Length(text)
+    if (length > MAX_PAYLOAD_BYTES) return yield* tooLarge()
+    yield* pause
+  }
+  const bytes = yield* memory.allocate(length)
+  let at = 0
+  for (const text of Json.pieces(json)) {
+    at += Bytes.write(text, bytes.subarray(at))
+    yield* pause
+  }
+  return bytes
+})
 
 const checkRequest = Effect.fnUntraced(function*(
   request: unknown,

@@ -5,6 +5,22 @@ const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBO
 
 export const fromText = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text) as Uint8Array<ArrayBuffer>
 
+/** Writes a text's UTF-8 into bytes; gives how many it took. */
+export const write = (text: string, target: Uint8Array): number => encoder.encodeInto(text, target).written
+
+/** How many bytes the UTF-8 of a well-formed text takes. */
+export const utf8Length: (text: string) => number = typeof Buffer === "undefined"
+  ? (text) => {
+    let length = text.length
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i)
+      // half a surrogate pair stands for half of four bytes
+      if (unit >= 0x80) length += unit < 0x800 || (unit & 0xf800) === 0xd800 ? 1 : 2
+    }
+    return length
+  }
+  : (text) => Buffer.byteLength(text)
+
 /** The text of UTF-8 bytes; throws on anything else. */
 export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 

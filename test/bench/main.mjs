@@ -46,7 +46,9 @@ const over = (values, base) => values.map((value, i) => value - base[i])
 
 const temporary = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-bench-"))
 const child = async (...args) => {
-  const { stdout } = await run(process.execPath, ["--expose-gc", "--max-semi-space-size=256", Path.join(here, "child.mjs"), ...args], {
+  // where what is allocated is counted, nothing is collected
+  const flags = ["--expose-gc", ...(args[0] === "allocated" ? ["--max-semi-space-size=256"] : [])]
+  const { stdout } = await run(process.execPath, [...flags, Path.join(here, "child.mjs"), ...args], {
     // freed memory goes back at once, so that none of it hides a later peak
     env: { ...process.env, MALLOC_MMAP_THRESHOLD_: "65536", MALLOC_TRIM_THRESHOLD_: "65536" }
   })

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto } from "../../Crypto.js"
+import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
 import type { SecureMemory, Service as Memory } from "../../SecureMemory.js"
@@ -18,12 +19,6 @@ const { subtle } = NodeCrypto.webcrypto
 const CIPHER = "aes-256-gcm"
 /** A piece takes OpenSSL a few hundredths of a millisecond: nothing else waits for long. A multiple of three, for base64. */
 const PIECE_LENGTH = 48 * 1024
-
-/** Lets everything else that is due have its turn. */
-const nextTurn: Effect.Effect<void> = Effect.async((resume) => {
-  const immediate = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(immediate))
-})
 
 /** Writes the decrypted key into `aesKey`, or leaves that as it is: what was wrong turns out later, and in one way. */
 const unwrap = (handle: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array): Effect.Effect<void> =>
