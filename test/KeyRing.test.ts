@@ -317,7 +317,9 @@ describe("KeyRing", () => {
       const second = (yield* self.rotate).publicKey.fingerprint
       keys.failing = true
       yield* Effect.flip(self.rotate)
-      const third = yield* self.replace(Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(Crypto.layerTest)))
+      const third = yield* self.replace(
+        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(Crypto.layerTest))
+      )
       const seen = [...(yield* Queue.takeAll(events))].map((event) => [event._tag, event.fingerprint])
       assert.deepStrictEqual(seen, [
         ["Generated", first],

@@ -170,7 +170,8 @@ describe("NodeKeyStore", () => {
     it.effect("takes the pair of a process that was first for its own", () =>
       Effect.gen(function*() {
         const dir = temporaryDirectory()
-        const [old, ours, theirs] = [yield* generate, yield* generate, yield* generate].map((pair, i) => ({ ...pair, createdAt: 1000 * (i + 1) })) as [KeyPair, KeyPair, KeyPair]
+        const [old, ours, theirs] = [yield* generate, yield* generate, yield* generate]
+          .map((pair, i) => ({ ...pair, createdAt: 1000 * (i + 1) })) as [KeyPair, KeyPair, KeyPair]
         yield* store(dir, ({ save }) => save(old, undefined))
         yield* store(dir, ({ save }) => save(theirs, old))
         assert.strictEqual(fingerprint(yield* store(dir, ({ save }) => save(ours, old))), fingerprint(theirs))

@@ -425,7 +425,8 @@ describe("Transport on an HttpClient that follows redirects", () => {
     const following = Layer.provide(
       layerTransport,
       Layer.map(NodeHttpClient.layer, (context) => {
-        const client = HttpClient.followRedirects((context as unknown as { unsafeMap: Map<string, HttpClient.HttpClient> }).unsafeMap.get(HttpClient.HttpClient.key)!)
+        const { unsafeMap } = context as unknown as { readonly unsafeMap: Map<string, HttpClient.HttpClient> }
+        const client = HttpClient.followRedirects(unsafeMap.get(HttpClient.HttpClient.key)!)
         return (context as unknown as { unsafeMap: Map<string, unknown> }).unsafeMap.set(HttpClient.HttpClient.key, client) && context
       })
     )

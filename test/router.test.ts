@@ -255,9 +255,9 @@ describe("the echo model", () => {
   const ask = (payload: object, payloadId = "id") =>
     Effect.flatMap(Model.makeEcho, (model) =>
       model({ payloadId, securityTier: undefined, payload: { ...hello, ...payload } as never })) as Effect.Effect<
-        { readonly choices: ReadonlyArray<{ readonly finish_reason: string; readonly message: { readonly [key: string]: unknown } }>; readonly usage: object },
-        unknown
-      >
+      { readonly choices: ReadonlyArray<{ readonly finish_reason: string; readonly message: { readonly [key: string]: unknown } }>; readonly usage: object },
+      unknown
+    >
 
   it.effect("honours n, max_tokens and stop", () =>
     Effect.gen(function*() {

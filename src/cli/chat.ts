@@ -46,5 +46,5 @@ export const chat = Command.make("chat", { prompt, json, ...clientOptions }, (op
       if (message.content) yield* out(plain(message.content))
     }
   })).pipe(
-    Command.withDescription("Ask a model one question, encrypted end to end. The API key is read from NOMYO_API_KEY")
-  )
+  Command.withDescription("Ask a model one question, encrypted end to end. The API key is read from NOMYO_API_KEY")
+)

@@ -99,7 +99,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
       yield* out(`  ${label.padEnd(44)} ${Duration.toMillis(took).toFixed(1).padStart(8)} ms`)
     }
   }).pipe(Effect.scoped)).pipe(
-    Command.withDescription(
-      "Show one encrypted chat completion step by step, with a router of its own or with the one of --base-url and NOMYO_API_KEY"
-    )
+  Command.withDescription(
+    "Show one encrypted chat completion step by step, with a router of its own or with the one of --base-url and NOMYO_API_KEY"
   )
+)

@@ -89,8 +89,8 @@ const existing = (dir: string) =>
 
 const show = Command.make("show", options, (parsed) =>
   withStore(parsed, ({ dir }) => Effect.flatMap(existing(dir), (pair) => describe(dir, pair)))).pipe(
-    Command.withDescription("Show a key pair's size, age, fingerprint and file modes, and nothing private")
-  )
+  Command.withDescription("Show a key pair's size, age, fingerprint and file modes, and nothing private")
+)
 
 const rotate = Command.make("rotate", options, (parsed) =>
   withStore(parsed, ({ dir }) =>

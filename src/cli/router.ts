@@ -49,5 +49,5 @@ export const router = Command.make("router", options, ({ apiKey, host, port, ups
     yield* out(`listening on ${url}`)
     return yield* Effect.never
   }).pipe(Effect.scoped, Effect.provide(Layer.merge(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer), FetchHttpClient.layer)))).pipe(
-    Command.withDescription("Serve the NOMYO protocol for development, with an echo model or in front of an OpenAI-compatible server; at / is a page to chat with it")
-  )
+  Command.withDescription("Serve the NOMYO protocol for development, with an echo model or in front of an OpenAI-compatible server; at / is a page to chat with it")
+)

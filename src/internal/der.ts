@@ -1,8 +1,8 @@
 /** The little ASN.1 DER that key files need: tag, length, value (X.690). */
 import * as Bytes from "./bytes.js"
 
-export const INTEGER = 0x02
-export const BIT_STRING = 0x03
+const INTEGER = 0x02
+const BIT_STRING = 0x03
 export const OCTET_STRING = 0x04
 export const NULL = 0x05
 export const OBJECT_IDENTIFIER = 0x06

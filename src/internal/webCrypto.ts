@@ -12,7 +12,7 @@ export const NONCE_LENGTH = 12
 export const TAG_LENGTH = 16
 export const AES_KEY_LENGTH = 32
 /** NIST SP 800-131A: RSA below 2048 bits is disallowed. */
-export const MINIMUM_MODULUS_LENGTH = 2048
+const MINIMUM_MODULUS_LENGTH = 2048
 
 const rsa = { name: "RSA-OAEP", hash: "SHA-256" } as const
 const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const

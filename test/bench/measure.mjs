@@ -3,7 +3,7 @@ import { webcrypto } from "node:crypto"
 import * as Os from "node:os"
 
 const sorted = (numbers) => numbers.toSorted((a, b) => a - b)
-export const quantile = (numbers, q) => {
+const quantile = (numbers, q) => {
   const all = sorted(numbers)
   const at = (all.length - 1) * q
   const below = Math.floor(at)

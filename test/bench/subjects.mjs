@@ -12,7 +12,7 @@ import * as Node from "nomyo-js/node"
 import * as SecureMemory from "nomyo-js/SecureMemory"
 
 export const KiB = 1024
-export const MiB = 1024 * KiB
+const MiB = 1024 * KiB
 export const sizes = { "1 KiB": KiB, "100 KiB": 100 * KiB, "1 MiB": MiB, "10 MiB": 10 * MiB - 256 }
 
 /** A request with this many bytes of prose. */
