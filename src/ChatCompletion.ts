@@ -132,7 +132,8 @@ export type Tool = typeof Tool.Type
 export const ChatCompletionRequest = open({
   /** A model id, such as `Qwen/Qwen3-0.6B`. */
   model: NonEmptyString,
-  messages: Schema.NonEmptyArray(Message),
+  /** One or more. */
+  messages: Schema.Array(Message).pipe(Schema.minItems(1)),
   temperature: maybe(Schema.Finite),
   top_p: maybe(Schema.Finite),
   max_tokens: maybe(Count),

@@ -13,6 +13,7 @@ import {
   type ForbiddenError,
   type InvalidRequestError,
   type KeyStore,
+  type Message,
   NomyoClient,
   RateLimitError,
   SecureByteContext,
@@ -108,7 +109,8 @@ describe("the Promise API", () => {
   it("takes requests of every kind", () => {
     const { create } = secure
     expectTypeOf(create).parameter(0).toEqualTypeOf<ChatCompletionRequest>()
-    const messages: ChatCompletionRequest["messages"] = [{ role: "user", content: "x" }]
+    // a conversation that grows
+    const messages: Array<Message> = [{ role: "user", content: "x" }]
     void ((): ReadonlyArray<ChatCompletionRequest> => [
       { model: "m", messages, temperature: 0.7, security_tier: "maximum", base_url: "https://x.test", api_key: "k" },
       {
@@ -129,8 +131,8 @@ describe("the Promise API", () => {
       { model: "m", messages, security_tier: "ultra" },
       // @ts-expect-error no model
       { messages },
-      // @ts-expect-error no message
-      { model: "m", messages: [] }
+      // @ts-expect-error a message without a role
+      { model: "m", messages: [{ content: "x" }] }
     ])
   })
 

@@ -44,7 +44,7 @@ export const request = (prompt: string, { model, system, tier }: Parsed): ChatCo
   messages: [
     ...Option.match(system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
     { role: "user", content: prompt }
-  ] as unknown as ChatCompletionRequest["messages"],
+  ],
   security_tier: Option.getOrUndefined(tier)
 })
 

@@ -93,7 +93,7 @@ export const makeEcho: Effect.Effect<Model> = Effect.sync(() => {
     Effect.gen(function*() {
       const failed = failure(payloadId, payload.model)
       if (failed !== undefined) return yield* Effect.fail(failed)
-      const prompt = textOf(payload.messages.findLast(({ role }) => role === "user") ?? payload.messages[0])
+      const prompt = textOf(payload.messages.findLast(({ role }) => role === "user") ?? payload.messages[0]!)
       const last = payload.messages.at(-1)!
       const tool = calledTool(payload)
       const said = last.role === "tool" ? `The tool says: ${textOf(last)}` : `You said: ${prompt}`
