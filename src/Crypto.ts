@@ -32,6 +32,8 @@ export interface PublicKey {
 }
 
 /**
+ * Brands the type of a private key. There is no such value.
+ *
  * @since 0.2.0
  * @category type ids
  */
@@ -82,6 +84,8 @@ export interface Sealed {
 }
 
 /**
+ * What `Crypto` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -105,6 +109,8 @@ export interface Service {
 }
 
 /**
+ * Key pairs, sealing and opening, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */

@@ -14,6 +14,8 @@ import type { SecurityError } from "./NomyoError.js"
 import * as Transport from "./Transport.js"
 
 /**
+ * The format's version.
+ *
  * @since 0.2.0
  * @category constants
  */

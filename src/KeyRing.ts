@@ -34,6 +34,8 @@ export type KeyEvent =
   | { readonly _tag: "RotationFailed"; readonly fingerprint: string | undefined; readonly error: SecurityError }
 
 /**
+ * What `KeyRing` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -57,6 +59,8 @@ export interface Service {
 }
 
 /**
+ * The client's key pair, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */
@@ -85,6 +89,8 @@ interface Epoch {
 }
 
 /**
+ * A key ring that rotates its pair until the scope closes, and destroys it then.
+ *
  * @since 0.2.0
  * @category constructors
  */
@@ -207,6 +213,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
+ * `make` as a layer.
+ *
  * @since 0.2.0
  * @category layers
  */

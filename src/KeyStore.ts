@@ -12,6 +12,8 @@ import type { KeyPair } from "./Crypto.js"
 import type { SecurityError } from "./NomyoError.js"
 
 /**
+ * What `KeyStore` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -34,6 +36,8 @@ export interface Service {
 }
 
 /**
+ * Where the key pair is kept, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */

@@ -63,6 +63,8 @@ export interface SendOptions extends RequestOptions {
 }
 
 /**
+ * What `NomyoClient` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -91,6 +93,8 @@ export interface Service {
 }
 
 /**
+ * The client, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */
@@ -149,6 +153,8 @@ const within = (limit: Duration.Duration) => <A, E, R>(effect: Effect.Effect<A, 
   })
 
 /**
+ * A client over its services and parts, until the scope closes.
+ *
  * @since 0.2.0
  * @category constructors
  */

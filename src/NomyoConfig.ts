@@ -11,6 +11,8 @@ import * as Redacted from "effect/Redacted"
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
+ * Options of a client, none of them needed.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -65,6 +67,8 @@ export interface NomyoConfig {
 }
 
 /**
+ * The service's own router.
+ *
  * @since 0.2.0
  * @category constants
  */

@@ -27,6 +27,8 @@ export interface Fetched {
 }
 
 /**
+ * What `RouterKey` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -38,6 +40,8 @@ export interface Service {
 }
 
 /**
+ * The router's public key, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */
@@ -49,6 +53,8 @@ const MAX_PEM_BYTES = 64 * 1024
 const REFRESH_AFTER = 0.8
 
 /**
+ * The key of one router, fetched when it is first asked for.
+ *
  * @since 0.2.0
  * @category constructors
  */
@@ -103,6 +109,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
+ * `make` as a layer.
+ *
  * @since 0.2.0
  * @category layers
  */

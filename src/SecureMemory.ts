@@ -33,6 +33,8 @@ export interface MemoryProtectionInfo {
 }
 
 /**
+ * What `SecureMemory` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -51,6 +53,8 @@ export interface Service {
 }
 
 /**
+ * The protection of secret bytes, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */

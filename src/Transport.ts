@@ -32,6 +32,8 @@ export interface Body {
 export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.join(pieces, length)
 
 /**
+ * One HTTP request.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -59,12 +61,16 @@ export interface Response {
 }
 
 /**
+ * Everything an exchange can fail with.
+ *
  * @since 0.2.0
  * @category models
  */
 export type TransportError = HttpError | APIConnectionError | SecurityError
 
 /**
+ * What `Transport` does.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -74,6 +80,8 @@ export interface Service {
 }
 
 /**
+ * The network, as a service.
+ *
  * @since 0.2.0
  * @category tags
  */

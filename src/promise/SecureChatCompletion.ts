@@ -9,6 +9,8 @@ import { NomyoClient } from "../NomyoClient.js"
 import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseClient.js"
 
 /**
+ * Options of `SecureChatCompletion`.
+ *
  * @since 0.2.0
  * @category models
  */

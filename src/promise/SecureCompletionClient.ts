@@ -18,6 +18,8 @@ import type { SecureMemory } from "../SecureMemory.js"
 import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseClient.js"
 
 /**
+ * Options of `SecureCompletionClient`.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -27,6 +29,8 @@ export interface SecureCompletionClientConfig extends ClientConfig {
 }
 
 /**
+ * What `generateKeys` may be told.
+ *
  * @since 0.2.0
  * @category models
  */

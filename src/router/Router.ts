@@ -28,6 +28,8 @@ import * as Transport from "../Transport.js"
 import * as Model from "./Model.js"
 
 /**
+ * How a router answers.
+ *
  * @since 0.2.0
  * @category models
  */

@@ -34,6 +34,8 @@ export interface PlatformOptions {
 }
 
 /**
+ * Options of a client in a browser, none of them needed.
+ *
  * @since 0.2.0
  * @category models
  */

@@ -173,6 +173,8 @@ export const layerWith = (
   )
 
 /**
+ * `Crypto` on `node:crypto`.
+ *
  * @since 0.2.0
  * @category layers
  */

@@ -40,6 +40,8 @@ const LOCK_INTERVAL = 10
 const READ_ATTEMPTS = 10
 
 /**
+ * Where and how key files are kept.
+ *
  * @since 0.2.0
  * @category models
  */

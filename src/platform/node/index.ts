@@ -43,6 +43,8 @@ export interface PlatformOptions {
 }
 
 /**
+ * Options of a client on Node, none of them needed.
+ *
  * @since 0.2.0
  * @category models
  */
