@@ -6,7 +6,7 @@ export default defineConfig({
     alias: { "#platform": fileURLToPath(new URL("./src/platform/node/index.ts", import.meta.url)) }
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "doc/examples/*.test.ts"],
     globalSetup: "test/support/build.ts",
     // most of the time goes to other processes and to keys: one worker would leave a core idle
     maxWorkers: 2,

@@ -5,14 +5,13 @@ import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import packageJson from "../package.json" with { type: "json" }
+import { blocks, root } from "./support/pages.js"
 import * as Servers from "./support/servers.js"
 
 const run = promisify(execFile)
-const root = fileURLToPath(new URL("..", import.meta.url))
 const API_KEY = "sk-package-0123456789"
 
 let directory: string
@@ -50,15 +49,6 @@ afterAll(async () => {
 /** Runs a program of a project against the test's router. */
 const node = (cwd: string, ...args: ReadonlyArray<string>) =>
   run(process.execPath, [...args], { cwd, env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY } })
-
-/** The code blocks of a page in a language, with the line each begins on. */
-const blocks = (page: string, language: string) => {
-  const text = Fs.readFileSync(Path.join(root, page), "utf8")
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm"))].map((match) => ({
-    line: text.slice(0, match.index).split("\n").length,
-    code: match[1]!
-  }))
-}
 
 const examples = (["js", "ts"] as const).flatMap((language) =>
   blocks("README.md", language).map((block) => ({ ...block, language, name: `README.md:${block.line}` })))
@@ -180,6 +170,7 @@ describe("the package", () => {
           strict: true,
           noEmit: true,
           allowJs: true,
+          checkJs: true,
           types: ["node"],
           typeRoots: [Path.join(root, "node_modules/@types")]
         },
@@ -194,8 +185,7 @@ describe("the package", () => {
     // each as if it were the first: without the keys of another
     Fs.rmSync(Path.join(full, "client_keys"), { recursive: true, force: true })
     const file = Path.join(full, `run-${line}.mjs`)
-    const { code: javascript } = await transform(code, { loader: language, target: "node20" })
-    Fs.writeFileSync(file, javascript)
+    Fs.writeFileSync(file, language === "js" ? code : (await transform(code, { loader: "ts", target: "node20" })).code)
     const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/send-to-router.mjs"), file)
     expect(stdout).toMatch(/You said: |^[0-9a-f]{64}$/m)
     expect(stderr).toBe("")

@@ -1,0 +1,28 @@
+// A retry policy of your own: the client's is switched off, and a Schedule decides.
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { NomyoClient, type NomyoError } from "nomyo-js"
+import * as NomyoNode from "nomyo-js/node"
+
+const policy = Schedule.exponential("100 millis").pipe(
+  Schedule.upTo("2 seconds"),
+  Schedule.whileInput((error: NomyoError.NomyoError) => error._tag === "ServiceUnavailableError"),
+  Schedule.tapInput((error: NomyoError.NomyoError) => Effect.sync(() => console.log(`${error._tag}, trying again`)))
+)
+
+const program = Effect.gen(function*() {
+  const client = yield* NomyoClient.NomyoClient
+  const models = ["status/503", "Qwen/Qwen3-0.6B"]
+  // the second model is asked if the first fails
+  const create = Effect.suspend(() =>
+    client.create({ model: models.shift() ?? "", messages: [{ role: "user", content: "Anyone?" }] }, { maxRetries: 0 })
+  )
+  const answer = yield* Effect.retry(create, policy)
+  console.log(answer.choices[0]?.message.content)
+})
+
+await program.pipe(Effect.provide(NomyoNode.layerConfig()), Effect.runPromise)
+
+// With the echo model this prints:
+// ServiceUnavailableError, trying again
+// You said: Anyone?

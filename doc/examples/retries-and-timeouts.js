@@ -1,0 +1,33 @@
+// Failures that may pass are tried again by themselves; a call can say how often, how long, and be cancelled.
+import { SecureChatCompletion } from "nomyo-js"
+
+const client = new SecureChatCompletion({
+  baseUrl: process.env.NOMYO_BASE_URL,
+  allowHttp: process.env.NOMYO_ALLOW_HTTP === "true",
+  apiKey: process.env.NOMYO_API_KEY,
+  maxRetries: 2, // the default: three attempts in all
+  timeout: 60_000 // the default, in milliseconds, for each attempt
+})
+
+/** @type {import("nomyo-js").Message[]} */
+const messages = [{ role: "user", content: "Are you there?" }]
+
+// this model answers 503 once, and then answers
+const answer = await client.create({ model: "status/503/1", messages })
+console.log(answer.choices[0].message.content)
+
+// no second attempt for this call, and 5 seconds for the first
+await client.create({ model: "status/503", messages }, { maxRetries: 0, timeout: 5_000 })
+  .catch((error) => console.log(`${error.name} after ${error.attempts} attempt`))
+
+// a signal ends the attempt that is out, or the wait for the next one
+const controller = new AbortController()
+setTimeout(() => controller.abort(), 200)
+await client.create({ model: "status/503", messages }, { signal: controller.signal })
+  .catch((error) => console.log(error.name))
+client.dispose()
+
+// With the echo model this prints:
+// You said: Are you there?
+// ServiceUnavailableError after 1 attempt
+// AbortError
