@@ -15,7 +15,7 @@ import * as Vectors from "./support/vectors.js"
 
 const run = promisify(execFile)
 
-const examples = Pages.files(".js", ".ts").filter((file) => !file.startsWith("doc/examples/browser/"))
+const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) => !file.startsWith("doc/examples/browser/"))
 
 /** Every piece of code on the pages, by the name of the file it would be. */
 const snippets = new Map<string, string>()
@@ -28,9 +28,10 @@ for (const page of Pages.pages) {
     if (script !== undefined) snippets.set(`${page}:${line}.js`, script.replace(/"https:[^"]*\/nomyo-js\/dist\/browser\/index\.js"/, "\"nomyo-js\""))
   }
 }
-for (const file of ["SecureMemory", "promise/SecureChatCompletion"]) {
-  const [, code] = /@example\n([^]*?)\n \*\n \* @/.exec(Pages.read(`src/${file}.ts`))!
-  snippets.set(`src/${file}.example.js`, code!.replaceAll(/^ \* ?/gm, ""))
+for (const file of Pages.files("src", ".ts")) {
+  for (const [i, [, code]] of [...Pages.read(file).matchAll(/^ \* @example\n([^]*?)^ \* @/gm)].entries()) {
+    snippets.set(`${file}:${i}.js`, code!.replaceAll(/^ \* ?/gm, ""))
+  }
 }
 
 const options: ts.CompilerOptions = {
@@ -95,6 +96,7 @@ describe("pages", () => {
         return `${file === undefined ? "" : Path.relative(Pages.root, file.fileName)} +${line + 1}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`
       })
     expect(errors).toEqual([])
+    for (const { code } of Pages.pages.flatMap((page) => Pages.blocks(page, "json"))) JSON.parse(code)
     expect(snippets.size).toBeGreaterThan(10)
   })
 
