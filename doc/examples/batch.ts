@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as RateLimiter from "effect/RateLimiter"
-import { NomyoClient } from "nomyo-js"
+import { NomyoClient } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"
 
 const prompts = ["one", "two", "three"]

@@ -1,6 +1,6 @@
 // The client as an Effect service, with its options from the environment and every failure in the type.
 import * as Effect from "effect/Effect"
-import { NomyoClient } from "nomyo-js"
+import { NomyoClient } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"
 
 const ask = (content: string) =>

@@ -1,7 +1,7 @@
 // A retry policy of your own: the client's is switched off, and a Schedule decides.
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { NomyoClient, type NomyoError } from "nomyo-js"
+import { NomyoClient, type NomyoError } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"
 
 const policy = Schedule.exponential("100 millis").pipe(

@@ -1,7 +1,7 @@
 // Replaces two services: the key pair is kept in memory, and a Transport counts the bytes that leave.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { KeyStore, NomyoClient, SecureMemory, Transport } from "nomyo-js"
+import { KeyStore, NomyoClient, SecureMemory, Transport } from "nomyo-js/effect"
 import { NodeCrypto } from "nomyo-js/node"
 
 let sent = 0
@@ -17,7 +17,8 @@ const counting = Layer.effect(
 ).pipe(Layer.provide(Transport.layer))
 
 const client = NomyoClient.layerConfig().pipe(
-  Layer.provide([NodeCrypto.layer, SecureMemory.layer, KeyStore.layerMemory, counting])
+  Layer.provide([NodeCrypto.layer, KeyStore.layerMemory, counting]),
+  Layer.provide(SecureMemory.layer)
 )
 
 const program = Effect.gen(function*() {

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
-import { NomyoClient } from "nomyo-js"
+import { NomyoClient } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"
 
 const printing = Layer.setTracer(Tracer.make({

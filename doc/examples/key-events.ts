@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import { NomyoClient } from "nomyo-js"
+import { NomyoClient } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"
 
 const program = Effect.gen(function*() {

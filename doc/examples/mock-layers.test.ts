@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
-import { Crypto, KeyStore, NomyoClient, NomyoError, SecureMemory } from "nomyo-js"
+import { Crypto, KeyStore, NomyoClient, NomyoError, SecureMemory } from "nomyo-js/effect"
 import { type Model, Router } from "nomyo-js/router"
 
 /** The code under test. */

@@ -1,7 +1,7 @@
 // A development router in the same process, with a model of your own, and no network.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Crypto, KeyStore, NomyoClient, NomyoError, SecureMemory } from "nomyo-js"
+import { Crypto, KeyStore, NomyoClient, NomyoError, SecureMemory } from "nomyo-js/effect"
 import { type Model, Router } from "nomyo-js/router"
 
 const model: Model.Model = ({ payload, securityTier }) =>

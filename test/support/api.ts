@@ -11,8 +11,9 @@ const dist = Path.join(root, "dist/")
 /** The declaration files of what can be imported by name. */
 export const entryPoints: ReadonlyArray<readonly [specifier: string, file: string]> = Object.entries(packageJson.exports).flatMap(
   ([path, target]) => {
-    if (target === null || !target.endsWith("/index.js") || path.startsWith("./dist")) return []
-    return [[Path.posix.join("nomyo-js", path), Path.join(root, target.replace(/\.js$/, ".d.ts"))] as const]
+    const file = target === null || typeof target === "string" ? target : target.types
+    if (file === null || !/\/index\.(js|d\.ts)$/.test(file) || path.startsWith("./dist")) return []
+    return [[Path.posix.join("nomyo-js", path), Path.join(root, file.replace(/\.js$/, ".d.ts"))] as const]
   }
 )
 
@@ -31,7 +32,7 @@ export interface Module {
 }
 
 /** Modules at the top have specifiers of their own; the others are namespaces of the module that exports them. */
-const nameOf = (parent: string, name: string) => parent === "nomyo-js" ? `nomyo-js/${name}` : `${name} of ${parent}`
+const nameOf = (parent: string, name: string) => parent === "nomyo-js/effect" ? `nomyo-js/${name}` : `${name} of ${parent}`
 
 export const modulesOf = (program: ts.Program): ReadonlyArray<Module> => {
   const checker = program.getTypeChecker()

@@ -98,6 +98,8 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
 })
 
 /**
+ * `Transport` on `node:http` and `node:https`.
+ *
  * @since 0.2.0
  * @category layers
  */
