@@ -134,6 +134,8 @@ const decode = (bytes: Uint8Array): Effect.Effect<{ readonly sealed: Sealed; rea
   })
 
 /**
+ * What an envelope carries beside what is sealed.
+ *
  * @since 0.2.0
  * @category models
  */

@@ -18,7 +18,7 @@ const values = /* @__PURE__ */ (() => {
 export const encodedLength = (byteLength: number): number => Math.ceil(byteLength / 3) * 4
 
 /** Writes the encoding of `bytes` into `target` at `offset`; returns the offset behind it. */
-export const encodeInto = (bytes: Uint8Array, target: Uint8Array, offset: number): number => {
+const encodeInto = (bytes: Uint8Array, target: Uint8Array, offset: number): number => {
   const whole = bytes.length - (bytes.length % 3)
   let at = offset
   for (let i = 0; i < whole; i += 3) {

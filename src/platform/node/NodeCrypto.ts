@@ -142,6 +142,8 @@ const primitives = (limit: number) => (memory: Memory): webCrypto.Primitives => 
 }
 
 /**
+ * How the layer works.
+ *
  * @since 0.2.0
  * @category models
  */
