@@ -12,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Bytes from "./internal/bytes.js"
 import * as Json from "./internal/json.js"
 import { nextTurn } from "./internal/turn.js"
-import { APIError, InvalidRequestError } from "./NomyoError.js"
+import { APIError, InvalidRequestError, SecurityError } from "./NomyoError.js"
 import { SecureMemory } from "./SecureMemory.js"
 
 const Rest = Schema.Record({ key: Schema.String, value: Schema.Unknown })
@@ -387,32 +387,38 @@ export const encodeRequest = Effect.fnUntraced(function*(
 const isAnswer = Schema.is(Answer)
 
 /**
- * Reads an opened answer and adds `_metadata`. Fails with an `APIError` if it is no chat completion.
+ * Reads an opened answer and adds `_metadata`. Fails with an `APIError` if it is no chat completion, and with reason `replay` if its own
+ * `_metadata.payload_id` is a text other than `payloadId`. A router that does not repeat the id can have an earlier answer played back.
  *
  * @since 0.2.0
  * @category decoding
  */
-export const decodeResponse = (
+export const decodeResponse = Effect.fnUntraced(function*(
   plaintext: Uint8Array,
-  metadata: { readonly payloadId: string; readonly processedAt: number | undefined; readonly algorithm: string }
-): Effect.Effect<ChatCompletionResponse, APIError> =>
-  Effect.flatMap(
-    Effect.try({ try: (): unknown => JSON.parse(Bytes.toText(plaintext)), catch: noChatCompletion }),
-    (answer) =>
-      isAnswer(answer)
-        // a copy by spread: what the router sent stays as it is, an own `__proto__` included
-        ? Effect.succeed({
-          ...answer,
-          _metadata: {
-            ...(typeof answer["_metadata"] === "object" ? answer["_metadata"] : {}),
-            payload_id: metadata.payloadId,
-            ...(metadata.processedAt === undefined ? {} : { processed_at: metadata.processedAt }),
-            is_encrypted: true as const,
-            encryption_algorithm: metadata.algorithm
-          }
-        })
-        : Effect.fail(noChatCompletion())
-  )
+  { algorithm, payloadId, processedAt }: {
+    readonly payloadId: string
+    readonly processedAt: number | undefined
+    readonly algorithm: string
+  }
+): Effect.fn.Return<ChatCompletionResponse, APIError | SecurityError> {
+  const answer = yield* Effect.try({ try: (): unknown => JSON.parse(Bytes.toText(plaintext)), catch: noChatCompletion })
+  if (!isAnswer(answer)) return yield* noChatCompletion()
+  const said = typeof answer["_metadata"] === "object" ? answer["_metadata"] as { readonly payload_id?: unknown } | null : undefined
+  if (typeof said?.payload_id === "string" && said.payload_id !== payloadId) {
+    return yield* new SecurityError({ reason: "replay", message: "The answer belongs to another request" })
+  }
+  // a copy by spread: what the router sent stays as it is, an own `__proto__` included
+  return {
+    ...answer,
+    _metadata: {
+      ...said,
+      payload_id: payloadId,
+      ...(processedAt === undefined ? {} : { processed_at: processedAt }),
+      is_encrypted: true,
+      encryption_algorithm: algorithm
+    }
+  }
+})
 
 const noChatCompletion = () =>
   new APIError<"APIError">({ statusCode: 200, message: "The router's answer was opened, but is no chat completion" })

@@ -154,6 +154,7 @@ export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
  * - `router-key-pin`: the router's key is none of the pinned ones
  * - `response-too-large`: the answer is larger than the limit
  * - `envelope`: the answer could not be opened: not an envelope, not sealed to this client, or altered
+ * - `replay`: the answer was opened, and says that it belongs to another request
  * - `encryption`: the request could not be sealed
  * - `client-key`: the client's own key pair could not be made, read or stored
  * - `key-permissions`: others than its owner can read the private key file
@@ -173,6 +174,7 @@ export type SecurityReason =
   | "router-key-pin"
   | "response-too-large"
   | "envelope"
+  | "replay"
   | "encryption"
   | "client-key"
   | "key-permissions"

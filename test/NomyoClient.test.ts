@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -58,6 +59,23 @@ describe("NomyoClient over mock layers", () => {
       const sent = router.state.sent[0]!
       assert.strictEqual(sent.url, "https://router.test/v1/chat/secure_completion")
       assert.deepStrictEqual(Object.keys(sent.headers).toSorted(), ["Content-Type", "X-Payload-ID", "X-Public-Key"])
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
+  it.effect.each<[unknown, boolean]>([
+    [{ payload_id: "00000000-0000-4000-8000-000000000001", more: 1 }, true],
+    [{ payload_id: "another" }, false],
+    [{ payload_id: "" }, false],
+    [{ payload_id: 7 }, true],
+    [{}, true],
+    ["payload_id", true],
+    [null, true]
+  ])("takes no answer to another request: %j", ([metadata, isTaken]) => {
+    const router = Mocks.scripted(() => Effect.succeed({ ...Mocks.completion("Hi."), _metadata: metadata }))
+    return Effect.gen(function*() {
+      const exit = yield* Effect.either(create(hello))
+      if (isTaken) assert.strictEqual(Either.getOrThrow(exit)._metadata.payload_id, "00000000-0000-4000-8000-000000000001")
+      else assert.deepInclude(yield* Either.flip(exit), { _tag: "SecurityError", reason: "replay", attempts: 1 })
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 

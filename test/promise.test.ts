@@ -430,9 +430,11 @@ describe("SecureCompletionClient", () => {
       },
       body: envelope
     })
-    const answer = await client.decryptResponse(await response.arrayBuffer(), "by-hand")
+    const played = await response.arrayBuffer()
+    const answer = await client.decryptResponse(played, "by-hand")
     expect(answer.choices[0]?.message.content).toBe("You said: Hello!")
     expect(answer._metadata.payload_id).toBe("by-hand")
+    expect(await error(client.decryptResponse(played, "another"))).toMatchObject({ name: "SecurityError", reason: "replay" })
   })
 
   it("takes payloads in bytes as they are, and leaves them so", async () => {

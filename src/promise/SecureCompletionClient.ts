@@ -109,7 +109,10 @@ export class SecureCompletionClient extends PromiseClient {
     })))
   }
 
-  /** Opens an answer's envelope with the current key pair. `payloadId` is repeated in `_metadata`. */
+  /**
+   * Opens an answer's envelope with the current key pair. `payloadId` is the request's: it is repeated in `_metadata`, and an answer that
+   * names another is refused with reason `replay`.
+   */
   decryptResponse(encrypted: Uint8Array | ArrayBuffer, payloadId: string): Promise<ChatCompletion.ChatCompletionResponse> {
     return this.run(Effect.scoped(Effect.gen(function*() {
       const pair = yield* Effect.flatMap(KeyRing, (ring) => ring.lease)
