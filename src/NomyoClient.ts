@@ -20,6 +20,7 @@ import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
 import { isVisibleAscii } from "./internal/header.js"
+import { makeThrottle } from "./internal/rateLimit.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
 import * as NomyoConfig from "./NomyoConfig.js"
@@ -171,6 +172,8 @@ export const make = Effect.fnUntraced(function*(
   const keyRing = yield* KeyRing.KeyRing
   const defaultRouterKey = yield* RouterKey.RouterKey
 
+  const turn = config.throttle ? yield* makeThrottle : Effect.void
+
   yield* warnOfHttp(config.baseUrl)
 
   const disposed = yield* Deferred.make<never, DisposedError>()
@@ -189,11 +192,17 @@ export const make = Effect.fnUntraced(function*(
     readonly timeout: Duration.Duration
   }) {
     const startedAt = yield* Clock.currentTimeMillis
+    let left = request.timeout
+    const onTheClock = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.flatMap(Clock.currentTimeMillis, (from) =>
+        Effect.ensuring(
+          within(left)(effect),
+          Effect.map(Clock.currentTimeMillis, (to) => {
+            left = Duration.subtract(left, to - from)
+          })
+        ))
     // making the client's own pair takes seconds, once, and says nothing about the router: it is not on the clock
-    const [pair, [elapsed, routerKey]] = yield* Effect.all(
-      [keyRing.lease, Effect.timed(within(request.timeout)(request.routerKey.get))],
-      { concurrency: 2 }
-    )
+    const [pair, routerKey] = yield* Effect.all([keyRing.lease, onTheClock(request.routerKey.get)], { concurrency: 2 })
     const exchange = (key: PublicKey) =>
       Envelope.sealPieces(key, request.payload).pipe(
         Effect.flatMap((body) =>
@@ -205,19 +214,21 @@ export const make = Effect.fnUntraced(function*(
             maxResponseBytes: config.maxResponseBytes
           })
         ),
-        Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer))
+        Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer)),
+        onTheClock,
+        // with both keys at hand, so that requests leave as far apart as they were told to
+        (exchange) => Effect.zipRight(turn, exchange)
       )
     const opened = yield* exchange(routerKey.key).pipe(
       // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
       Effect.catchTag("InvalidRequestError", (error) =>
         routerKey.fetchedAt >= startedAt
           ? Effect.fail(error)
-          : request.routerKey.refetch.pipe(
+          : onTheClock(request.routerKey.refetch).pipe(
             Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
             Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
           )
-      ),
-      within(Duration.subtract(request.timeout, elapsed))
+      )
     )
     return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
   }, Effect.scoped)

@@ -30,6 +30,12 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
   /** How often a request is tried again after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2. */
   readonly maxRetries?: number | undefined
+  /**
+   * Keeps this client's requests, retries included, within the service's limit (2 in a second, and up to 4 in one second out of ten) by
+   * letting them wait, in order, for as long as that takes; `timeout` does not count it. All of the client's requests count as one API
+   * key's, and those of other clients and processes do not count at all. Default `false`.
+   */
+  readonly throttle?: boolean | undefined
   /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
   readonly keySize?: 2048 | 4096 | undefined
   /** How old a key pair may grow before it is replaced. A number is milliseconds; 0 is never. Default 24 hours. */
@@ -57,6 +63,7 @@ export interface NomyoConfig {
   readonly apiKey: Redacted.Redacted | undefined
   readonly timeout: Duration.Duration
   readonly maxRetries: number
+  readonly throttle: boolean
   readonly keySize: 2048 | 4096
   /** Infinite if keys are not rotated. */
   readonly keyRotationInterval: Duration.Duration
@@ -144,6 +151,8 @@ export const make = Effect.fnUntraced(function*(
   const apiKey = options.apiKey ?? undefined
   if (apiKey !== undefined && typeof apiKey !== "string" && !Redacted.isRedacted(apiKey)) return yield* refuse("apiKey", "is a string")
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
+  const throttle = options.throttle ?? false
+  if (typeof throttle !== "boolean") return yield* refuse("throttle", "is true or false")
   const keySize = options.keySize ?? 4096
   if (keySize !== 2048 && keySize !== 4096) return yield* refuse("keySize", "is 2048 or 4096")
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
@@ -163,6 +172,7 @@ export const make = Effect.fnUntraced(function*(
     apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
     maxRetries: yield* retries(options.maxRetries ?? 2),
+    throttle,
     keySize,
     keyRotationInterval: Duration.isZero(keyRotationInterval) ? Duration.infinity : keyRotationInterval,
     routerKeyFingerprints,
@@ -180,8 +190,8 @@ export const optional = <A>(config: Config.Config<A>): Config.Config<A | undefin
 
 /**
  * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
- * `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas), `NOMYO_ROUTER_KEY_TTL`,
- * `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
+ * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas),
+ * `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
  *
  * @since 0.2.0
  * @category config
@@ -192,6 +202,7 @@ export const config: Config.Config<Options> = Config.all({
   apiKey: optional(Config.redacted("NOMYO_API_KEY")),
   timeout: optional(time("NOMYO_TIMEOUT")),
   maxRetries: optional(Config.integer("NOMYO_MAX_RETRIES")),
+  throttle: optional(Config.boolean("NOMYO_THROTTLE")),
   keySize: optional(Config.literal(2048, 4096)("NOMYO_KEY_SIZE")),
   keyRotationInterval: optional(time("NOMYO_KEY_ROTATION_INTERVAL")),
   routerKeyFingerprints: optional(Config.array(Config.string(), "NOMYO_ROUTER_KEY_FINGERPRINTS")),

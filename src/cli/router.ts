@@ -26,6 +26,9 @@ const options = {
     Options.optional,
     Options.withDescription("The API key that clients must send")
   ),
+  rateLimit: Options.boolean("rate-limit").pipe(
+    Options.withDescription("Refuse requests beyond the service's limit: 2 in a second, and up to 4 in one second out of ten")
+  ),
   upstream: Options.text("upstream").pipe(
     Options.optional,
     Options.withDescription("An OpenAI-compatible server that answers, in place of the echo model")
@@ -37,13 +40,13 @@ const options = {
 }
 
 /** `nomyo router`: serves the protocol until it is told to stop. */
-export const router = Command.make("router", options, ({ apiKey, host, port, upstream, upstreamApiKey }) =>
+export const router = Command.make("router", options, ({ apiKey, host, port, rateLimit, upstream, upstreamApiKey }) =>
   Effect.gen(function*() {
     const model = Option.isNone(upstream)
       ? yield* Model.makeEcho
       : yield* Model.makeUpstream({ url: upstream.value, apiKey: Option.getOrUndefined(upstreamApiKey) })
     const app = yield* withSpinner("Making the router's key pair")(
-      Router.make({ model, apiKey: Option.getOrUndefined(apiKey) })
+      Router.make({ model, apiKey: Option.getOrUndefined(apiKey), rateLimit })
     )
     const url = yield* serve(HttpMiddleware.logger(withPage(app)), { host, port })
     yield* out(`listening on ${url}`)

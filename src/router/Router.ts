@@ -21,6 +21,7 @@ import { Crypto, type KeyPair } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
 import * as Bytes from "../internal/bytes.js"
 import { isVisibleAscii } from "../internal/header.js"
+import * as RateLimit from "../internal/rateLimit.js"
 import { sha256 } from "../internal/webCrypto.js"
 import { fromStatus, type HttpError, type SecurityError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
@@ -40,6 +41,11 @@ export interface Options {
   readonly apiKey?: Redacted.Redacted | undefined
   /** The router's key pair. Default: a new one of 4096 bits. */
   readonly keyPair?: KeyPair | undefined
+  /**
+   * Refuses requests beyond the service's limit (2 in a second, and up to 4 in one second out of ten, for each API key) with a 429, and
+   * who does not stop with a 503 for 30 minutes. Default `false`.
+   */
+  readonly rateLimit?: boolean | undefined
 }
 
 /** The largest payload in base64, and room for the rest of the envelope. */
@@ -70,6 +76,40 @@ const percentDecode = (text: string): Uint8Array => {
   }
 }
 
+/** This many refusals in ten seconds are taken for abuse. The service does not say how many it takes. */
+const ABUSE = 100
+/** As long as the service locks out who abuses it (protocol.md, "Limits of the service"). */
+const COOL_DOWN = 30 * 60 * 1000
+/** API keys that are kept account of. */
+const MAX_API_KEYS = 1000
+
+/**
+ * Fails for a request of an API key that has to wait.
+ *
+ * @internal
+ */
+export const makeRateLimit = (): ((apiKey: string) => Effect.Effect<void, HttpError>) => {
+  const accounts = new Map<string, { history: RateLimit.History; refusals: ReadonlyArray<number>; lockedUntil: number }>()
+  return Effect.fnUntraced(function*(apiKey: string) {
+    const now = yield* Clock.currentTimeMillis
+    const account = accounts.get(apiKey) ?? { history: RateLimit.none, refusals: [], lockedUntil: 0 }
+    accounts.set(apiKey, account)
+    if (accounts.size > MAX_API_KEYS) accounts.delete(accounts.keys().next().value!)
+    const at = RateLimit.earliest(account.history, now)
+    if (now >= account.lockedUntil && at <= now) {
+      account.history = RateLimit.pass(account.history, now)
+      return
+    }
+    account.refusals = [...account.refusals.filter((refusal) => now - refusal < 10_000), now].slice(-ABUSE)
+    if (account.refusals.length === ABUSE) account.lockedUntil = now + COOL_DOWN
+    return yield* Effect.fail(
+      now < account.lockedUntil
+        ? fromStatus({ statusCode: 503, message: "Too many requests, for too long", retryAfter: account.lockedUntil - now })
+        : fromStatus({ statusCode: 429, message: "Too many requests", retryAfter: at - now })
+    )
+  })
+}
+
 const errorResponse = (error: HttpError) =>
   HttpServerResponse.unsafeJson({ detail: error.message }, {
     status: error.statusCode,
@@ -95,6 +135,8 @@ export const make = Effect.fnUntraced(function*(
     ? undefined
     : yield* Effect.promise(() => sha256(Bytes.fromText(`Bearer ${Redacted.value(apiKey)}`)))
 
+  const rateLimit = options.rateLimit === true ? makeRateLimit() : () => Effect.void
+
   /** Digests are compared, so that the time taken tells nothing of the key. */
   const authorize = Effect.fnUntraced(function*(authorization: string | undefined) {
     if (keyDigest === undefined) return
@@ -105,6 +147,7 @@ export const make = Effect.fnUntraced(function*(
   const complete = Effect.gen(function*() {
     const { headers } = yield* HttpServerRequest.HttpServerRequest
     yield* authorize(headers["authorization"])
+    yield* rateLimit(headers["authorization"] ?? "")
     const payloadId = headers["x-payload-id"]
     if (!isVisibleAscii(payloadId) || payloadId.length > 128) {
       return yield* refuse(400, "X-Payload-ID is missing or not valid")
