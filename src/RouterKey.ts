@@ -75,6 +75,9 @@ export const make = Effect.fnUntraced(function*(
       maxResponseBytes: MAX_PEM_BYTES
     })
     const key = yield* crypto.importPublicKey(pem)
+    // a key may be well-formed and of no use: kept, it would fail every request for as long as it is
+    yield* Effect.mapError(crypto.seal(key, new Uint8Array(1)), () =>
+      new SecurityError({ reason: "router-key", message: "The router's public key is one that nothing can be sealed to" }))
     const pins = config.routerKeyFingerprints
     if (pins.length > 0 && !pins.includes(key.fingerprint)) {
       return yield* new SecurityError({

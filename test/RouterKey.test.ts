@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
-import { APIConnectionError } from "../src/NomyoError.js"
+import { APIConnectionError, SecurityError } from "../src/NomyoError.js"
 import * as RouterKey from "../src/RouterKey.js"
 import * as Transport from "../src/Transport.js"
 import * as Mocks from "./support/mocks.js"
@@ -123,6 +124,25 @@ describe("RouterKey", () => {
       yield* self.get
       assert.strictEqual(router.keyFetches, 2)
     }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("keeps no key that nothing can be sealed to", () => {
+    const { layer } = setup()
+    let isUseless = true
+    const choosy = Layer.map(layer, (context) => {
+      const crypto = Context.get(context, Crypto.Crypto)
+      return Context.add(context, Crypto.Crypto, {
+        ...crypto,
+        seal: (key, plaintext) =>
+          isUseless ? Effect.fail(new SecurityError({ reason: "encryption", message: "useless" })) : crypto.seal(key, plaintext)
+      })
+    })
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      assert.deepInclude(yield* Effect.flip(self.get), { _tag: "SecurityError", reason: "router-key" })
+      isUseless = false
+      assert.match(yield* fingerprint(self), /^[0-9a-f]{64}$/)
+    }).pipe(Effect.provide(choosy))
   })
 
   it.scoped("accepts a pinned key, and no other", () => {
