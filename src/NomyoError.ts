@@ -33,7 +33,7 @@ export interface Context {
 export interface HttpContext extends Context {
   /** The HTTP status. Defaults to the one the class stands for (400 for `InvalidRequestError`, …). */
   readonly statusCode?: number | undefined
-  /** The router's JSON error body, parsed; absent when it sent none. */
+  /** The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels. */
   readonly errorDetails?: unknown
   /** How long the router asked to wait before the next try, in milliseconds. */
   readonly retryAfter?: number | undefined

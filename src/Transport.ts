@@ -119,9 +119,16 @@ const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
         : new APIConnectionError({ reason: "truncated", message: "The connection was lost before the answer was complete" })
   })
 
-const parseJson = (bytes: Uint8Array): unknown => {
+/** How many objects and lists an error's details may be within each other: `JSON.stringify` of more could overflow the stack of who logs it. */
+const MAX_DETAIL_DEPTH = 32
+
+const isWithin = (depth: number, value: unknown): boolean =>
+  typeof value !== "object" || value === null || (depth > 0 && Object.values(value).every((inner) => isWithin(depth - 1, inner)))
+
+const parseDetails = (bytes: Uint8Array): unknown => {
   try {
-    return JSON.parse(Bytes.toText(bytes))
+    const details: unknown = JSON.parse(Bytes.toText(bytes))
+    return isWithin(MAX_DETAIL_DEPTH, details) ? details : undefined
   } catch {
     return undefined
   }
@@ -145,7 +152,7 @@ const statusError = Effect.fnUntraced(function*(
     Effect.timeout(ERROR_BODY_TIMEOUT),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0) }))
   )
-  const errorDetails = parseJson(bytes)
+  const errorDetails = parseDetails(bytes)
   const detail = typeof errorDetails === "object" && errorDetails !== null && "detail" in errorDetails
     ? errorDetails.detail
     : undefined
@@ -206,7 +213,8 @@ const codeOf = (error: unknown): string => {
   return ""
 }
 
-const isParserCode = (code: string) => code.startsWith("HPE_")
+/** Names of Node's parsers (llhttp's and undici's) for an answer that breaks the rules of HTTP. */
+const isParserCode = (code: string) => /^(HPE_|UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH)$)/.test(code)
 const notHttp = (code: string) => new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
 
 /**

@@ -99,6 +99,8 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       ["in HTML", "<html>", undefined],
       ["empty", "", undefined],
       ["null", "null", null],
+      ["32 levels deep", "[".repeat(32) + "]".repeat(32), JSON.parse("[".repeat(32) + "]".repeat(32))],
+      ["deeper", "{\"a\":".repeat(33) + "{}" + "}".repeat(33), undefined],
       ["a terminal's escape", "{\"detail\":\"\\u001b[2J\\r\\n!\"}", { detail: "\u001b[2J\r\n!" }]
     ])("keeps the class whatever the detail is: %s", ([, content, errorDetails]) =>
       Effect.gen(function*() {
@@ -412,6 +414,10 @@ describe("Transport.make", () => {
 
   it.each(["ECONNREFUSED", "ENOTFOUND", "ECONNRESET", "UND_ERR_SOCKET", undefined])("knows %s for the network's", (code) => {
     assert.deepInclude(Transport.connectionError(Object.assign(new Error("x"), { code })), { reason: "network" })
+  })
+
+  it.each(["HPE_INVALID_CONSTANT", "UND_ERR_HEADERS_OVERFLOW", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"])("knows %s for the router's", (code) => {
+    assert.deepInclude(Transport.connectionError(Object.assign(new Error("x"), { code })), { _tag: "APIConnectionError", reason: "protocol" })
   })
 
   it("knows a client's own timeout", () => {
