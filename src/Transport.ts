@@ -125,9 +125,17 @@ const MAX_DETAIL_DEPTH = 32
 const isWithin = (depth: number, value: unknown): boolean =>
   typeof value !== "object" || value === null || (depth > 0 && Object.values(value).every((inner) => isWithin(depth - 1, inner)))
 
-const parseDetails = (bytes: Uint8Array): unknown => {
+/** Some servers repeat the API key in their error. Keys shorter than this are words that may stand in any text. */
+const SHORTEST_KEY = 8
+
+const withoutKey = (text: string, { headers }: Request): string => {
+  const key = headers["Authorization"]?.replace("Bearer ", "") ?? ""
+  return key.length < SHORTEST_KEY ? text : text.replaceAll(key, "[API key]")
+}
+
+const parseDetails = (bytes: Uint8Array, request: Request): unknown => {
   try {
-    const details: unknown = JSON.parse(Bytes.toText(bytes))
+    const details: unknown = JSON.parse(withoutKey(Bytes.toText(bytes), request))
     return isWithin(MAX_DETAIL_DEPTH, details) ? details : undefined
   } catch {
     return undefined
@@ -145,6 +153,7 @@ const retryAfter = (response: Response, now: number): number | undefined => {
 }
 
 const statusError = Effect.fnUntraced(function*(
+  request: Request,
   response: Response,
   body: AsyncIterator<Uint8Array>
 ) {
@@ -152,7 +161,7 @@ const statusError = Effect.fnUntraced(function*(
     Effect.timeout(ERROR_BODY_TIMEOUT),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0) }))
   )
-  const errorDetails = parseDetails(bytes)
+  const errorDetails = parseDetails(bytes, request)
   const detail = typeof errorDetails === "object" && errorDetails !== null && "detail" in errorDetails
     ? errorDetails.detail
     : undefined
@@ -191,7 +200,7 @@ export const make = (
       if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
         return yield* new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
       }
-      if (response.status !== 200) return yield* Effect.flatMap(statusError(response, body), Effect.fail)
+      if (response.status !== 200) return yield* Effect.flatMap(statusError(request, response, body), Effect.fail)
       const { bytes, complete } = yield* read(body, request.maxResponseBytes)
       if (complete) return bytes
       return yield* new SecurityError({

@@ -162,6 +162,18 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         }
       }))
 
+    it.scoped.each([
+      ["sk-0123456789", "Bearer [API key] is not a key"],
+      ["key", "Bearer key is not a key"]
+    ])("repeats no API key that the router repeats, if it is one: %s", ([key, said]) =>
+      Effect.gen(function*() {
+        const echo: Http.RequestListener = ({ headers }, response) =>
+          body(response, 401, JSON.stringify({ detail: `${headers.authorization} is not a key` }))
+        const error = yield* Effect.flip(exchange(echo, { headers: { Authorization: `Bearer ${key}` } }))
+        assert.strictEqual(error.message, `The router answered 401: ${said}`)
+        assert.deepInclude(error, { errorDetails: { detail: said! } })
+      }))
+
     it.scoped("keeps an error's class and cuts its body", () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(exchange((_, response) => body(response, 500, `{"detail":"${"x".repeat(200_000)}"}`)))
