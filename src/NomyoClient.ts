@@ -106,6 +106,9 @@ const RETRIED = new Set([429, 500, 502, 503, 504])
 /** A router that asks for a longer wait than this is not waited for. */
 const LONGEST_WAIT = Duration.seconds(60)
 
+/** Requests of one client that are out at the same time: Node's `fetch` would open a connection for each. The rest wait in order. */
+const MAX_EXCHANGES = 64
+
 const waitOf = (error: NomyoError): number => "retryAfter" in error ? error.retryAfter ?? 0 : 0
 
 const isRetryable = (error: NomyoError): boolean =>
@@ -173,6 +176,7 @@ export const make = Effect.fnUntraced(function*(
   const defaultRouterKey = yield* RouterKey.RouterKey
 
   const turn = config.throttle ? yield* makeThrottle : Effect.void
+  const exchanges = yield* Effect.makeSemaphore(MAX_EXCHANGES)
 
   yield* warnOfHttp(config.baseUrl)
 
@@ -191,7 +195,6 @@ export const make = Effect.fnUntraced(function*(
     readonly headers: { readonly [name: string]: string }
     readonly timeout: Duration.Duration
   }) {
-    const startedAt = yield* Clock.currentTimeMillis
     let left = request.timeout
     const onTheClock = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       Effect.flatMap(Clock.currentTimeMillis, (from) =>
@@ -219,17 +222,18 @@ export const make = Effect.fnUntraced(function*(
         // with both keys at hand, so that requests leave as far apart as they were told to
         (exchange) => Effect.zipRight(turn, exchange)
       )
-    const opened = yield* exchange(routerKey.key).pipe(
-      // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
-      Effect.catchTag("InvalidRequestError", (error) =>
-        routerKey.fetchedAt >= startedAt
-          ? Effect.fail(error)
-          : onTheClock(request.routerKey.refetch).pipe(
-            Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
-            Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
-          )
-      )
-    )
+    const opened = yield* Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
+      exchange(routerKey.key).pipe(
+        // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
+        Effect.catchTag("InvalidRequestError", (error) =>
+          routerKey.fetchedAt >= startedAt
+            ? Effect.fail(error)
+            : onTheClock(request.routerKey.refetch).pipe(
+              Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+              Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
+            )
+        )
+      )).pipe(exchanges.withPermits(1))
     return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
   }, Effect.scoped)
 

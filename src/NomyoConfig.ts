@@ -25,6 +25,7 @@ export interface Options {
   readonly apiKey?: string | Redacted.Redacted | undefined
   /**
    * How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds.
+   * A client has up to 64 requests out at a time; what others wait for that is not counted.
    * On Node, `Transport.layer` (its `fetch`) gives up after five minutes of silence, however long this is; `NodeTransport.layer` does not.
    */
   readonly timeout?: Duration.DurationInput | undefined
