@@ -158,7 +158,7 @@ describe("a router that limits", () => {
   const posts = (url: string, apiKey: string, times: number) =>
     Effect.all(Array.from({ length: times }, () => post(url, apiKey)), { concurrency: 10 })
 
-  it.scopedLive("takes four at once for each API key, asks the fifth to wait, and locks out who does not listen", () =>
+  it.scoped("takes four at once for each API key, asks the fifth to wait, and locks out who does not listen", () =>
     Effect.gen(function*() {
       const url = yield* Servers.router({ rateLimit: true })
       const statuses = (answers: ReadonlyArray<{ readonly status: number }>) => answers.map(({ status }) => status).toSorted()
