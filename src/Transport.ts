@@ -142,13 +142,17 @@ const parseDetails = (bytes: Uint8Array, request: Request): unknown => {
   }
 }
 
+const decimal = /^\d+(\.\d+)?$/
+const httpDate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
+
 /** The wait a router asks for, in milliseconds: `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date (RFC 9110 10.2.3). */
 const retryAfter = (response: Response, now: number): number | undefined => {
-  const milliseconds = Number.parseFloat(response.header("retry-after-ms") ?? "")
-  if (Number.isFinite(milliseconds)) return Math.max(0, milliseconds)
+  const milliseconds = response.header("retry-after-ms")?.trim() ?? ""
+  if (decimal.test(milliseconds)) return Number(milliseconds)
   const value = response.header("retry-after")?.trim() ?? ""
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000
-  const date = Date.parse(value)
+  if (decimal.test(value)) return Number(value) * 1000
+  // `Date.parse` reads "1 2" as a day in January
+  const date = httpDate.test(value) ? Date.parse(value) : Number.NaN
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }
 

@@ -116,7 +116,10 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       [{ "retry-after": "0.5" }, 500],
       [{ "retry-after-ms": "250", "retry-after": "7" }, 250],
       [{ "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT" }, 0],
+      [{ "retry-after": "Sunday, 06-Nov-94 08:49:37 GMT" }, 0],
       [{ "retry-after": "soon" }, undefined],
+      [{ "retry-after": "1 2" }, undefined],
+      [{ "retry-after-ms": "12 monkeys", "retry-after": "7" }, 7000],
       [{}, undefined]
     ])("reads the wait from %j", ([headers, wait]) =>
       Effect.gen(function*() {
