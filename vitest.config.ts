@@ -13,6 +13,15 @@ export default defineConfig({
     minWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    coverage: {
+      provider: "v8",
+      include: ["src/**"],
+      // what runs in other processes only is not counted: the command line (test/cli.test.ts), and what needs a browser (test/browser.test.ts)
+      exclude: ["src/cli/!(serve).ts", "src/platform/browser/**", "src/browser/**"],
+      // vitest's own summary stays the last line
+      reporter: [],
+      thresholds: { lines: 95, branches: 90 }
+    },
     typecheck: { enabled: true, include: ["test/**/*.test-d.ts"] }
   }
 })

@@ -68,6 +68,24 @@ describe("the package", () => {
     expect(files.filter((file) => /^test|\.pem$|client_keys|src\/cli/.test(file))).toEqual([])
   })
 
+  it("has no file of an earlier build: each belongs to a module", () => {
+    const modules = new Set(files.filter((file) => file.startsWith("src/")).map((file) => file.slice("src/".length, -".ts".length)))
+    const built = files.filter((file) => /^dist\/(?!cli\/|browser\/index\.js)/.test(file))
+    for (const file of built) expect(modules).toContain(file.slice("dist/".length).replace(/(\.d\.ts|\.js)(\.map)?$/, ""))
+  })
+
+  it("is locked to digests, from npm's registry alone", () => {
+    const lock: { readonly packages: { readonly [path: string]: { readonly resolved?: string; readonly integrity?: string } } } = JSON.parse(
+      Fs.readFileSync(Path.join(root, "package-lock.json"), "utf8")
+    )
+    const { "": _, ...packages } = lock.packages
+    expect(Object.keys(packages).length).toBeGreaterThan(100)
+    for (const [path, { integrity, resolved }] of Object.entries(packages)) {
+      expect(integrity, path).toMatch(/^sha512-[A-Za-z0-9+/]{86}==$/)
+      if (resolved !== undefined) expect(resolved, path).toMatch(/^https:\/\/registry\.npmjs\.org\//)
+    }
+  })
+
   it("brings nothing but effect", () => {
     const installed = Fs.readdirSync(Path.join(bare, "node_modules")).filter((name) => !name.startsWith("."))
     expect(installed).toContain("effect")
