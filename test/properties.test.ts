@@ -22,7 +22,7 @@ import * as Envelope from "../src/Envelope.js"
 import { isVisibleAscii } from "../src/internal/header.js"
 import * as Pem from "../src/internal/pem.js"
 import * as NomyoClient from "../src/NomyoClient.js"
-import { fromStatus, type NomyoError } from "../src/NomyoError.js"
+import { fromStatus, type NomyoError, type SecurityError } from "../src/NomyoError.js"
 import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 import * as Transport from "../src/Transport.js"
@@ -45,7 +45,7 @@ const bytes = FastCheck.uint8Array({ maxLength: 2000 })
 const json = FastCheck.dictionary(FastCheck.fullUnicodeString(), FastCheck.jsonValue())
 
 describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], ["for tests", Crypto.layerTest]] as const)("with Crypto %s", (name, layer) => {
-  const runtime = Layer.merge(layer, SecureMemory.layer)
+  const runtime = Layer.provideMerge(layer as Layer.Layer<Crypto.Crypto, SecurityError, SecureMemory.SecureMemory>, SecureMemory.layer)
   const run = <A, E>(effect: Effect.Effect<A, E, Crypto.Crypto | SecureMemory.SecureMemory | Scope.Scope>) =>
     Effect.runPromise(Effect.scoped(Effect.provide(effect, runtime)))
   const pair = Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(Uint8Array.from(pkcs8), 0))
@@ -105,7 +105,7 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], [
       run(Effect.gen(function*() {
         const crypto = yield* Crypto.Crypto
         assert.deepInclude(yield* Effect.flip(crypto.importPublicKey(input)), { _tag: "SecurityError", reason: "router-key" })
-        assert.deepInclude(yield* Effect.flip(crypto.importKeyPair(input, 0)), { _tag: "SecurityError", reason: "client-key" })
+        assert.deepInclude(yield* Effect.flip(crypto.importKeyPair(Uint8Array.from(input), 0)), { _tag: "SecurityError", reason: "client-key" })
       })), 100)
   })
 })

@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { randomBytes, randomInt } from "node:crypto"
+import * as Layer from "effect/Layer"
+import { createPrivateKey, randomBytes, randomInt } from "node:crypto"
+import * as Fs from "node:fs"
 import { afterAll } from "vitest"
 import * as Crypto from "../src/Crypto.js"
 import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
+import * as SecureMemory from "../src/SecureMemory.js"
 import * as Report from "./support/report.js"
-import { platform } from "./support/servers.js"
-import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
 import * as Vectors from "./support/vectors.js"
 
 const rows: Array<string> = []
@@ -28,18 +29,17 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer]] a
   it.effect("fails in the same way for a bad key and a bad tag; how long it takes is reported", () =>
     Effect.gen(function*() {
       const crypto = yield* Crypto.Crypto
-      const pair = yield* NodeKeyStore.loadKeyPair(Vectors.path("keys/client_2048.pem")).pipe(Effect.provide(platform))
-      const pkcs8 = yield* Effect.flatMap(Crypto.Crypto, (node) => node.exportPrivateKey(pair.privateKey)).pipe(Effect.provide(NodeCrypto.layer))
-      const { privateKey, publicKey } = yield* crypto.importKeyPair(pkcs8, 0)
+      const pkcs8 = createPrivateKey(Fs.readFileSync(Vectors.path("keys/client_2048.pem"))).export({ type: "pkcs8", format: "der" })
+      const { privateKey, publicKey } = yield* crypto.importKeyPair(Uint8Array.from(pkcs8), 0)
       const openings = Report.isFull ? 2000 : 100
       const times = { key: [] as Array<number>, tag: [] as Array<number> }
       for (let i = 0; i < openings; i++) {
-        const sealed = yield* crypto.seal(publicKey, randomBytes(1000))
+        const sealed = yield* Effect.scoped(crypto.seal(publicKey, randomBytes(1000)))
         const wrong = randomInt(2) === 0 ? "key" : "tag"
         const damaged = wrong === "key" ? sealed.encryptedKey : sealed.tag
         damaged[randomInt(damaged.length)]! ^= 1 + randomInt(255)
         const from = performance.now()
-        const result = yield* Effect.either(crypto.open(privateKey, sealed))
+        const result = yield* Effect.either(Effect.scoped(crypto.open(privateKey, sealed)))
         times[wrong].push(performance.now() - from)
         assert.deepInclude(result, { _tag: "Left" })
         if (result._tag === "Left") assert.deepInclude(result.left, { _tag: "SecurityError", reason: "envelope", message: "The answer could not be opened with this client's key" })
@@ -48,5 +48,5 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer]] a
       // Welch's: the difference of two means, in units of its own uncertainty
       const t = (mean(key) - mean(tag)) / Math.sqrt(spread(key) + spread(tag))
       rows.push(`| ${name} | ${microseconds(mean(key))} (${times.key.length}) | ${microseconds(mean(tag))} (${times.tag.length}) | ${microseconds(mean(key) - mean(tag))} | ${t.toFixed(1)} |`)
-    }).pipe(Effect.provide(layer)), 120_000)
+    }).pipe(Effect.provide(Layer.provide(layer, SecureMemory.layer))), 120_000)
 })

@@ -138,7 +138,7 @@ const run = (trials: ReadonlyArray<Trial>) =>
     const wrong: Array<number> = []
     for (const { envelope, id, plaintext, privateKey } of trials) {
       const name = privateKey.toString("hex")
-      const key = keys.get(name) ?? (yield* crypto.importKeyPair(privateKey, 0)).privateKey
+      const key = keys.get(name) ?? (yield* crypto.importKeyPair(Uint8Array.from(privateKey), 0)).privateKey
       keys.set(name, key)
       const exit = yield* Effect.exit(Effect.scoped(Effect.map(Envelope.open(key, envelope), (opened) => Buffer.from(opened.plaintext))))
       const isRight = plaintext === undefined
@@ -167,7 +167,7 @@ for (const [name, read] of Object.entries(files)) {
   }
   const refused = [...counts].filter(([why]) => why !== "valid").map(([why, count]) => `${why} ${count}`).join(", ")
   for (const [layer, crypto] of Object.entries(layers)) {
-    const wrong = await Effect.runPromise(Effect.provide(run(trials), Layer.merge(crypto, SecureMemory.layer)))
+    const wrong = await Effect.runPromise(Effect.provide(run(trials), Layer.provideMerge(crypto, SecureMemory.layer)))
     console.log(`${name}, ${layer}: ${trials.length} cases; opened: valid ${counts.get("valid") ?? 0}; refused: ${refused}`)
     if (wrong.length > 0) {
       console.error(`${name}, ${layer}: not so: ${wrong.join(", ")}`)

@@ -166,7 +166,7 @@ export const layerKeyStore = (name: string): Layer.Layer<KeyStore, unknown, Cryp
     Effect.gen(function*() {
       const crypto = yield* Crypto
       const { privateKey } = yield* NodeKeyStore.loadKeyPair(path(`keys/${name}`))
-      const pkcs8 = yield* crypto.exportPrivateKey(privateKey)
+      const pkcs8 = yield* Effect.scoped(Effect.map(crypto.exportPrivateKey(privateKey), (bytes) => Uint8Array.from(bytes)))
       return {
         load: Effect.asSome(crypto.importKeyPair(pkcs8, Date.now())),
         save: (pair) => Effect.succeed(pair),
