@@ -10,8 +10,9 @@ import { afterAll, afterEach, vi } from "vitest"
 import * as NomyoClient from "../src/NomyoClient.js"
 import type { NomyoError } from "../src/NomyoError.js"
 import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
+import * as NodeTransport from "../src/platform/node/NodeTransport.js"
 import * as Transport from "../src/Transport.js"
-import { type Fault, faults } from "./support/faults.js"
+import { type Fault, faults, type Outcome, wire } from "./support/faults.js"
 import * as Hostile from "./support/hostile.js"
 import * as Report from "./support/report.js"
 import * as Servers from "./support/servers.js"
@@ -28,7 +29,7 @@ const request = { model: "m", messages: [{ role: "user", content: PROMPT }] } as
 
 const defaults = { allowHttp: true, apiKey: API_KEY, maxRetries: 0, timeout: 10_000, maxResponseBytes: 2 ** 20 } as const
 
-const platform = Layer.mergeAll(Transport.layer, Hostile.layerKeyStore("client_4096.pem")).pipe(Layer.provideMerge(Servers.platform))
+const platform = Layer.provideMerge(Hostile.layerKeyStore("client_4096.pem"), Servers.platform)
 
 const outcome = (result: Either.Either<unknown, NomyoError>): string =>
   Either.match(result, { onRight: () => "answer", onLeft: (error) => "reason" in error ? `${error._tag} ${error.reason}` : error._tag })
@@ -48,20 +49,25 @@ let before: { readonly [kind: string]: number }
 let isClean = false
 
 /** What came of each fault. */
-const seen: Array<{ readonly fault: Fault; readonly outcome: string }> = []
+const seen: Array<{ readonly transport: string; readonly fault: Fault; readonly outcome: string }> = []
+
+const said = (outcome: string): string => {
+  const [tag, reason] = outcome.split(" ")
+  return `${tag === "answer" ? "answers" : `\`${tag}\``}${reason === undefined ? "" : `, \`${reason}\``}`
+}
 
 /** One line for all faults of a name that come to the same. */
 const table = (): string => {
   const lines = new Map<string, number>()
-  for (const { fault, outcome } of seen) {
-    const [tag, reason] = outcome.split(" ")
-    const line = `| ${fault.name} | ${tag === "answer" ? "answers" : `\`${tag}\``}${reason === undefined ? "" : `, \`${reason}\``} |`
+  for (const { fault, outcome, transport } of seen) {
+    const differs = expected("fetch", fault) !== fault.expect
+    const line = `| ${fault.name} | ${said(outcome)}${differs ? ` on ${transport}` : ""} |`
     lines.set(line, (lines.get(line) ?? 0) + 1)
   }
   return [
     `${seen.length} faults, each with the outcome that was expected of it; nothing leaked, nothing hung.`,
     "",
-    "| the router's answer | what the call comes to | tried |",
+    "| what the router does | what the call comes to | tried |",
     "|---|---|---|",
     ...[...lines].map(([line, count]) => `${line} ${count} |`)
   ].join("\n")
@@ -74,15 +80,20 @@ beforeAll(() => {
 afterEach(() => void vi.restoreAllMocks())
 afterAll(() => {
   process.off("unhandledRejection", onRejection)
-  if (isClean && seen.length === rows.length && seen.every(({ fault, outcome }) => fault.expect === outcome)) Report.write("faults", table())
+  const isComplete = seen.length === suites.reduce((total, [, , rows]) => total + rows.length, 0)
+  if (isClean && isComplete && seen.every(({ fault, outcome, transport }) => expected(transport, fault) === outcome)) Report.write("faults", table())
 })
 
 const { publicKey } = await NodeKeyStore.loadKeyPair(Vectors.path("keys/client_2048.pem")).pipe(Effect.provide(Servers.platform), Effect.runPromise)
-const rows = faults(publicKey).filter(({ slow }) => slow !== true || Report.isFull)
-
 const title = ({ name, variant }: Fault) => variant === undefined ? name : `${name} (${variant})`
 
-describe("a hostile router", () => {
+/** What goes wrong before there is an answer is a matter of the transport; the rest is the same on all. */
+const suites = ([["node:http", NodeTransport.layer, faults(publicKey)], ["fetch", Transport.layer, wire()]] as const).map(
+  ([transport, layer, faults]) => [transport, layer, faults.filter(({ slow }) => slow !== true || Report.isFull)] as const
+)
+const expected = (transport: string, fault: Fault): Outcome => transport === "fetch" ? fault.fetch ?? fault.expect : fault.expect
+
+describe.each(suites)("a hostile router, and %s", (transport, layer, rows) => {
   it.scopedLive.each(rows.map((fault) => [title(fault), fault] as const))("%s", ([, fault]) => {
     shown.length = 0
     for (const method of ["log", "info", "warn", "error", "debug"] as const) {
@@ -100,8 +111,8 @@ describe("a hostile router", () => {
         if (fault.warm === true) assert.strictEqual(outcome(yield* call), "answer")
         const [requests, written] = [router.requests(), router.written()]
         const result = yield* call
-        seen.push({ fault, outcome: outcome(result) })
-        assert.strictEqual(outcome(result), fault.expect, Either.isLeft(result) ? result.left.message : "")
+        seen.push({ transport, fault, outcome: outcome(result) })
+        assert.strictEqual(outcome(result), expected(transport, fault), Either.isLeft(result) ? result.left.message : "")
 
         if (fault.mostWritten !== undefined) assert.isBelow(router.written() - written, fault.mostWritten)
         if (fault.mostRequests !== undefined) assert.isAtMost(router.requests() - requests, fault.mostRequests)
@@ -116,16 +127,18 @@ describe("a hostile router", () => {
         // the client lets go of a connection that misbehaves, and needs no other client for what comes next
         router.script = {}
         assert.strictEqual(outcome(yield* client.create(request, { timeout: 10_000 }).pipe(Effect.either)), "answer")
-        if (fault.expect !== "answer") yield* Effect.promise(() => router.left)
-      }).pipe(Effect.provide(Layer.provide(NomyoClient.layer({ ...defaults, baseUrl: router.url, ...fault.options }), platform)))
+        if (outcome(result) !== "answer") yield* Effect.promise(() => router.left)
+      }).pipe(Effect.provide(Layer.provide(NomyoClient.layer({ ...defaults, baseUrl: router.url, ...fault.options }), Layer.merge(platform, layer))))
       assert.deepStrictEqual(rejections, [])
     }).pipe(
       Effect.provide(platform),
       Effect.provide(Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All)))
     )
   })
+})
 
-  it("leaves no connection and no timer behind", async () => {
+describe("all of them together", () => {
+  it("leave no connection and no timer behind", async () => {
     const kinds = ["TCPSocketWrap", "TCPServerWrap", "Timeout"]
     const more = () => kinds.filter((kind) => (resources()[kind] ?? 0) > (before[kind] ?? 0))
     // `fetch` keeps connections for a few seconds after their last use

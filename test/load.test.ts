@@ -14,6 +14,7 @@ import * as Crypto from "../src/Crypto.js"
 import * as NomyoClient from "../src/NomyoClient.js"
 import type * as NomyoConfig from "../src/NomyoConfig.js"
 import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
+import * as NodeTransport from "../src/platform/node/NodeTransport.js"
 import * as Router from "../src/router/Router.js"
 import * as Transport from "../src/Transport.js"
 import * as Hostile from "./support/hostile.js"
@@ -33,7 +34,7 @@ const create = (content: string) =>
 const together = (n: number) =>
   Effect.forEach(Array.from({ length: n }, (_, i) => i), (i) => Effect.either(create(`number ${i}`)), { concurrency: "unbounded" })
 
-const platform = Layer.merge(Transport.layer, Hostile.layerKeyStore("client_2048.pem")).pipe(Layer.provideMerge(Servers.platform))
+const platform = Layer.merge(NodeTransport.layer, Hostile.layerKeyStore("client_2048.pem")).pipe(Layer.provideMerge(Servers.platform))
 
 const client = (options: NomyoConfig.Options, services = platform) =>
   Layer.provide(NomyoClient.layer({ allowHttp: true, ...options }), services).pipe(Layer.provide(Logger.remove(Logger.defaultLogger)))

@@ -43,6 +43,8 @@ export interface Fault {
   readonly variant?: string | undefined
   readonly script: Script
   readonly expect: Outcome
+  /** What `fetch` makes of it, where that is something else. */
+  readonly fetch?: Outcome | undefined
   /** The client's own options. Default: no retries, ten seconds, answers of up to 1 MiB. */
   readonly options?: NomyoConfig.Options | undefined
   /** One good request comes before, so that the router's key is there and a connection is open. */
@@ -172,13 +174,14 @@ const bomb = (() => {
 const halved = changed(({ body }, ask) => http(200, gzipSync(body).subarray(0, 100), { "content-encoding": "gzip" })(ask))
 const huge = "x".repeat(64 * 1024)
 
-const wire: ReadonlyArray<Fault> = [
+/** What is wrong before there is an answer to look at. */
+export const wire = (): ReadonlyArray<Fault> => [
   connection("reset at once", (socket) => void socket.resetAndDestroy(), "APIConnectionError network"),
   connection("closed at once", (socket) => void socket.destroy(), "APIConnectionError network"),
   connection("half closed at once", (socket) => void socket.end(), "APIConnectionError network"),
   connection("never reads, never writes", (socket) => void socket.pause(), "APIConnectionError timeout", { options: stalls }),
   connection("reads and is silent", (socket) => void socket.resume(), "APIConnectionError timeout", { options: stalls }),
-  connection("speaks first", (socket) => void socket.end(`${ok(2)}hi`), "SecurityError router-key"),
+  connection("speaks first", (socket) => void socket.end("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"), "SecurityError router-key"),
   connection("another protocol: SSH", (socket) => void socket.end("SSH-2.0-OpenSSH_9.2\r\n"), "APIConnectionError protocol"),
   ...both("another protocol: SSH", raw("SSH-2.0-OpenSSH_9.2\r\n"), "APIConnectionError protocol"),
   ...both("another protocol: TLS", raw(Uint8Array.of(0x15, 3, 1, 0, 2, 2, 0x28)), "APIConnectionError protocol"),
@@ -193,7 +196,10 @@ const wire: ReadonlyArray<Fault> = [
   }),
   ...both("one header that never ends", pumped("HTTP/1.1 200 OK\r\nA: ", huge), "APIConnectionError protocol", { mostWritten: BUFFERS }),
   ...both("headers that never end, slowly", trickled("HTTP/1.1 200 OK\r\n", "A: b\r\n"), "APIConnectionError timeout", { options: stalls }),
-  ...both("100 Continue for ever", trickled("", "HTTP/1.1 100 Continue\r\n\r\n"), "APIConnectionError network"),
+  ...both("100 Continue for ever", trickled("", "HTTP/1.1 100 Continue\r\n\r\n"), "APIConnectionError timeout", {
+    options: stalls,
+    fetch: "APIConnectionError network"
+  }),
   ...both("103 Early Hints for ever", trickled("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), "APIConnectionError timeout", {
     options: stalls
   }),
@@ -201,7 +207,10 @@ const wire: ReadonlyArray<Fault> = [
     ask.socket.write("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
     await honest(ask)
   }, "answer"),
-  ...both("101 Switching Protocols", raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), "APIConnectionError network"),
+  ...both("101 Switching Protocols", raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), "APIConnectionError timeout", {
+    options: stalls,
+    fetch: "APIConnectionError network"
+  }),
 
   ...both("reset before the headers", reset(), "APIConnectionError network"),
   ...both("closed before the headers", ended(), "APIConnectionError network"),
@@ -218,20 +227,24 @@ const wire: ReadonlyArray<Fault> = [
   ...both("a byte at a time", trickled(ok(100_000), "x"), "APIConnectionError timeout", { options: stalls }),
   ...both("a chunk that ends early", ended(chunked, "64\r\nonly this"), "APIConnectionError truncated"),
   ...both("chunks without the last one", ended(chunked, "4\r\nthis\r\n"), "APIConnectionError truncated"),
-  ...both("a chunk whose size is no number", raw(chunked, "xyz\r\nthis\r\n"), "APIConnectionError truncated"),
-  ...both("a chunk whose size is beyond all bounds", raw(chunked, "fffffffffffffffff\r\nthis\r\n"), "APIConnectionError truncated"),
+  ...both("a chunk whose size is no number", raw(chunked, "xyz\r\nthis\r\n"), "APIConnectionError protocol"),
+  ...both("a chunk whose size is beyond all bounds", raw(chunked, "fffffffffffffffff\r\nthis\r\n"), "APIConnectionError protocol"),
   ...both("an error status cut short", ended("HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\n{\"det"), "ForbiddenError"),
   ...both("an error status whose body stalls", raw("HTTP/1.1 401 No\r\nContent-Length: 100\r\n\r\n{\"det"), "AuthenticationError", { slow: true }),
 
   // a proxy's status, which `fetch` takes for a failure of the network
-  ...both("status 407", http(407), "APIConnectionError network"),
+  ...both("status 407", http(407), "APIError", { fetch: "APIConnectionError network" }),
 
   ...both("`Content-Length` that is no number", raw("HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n"), "APIConnectionError protocol"),
   ...both("`Content-Length` below zero", raw("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), "APIConnectionError protocol"),
   ...both("`Content-Length` of two minds", raw("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy"), "APIConnectionError protocol"),
   ...both("`Content-Length` and chunks at once", raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nthis\r\n0\r\n\r\n"), "APIConnectionError protocol"),
-  completion("`Content-Length` too small", changed(({ body }, { socket }) => void socket.write(Buffer.concat([Buffer.from(ok(body.length - 1)), body]))), "SecurityError envelope"),
-  key("`Content-Length` too small", changed(({ body }, { socket }) => void socket.write(Buffer.concat([Buffer.from(ok(body.length - 30)), body])))),
+  completion("`Content-Length` too small", changed(({ body }, { socket }) => void socket.write(Buffer.concat([Buffer.from(ok(body.length - 1)), body]))), "APIConnectionError protocol", {
+    fetch: "SecurityError envelope"
+  }),
+  key("`Content-Length` too small", changed(({ body }, { socket }) => void socket.write(Buffer.concat([Buffer.from(ok(body.length - 30)), body]))), "APIConnectionError protocol", {
+    fetch: "SecurityError router-key"
+  }),
   ...both("`Content-Length` too large", changed(({ body }, { socket }) => {
     socket.end(Buffer.concat([Buffer.from(ok(body.length + 1)), body]))
   }), "APIConnectionError truncated"),
@@ -247,17 +260,17 @@ const wire: ReadonlyArray<Fault> = [
     mostWritten: 64 * MiB + BUFFERS,
     slow: true
   }),
-  ...both("a gzip bomb", (ask) => http(200, bomb(), { "content-encoding": "gzip" })(ask), "SecurityError response-too-large"),
-  ...both("a gzip bomb in gzip", (ask) => http(200, gzipSync(bomb()), { "content-encoding": "gzip, gzip" })(ask), "SecurityError response-too-large"),
+  ...both("a gzip bomb", (ask) => http(200, bomb(), { "content-encoding": "gzip" })(ask), "APIConnectionError protocol", { fetch: "SecurityError response-too-large" }),
+  ...both("a gzip bomb in gzip", (ask) => http(200, gzipSync(bomb()), { "content-encoding": "gzip, gzip" })(ask), "APIConnectionError protocol", { fetch: "SecurityError response-too-large" }),
   ...both("a gzip bomb with an error status", (ask) => http(503, bomb(), { "content-encoding": "gzip" })(ask), "ServiceUnavailableError"),
-  ...both("gzip that never ends", (ask) => pumped(gzipped("gzip"), chunk(bomb()))(ask), "SecurityError response-too-large", { mostWritten: BUFFERS }),
-  ...both("a Brotli bomb", (ask) => http(200, brotliCompressSync(Buffer.alloc(8 * MiB)), { "content-encoding": "br" })(ask), "SecurityError response-too-large"),
-  ...both("a deflate bomb", (ask) => http(200, deflateSync(Buffer.alloc(8 * MiB)), { "content-encoding": "deflate" })(ask), "SecurityError response-too-large"),
-  ...both("gzip that is none", http(200, "this is no gzip", { "content-encoding": "gzip" }), "APIConnectionError truncated"),
+  ...both("gzip that never ends", (ask) => pumped(gzipped("gzip"), chunk(bomb()))(ask), "APIConnectionError protocol", { fetch: "SecurityError response-too-large", mostWritten: BUFFERS }),
+  ...both("a Brotli bomb", (ask) => http(200, brotliCompressSync(Buffer.alloc(8 * MiB)), { "content-encoding": "br" })(ask), "APIConnectionError protocol", { fetch: "SecurityError response-too-large" }),
+  ...both("a deflate bomb", (ask) => http(200, deflateSync(Buffer.alloc(8 * MiB)), { "content-encoding": "deflate" })(ask), "APIConnectionError protocol", { fetch: "SecurityError response-too-large" }),
+  ...both("gzip that is none", http(200, "this is no gzip", { "content-encoding": "gzip" }), "APIConnectionError protocol", { fetch: "APIConnectionError truncated" }),
   // `fetch` takes what there is of a gzip stream for all of it
-  completion("gzip cut short", halved, "SecurityError envelope"),
-  key("gzip cut short", halved),
-  ...both("100 encodings", http(200, "x", { "content-encoding": Array.from({ length: 100 }, () => "gzip").join(", ") }), "APIConnectionError network"),
+  completion("gzip cut short", halved, "APIConnectionError protocol", { fetch: "SecurityError envelope" }),
+  key("gzip cut short", halved, "APIConnectionError protocol", { fetch: "SecurityError router-key" }),
+  ...both("100 encodings", http(200, "x", { "content-encoding": Array.from({ length: 100 }, () => "gzip").join(", ") }), "APIConnectionError protocol", { fetch: "APIConnectionError network" }),
 
   completion("a kept connection closed under the next request", inTurn(honest, ended(), honest), "APIConnectionError network", { warm: true }),
   completion("a kept connection reset under the next request", inTurn(honest, reset(), honest), "APIConnectionError network", { warm: true }),
@@ -383,4 +396,4 @@ const answers = (other: PublicKey): ReadonlyArray<Fault> => [
 ]
 
 /** All of them. `other` is somebody else's key. */
-export const faults = (other: PublicKey): ReadonlyArray<Fault> => [...wire, ...statuses, ...echoes, ...redirects, ...waits, ...keys, ...answers(other)]
+export const faults = (other: PublicKey): ReadonlyArray<Fault> => [...wire(), ...statuses, ...echoes, ...redirects, ...waits, ...keys, ...answers(other)]
