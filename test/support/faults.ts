@@ -316,7 +316,7 @@ const keys: ReadonlyArray<Fault> = [
   key("a key of 32,768 bits", http(200, madeUp(32_768))),
   key("a key with an even modulus", http(200, madeUp(2048, 0))),
   key("a key of 16,384 bits that is not the router's", http(200, madeUp(16_384)), "InvalidRequestError", { mostRequests: 3 }),
-  key("another key on every fetch", inTurn(...[2048, 4096, 2048].map((bits) => http(200, madeUp(bits)))), "InvalidRequestError", { mostRequests: 2 }),
+  key("another key on every fetch", inTurn(...[2048, 4096, 2048].map((bits) => http(200, madeUp(bits)))), "InvalidRequestError", { mostRequests: 4 }),
   key("another key on every fetch, with one in use", inTurn(honest, ...[2048, 4096, 2048].map((bits) => http(200, madeUp(bits)))), "answer", {
     warm: true,
     mostRequests: 3
