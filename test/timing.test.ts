@@ -34,19 +34,24 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer]] a
       const openings = Report.isFull ? 2000 : 100
       const times = { key: [] as Array<number>, tag: [] as Array<number> }
       for (let i = 0; i < openings; i++) {
-        const sealed = yield* Effect.scoped(crypto.seal(publicKey, randomBytes(1000)))
+        // what is sealed may be made as it is taken, and be gone with its scope
+        const { tag, ...sealed } = yield* Effect.scoped(Effect.map(crypto.seal(publicKey, randomBytes(1000)), (sealed) => ({
+          ...sealed,
+          ciphertext: Array.from(sealed.ciphertext, (piece) => Uint8Array.from(piece)),
+          tag: Uint8Array.from(sealed.tag())
+        })))
         const wrong = randomInt(2) === 0 ? "key" : "tag"
-        const damaged = wrong === "key" ? sealed.encryptedKey : sealed.tag
+        const damaged = wrong === "key" ? sealed.encryptedKey : tag
         damaged[randomInt(damaged.length)]! ^= 1 + randomInt(255)
         const from = performance.now()
-        const result = yield* Effect.either(Effect.scoped(crypto.open(privateKey, sealed)))
+        const result = yield* Effect.either(Effect.scoped(crypto.open(privateKey, { ...sealed, tag: () => tag })))
         times[wrong].push(performance.now() - from)
         assert.deepInclude(result, { _tag: "Left" })
         if (result._tag === "Left") assert.deepInclude(result.left, { _tag: "SecurityError", reason: "envelope", message: "The answer could not be opened with this client's key" })
       }
-      const [key, tag] = [trimmed(times.key), trimmed(times.tag)]
+      const [badKey, badTag] = [trimmed(times.key), trimmed(times.tag)]
       // Welch's: the difference of two means, in units of its own uncertainty
-      const t = (mean(key) - mean(tag)) / Math.sqrt(spread(key) + spread(tag))
-      rows.push(`| ${name} | ${microseconds(mean(key))} (${times.key.length}) | ${microseconds(mean(tag))} (${times.tag.length}) | ${microseconds(mean(key) - mean(tag))} | ${t.toFixed(1)} |`)
+      const t = (mean(badKey) - mean(badTag)) / Math.sqrt(spread(badKey) + spread(badTag))
+      rows.push(`| ${name} | ${microseconds(mean(badKey))} (${times.key.length}) | ${microseconds(mean(badTag))} (${times.tag.length}) | ${microseconds(mean(badKey) - mean(badTag))} | ${t.toFixed(1)} |`)
     }).pipe(Effect.provide(Layer.provide(layer, SecureMemory.layer))), 120_000)
 })

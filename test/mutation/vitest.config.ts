@@ -5,7 +5,7 @@ import base from "../../vitest.config.js"
 export default defineConfig({
   ...base,
   test: {
-    include: ["vectors", "internal", "KeyRing", "RouterKey", "Transport", "NomyoClient", "properties"].map((name) => `test/${name}.test.ts`),
+    include: ["vectors", "internal", "KeyRing", "RouterKey", "Transport", "NomyoClient", "properties", "throttle"].map((name) => `test/${name}.test.ts`),
     testTimeout: 30_000,
     // a mutant that makes every test fail is found out by the first
     bail: 1
