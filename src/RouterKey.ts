@@ -49,6 +49,8 @@ export class RouterKey extends Context.Tag("nomyo-js/RouterKey")<RouterKey, Serv
 
 /** An 8192-bit key in PEM takes 1.5 KiB. */
 const MAX_PEM_BYTES = 64 * 1024
+/** Beyond this the platforms disagree about what they can use (OpenSSL takes 16,384), and an operation takes too long. */
+const MAX_MODULUS_LENGTH = 8192
 /** The part of its time after which a key in use is fetched again, before anyone has to wait for it. */
 const REFRESH_AFTER = 0.8
 
@@ -75,9 +77,10 @@ export const make = Effect.fnUntraced(function*(
       maxResponseBytes: MAX_PEM_BYTES
     })
     const key = yield* crypto.importPublicKey(pem)
-    // a key may be well-formed and of no use: kept, it would fail every request for as long as it is
-    yield* Effect.mapError(crypto.seal(key, new Uint8Array(1)), () =>
-      new SecurityError({ reason: "router-key", message: "The router's public key is one that nothing can be sealed to" }))
+    // kept, it would fail every request for as long as it is
+    if (key.modulusLength > MAX_MODULUS_LENGTH) {
+      return yield* new SecurityError({ reason: "router-key", message: `The router's public key is longer than ${MAX_MODULUS_LENGTH} bits` })
+    }
     const pins = config.routerKeyFingerprints
     if (pins.length > 0 && !pins.includes(key.fingerprint)) {
       return yield* new SecurityError({

@@ -6,7 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
-import { APIConnectionError, SecurityError } from "../src/NomyoError.js"
+import { APIConnectionError } from "../src/NomyoError.js"
 import * as RouterKey from "../src/RouterKey.js"
 import * as Transport from "../src/Transport.js"
 import * as Mocks from "./support/mocks.js"
@@ -126,21 +126,20 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("keeps no key that nothing can be sealed to", () => {
+  it.scoped("keeps no key that is too long to be used", () => {
     const { layer } = setup()
-    let isUseless = true
+    let modulusLength = 8193
     const choosy = Layer.map(layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.add(context, Crypto.Crypto, {
         ...crypto,
-        seal: (key, plaintext) =>
-          isUseless ? Effect.fail(new SecurityError({ reason: "encryption", message: "useless" })) : crypto.seal(key, plaintext)
+        importPublicKey: (pem) => Effect.map(crypto.importPublicKey(pem), (key) => ({ ...key, modulusLength }))
       })
     })
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
       assert.deepInclude(yield* Effect.flip(self.get), { _tag: "SecurityError", reason: "router-key" })
-      isUseless = false
+      modulusLength = 8192
       assert.match(yield* fingerprint(self), /^[0-9a-f]{64}$/)
     }).pipe(Effect.provide(choosy))
   })

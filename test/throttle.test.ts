@@ -16,12 +16,13 @@ import * as Servers from "./support/servers.js"
 
 /**
  * The service's limit, told once more and in another way: what breaks it in a list of times. Of all seconds that begin with a request, none
- * holds more than four, and those that hold more than two are less than a second apart or ten.
+ * holds more than four. Those that hold more than two and begin within a second of each other are one burst; bursts begin ten seconds apart.
  */
 const broken = (times: ReadonlyArray<number>): ReadonlyArray<string> => {
   const seconds = times.map((start) => ({ start, count: times.filter((at) => at >= start && at < start + 1000).length }))
   const bursts = seconds.filter(({ count }) => count > 2).map(({ start }) => start)
-  const apart = bursts.filter((start) => bursts.some((other) => start - other >= 1000 && start - other < 10_000))
+  const begins = bursts.filter((start, i) => i === 0 || start - bursts[i - 1]! >= 1000)
+  const apart = begins.filter((start, i) => i > 0 && start - begins[i - 1]! < 10_000)
   return [
     ...seconds.filter(({ count }) => count > 4).map(({ count, start }) => `${count} in the second from ${start}`),
     ...apart.map((start) => `a burst too soon at ${start}`)
