@@ -165,7 +165,10 @@ describe("retries", () => {
 
   it("goes by the policy: attempts, waits, budget", () => {
     const tries = FastCheck.array(
-      FastCheck.record({ status: FastCheck.constantFrom(200, 400, 404, 429, 500, 502, 503, 504), retryAfter: FastCheck.option(FastCheck.nat(70_000), { nil: undefined }) }),
+      FastCheck.record({
+        status: FastCheck.constantFrom(200, 400, 404, 429, 500, 502, 503, 504),
+        retryAfter: FastCheck.option(FastCheck.nat(70_000), { nil: undefined })
+      }),
       { minLength: 1, maxLength: 6 }
     )
     return check("the retry policy against a model: which statuses, how often, how long, no longer than a minute", FastCheck.tuple(tries, FastCheck.nat(4)), ([tries, maxRetries]) => {

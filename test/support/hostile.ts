@@ -234,4 +234,3 @@ export const inTurn = (...behaviours: ReadonlyArray<Behaviour>): Behaviour => {
 }
 
 export const honest: Behaviour = changed(({ body, headers, status }, { response }) => void response.writeHead(status, headers).end(body))
-
