@@ -295,10 +295,12 @@ const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messa
  */
 export const encodePayload = (
   payload: object | Uint8Array
-): Effect.Effect<Uint8Array, InvalidRequestError, SecureMemory | Scope.Scope> =>
-  payload instanceof Uint8Array
-    ? payload.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(payload)
-    : encodeJson(payload)
+): Effect.Effect<Uint8Array, InvalidRequestError, SecureMemory | Scope.Scope> => {
+  // `instanceof` would not know another realm's, and make an object of them
+  if (!ArrayBuffer.isView(payload)) return encodeJson(payload)
+  const bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength)
+  return bytes.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(bytes)
+}
 
 const encodeJson = Effect.fnUntraced(function*(
   payload: object

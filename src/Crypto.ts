@@ -40,7 +40,7 @@ export interface PublicKey {
 export declare const PrivateKeyTypeId: unique symbol
 
 /**
- * An RSA private key. It shows nothing of itself: only the `Crypto` service that made it can find its material.
+ * An RSA private key. It shows nothing of itself: only a `Crypto` service can find its material.
  *
  * @since 0.2.0
  * @category models
@@ -92,9 +92,9 @@ export interface Sealed {
 export interface Service {
   /** Makes a key pair. Takes a second or two at 4096 bits, off the main thread. */
   readonly generateKeyPair: (modulusLength: number) => Effect.Effect<KeyPair, SecurityError>
-  /** Reads an SPKI in PEM. Fails with reason `router-key` unless it is RSA of at least 2048 bits. */
+  /** Reads an SPKI in PEM. Fails with reason `router-key` unless it is RSA of at least 2048 bits, its exponent odd and at least 65537. */
   readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
-  /** Reads a PKCS#8 in DER. Fails with reason `client-key` unless it is RSA of at least 2048 bits. Leaves the bytes as they are. */
+  /** Reads a PKCS#8 in DER. Fails with reason `client-key` unless it is such a key. Leaves the bytes as they are. */
   readonly importKeyPair: (pkcs8: Uint8Array<ArrayBuffer>, createdAt: number) => Effect.Effect<KeyPair, SecurityError>
   /** The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails where keys may not leave the platform. */
   readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>

@@ -53,7 +53,7 @@ export const Envelope = Schema.Struct({
   key_algorithm: Schema.optional(Schema.Literal(keyAlgorithm)),
   payload_algorithm: Schema.optional(Schema.Literal(payloadAlgorithm)),
   /** When the router answered, in Unix seconds. */
-  processed_at: Schema.optional(Schema.NullOr(Schema.Number))
+  processed_at: Schema.optional(Schema.NullOr(Schema.Finite))
 })
 
 const isEnvelope = Schema.is(Envelope)
@@ -84,16 +84,23 @@ const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body
 const QUOTE = 34
 const BACKSLASH = 92
 
-/** The value of `"ciphertext"`, nearly all of an envelope, and the JSON without it; `undefined` if there is not one such field. */
+/** As much as an envelope may be without its ciphertext, in bytes: what is parsed before its tag is checked. The key is the most, 1 or 2 KiB. */
+const LARGEST_REST = 64 * 1024
+
+/**
+ * The value of `"ciphertext"`, nearly all of an envelope, and the JSON with a mark in its place; `undefined` if there is not one such field.
+ */
 const cut = (bytes: Uint8Array) => {
   const name = "\"ciphertext\""
-  const at = Bytes.indexOf(bytes, name, 0)
+  const at = Bytes.indexOf(bytes.subarray(0, LARGEST_REST), name, 0)
   const start = bytes.indexOf(QUOTE, at + name.length) + 1
   const end = bytes.indexOf(QUOTE, start)
-  if (at < 0 || start === 0 || end < 0 || Bytes.indexOf(bytes, name, end) >= 0) return undefined
+  if (at < 0 || start === 0 || end < 0 || bytes.length - (end - start) > LARGEST_REST || Bytes.indexOf(bytes, name, end) >= 0) return undefined
   const text = bytes.subarray(start, end)
+  const mark = crypto.randomUUID()
   return {
-    rest: Bytes.concat([bytes.subarray(0, start), bytes.subarray(end)]),
+    mark,
+    rest: Bytes.concat([bytes.subarray(0, start), Bytes.fromText(mark), bytes.subarray(end)]),
     // JSON may escape a slash
     base64: text.includes(BACKSLASH) ? Bytes.fromText(JSON.parse(`"${Bytes.toText(text)}"`)) : text
   }
@@ -116,9 +123,9 @@ const decodePieces = function*(base64: Uint8Array): Generator<Uint8Array<ArrayBu
 const decode = (bytes: Uint8Array): Effect.Effect<{ readonly sealed: Sealed; readonly processedAt: number | undefined }, SecurityError> =>
   Effect.try({
     try: () => {
-      const { base64, rest } = cut(bytes)!
+      const { base64, mark, rest } = cut(bytes)!
       const json: unknown = JSON.parse(Bytes.toText(rest))
-      if (!isEnvelope(json) || json.encrypted_payload.ciphertext !== "") throw cannotOpen()
+      if (!isEnvelope(json) || json.encrypted_payload.ciphertext !== mark) throw cannotOpen()
       const nonce = Base64.decode(Bytes.fromText(json.encrypted_payload.nonce))
       const tag = Base64.decode(Bytes.fromText(json.encrypted_payload.tag))
       const encryptedKey = Base64.decode(Bytes.fromText(json.encrypted_aes_key))

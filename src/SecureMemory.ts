@@ -39,7 +39,10 @@ export interface MemoryProtectionInfo {
  * @category models
  */
 export interface Service {
-  /** So many zero bytes for a secret to be written into. They are zeroed again and given back when the scope closes, however it closes. */
+  /**
+   * So many zero bytes for a secret to be written into. They are zeroed again and given back when the scope closes, however it closes. Other
+   * secrets may lie beside them: their `buffer` is not the caller's, and they are not to be cloned or posted, which would copy all of it.
+   */
   readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
   /**
    * Takes charge of secret bytes as soon as they exist: the same bytes, or their only copy in locked memory. They are acquired without
@@ -93,7 +96,19 @@ export const make = (options: {
   readonly allocate: (length: number) => Effect.Effect<Allocation | undefined>
   readonly info: () => MemoryProtectionInfo
 }): Service => {
-  const special = (length: number) => Effect.suspend(() => secureMemory.isEnabled ? options.allocate(length) : Effect.succeed(undefined))
+  const special = (length: number): Effect.Effect<Allocation | undefined> =>
+    Effect.suspend(() => secureMemory.isEnabled ? options.allocate(length) : Effect.succeed(undefined)).pipe(
+      Effect.map((allocation) =>
+        allocation && {
+          bytes: allocation.bytes,
+          free: () => {
+            // it is given back, and on to others: zeroed whatever has been switched off meanwhile
+            allocation.bytes.fill(0)
+            allocation.free()
+          }
+        }
+      )
+    )
   const hold = <E, R>(acquire: Effect.Effect<Allocation, E, R>) => Effect.map(Effect.acquireRelease(acquire, release), bytesOf)
   return {
     allocate: (length) => hold(Effect.map(special(length), (allocation) => allocation ?? ordinary(unmoved(length)))),
@@ -202,7 +217,7 @@ export class SecureByteContext {
    * @param secure `false` leaves the buffer as it is afterwards. Default `true`.
    */
   constructor(data: Uint8Array | ArrayBuffer, secure = true) {
-    this.#bytes = data instanceof Uint8Array ? data : new Uint8Array(data)
+    this.#bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data)
     this.#secure = secure
   }
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
+import { runInNewContext } from "node:vm"
 import * as ChatCompletion from "../src/ChatCompletion.js"
 import * as Bytes from "../src/internal/bytes.js"
 import * as Json from "../src/internal/json.js"
@@ -34,6 +35,13 @@ describe("JSON in pieces", () => {
   it("counts the bytes of a text", () => {
     for (const text of ["", "a", "é", "漢", "😀", "a😀漢é"]) assert.strictEqual(Bytes.utf8Length(text), Buffer.byteLength(text))
   })
+
+  it.scoped("is what bytes hold, of whatever realm they are", () =>
+    Effect.gen(function*() {
+      const foreign: Uint8Array = runInNewContext("Uint8Array.of(123, 125)")
+      assert.notInstanceOf(foreign, Uint8Array)
+      assert.deepStrictEqual(yield* ChatCompletion.encodePayload(foreign), Uint8Array.of(123, 125))
+    }).pipe(Effect.provide(SecureMemory.layer)))
 
   it.scoped("is what a payload was when it was given, though it changes before it is written", () =>
     Effect.gen(function*() {

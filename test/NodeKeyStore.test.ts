@@ -16,6 +16,8 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
 import { Crypto, type KeyPair } from "../src/Crypto.js"
+import * as Der from "../src/internal/der.js"
+import * as Pem from "../src/internal/pem.js"
 import * as KeyRing from "../src/KeyRing.js"
 import { KeyStore } from "../src/KeyStore.js"
 import { NomyoClient } from "../src/NomyoClient.js"
@@ -50,6 +52,31 @@ const openssl = (...args: ReadonlyArray<string>) => execFileSync("openssl", args
 
 describe("NodeKeyStore", () => {
   it.layer(Servers.platform)((it) => {
+    it.effect("leaves no private key aside when it cannot put it in its place", () =>
+      Effect.gen(function*() {
+        const dir = temporaryDirectory()
+        const pair = yield* generate
+        yield* store(dir, ({ save }) => save(pair, undefined))
+        Fs.rmSync(Path.join(dir, "public_key.pem"))
+        Fs.mkdirSync(Path.join(dir, "public_key.pem"))
+        const error = yield* Effect.flip(store(dir, put(pair)))
+        assert.deepInclude(error, { _tag: "SecurityError", reason: "client-key" })
+        assert.deepStrictEqual(Fs.readdirSync(dir).filter((name) => name.endsWith(".tmp")), [])
+      }))
+
+    it.effect.each([129, 5, 4])("refuses an encrypted key whose rounds take %i bytes", (length) =>
+      Effect.gen(function*() {
+        const { element, OCTET_STRING, SEQUENCE } = Der
+        const INTEGER = 0x02
+        const kdf = element(SEQUENCE, element(INTEGER), element(SEQUENCE, element(OCTET_STRING), element(INTEGER, new Uint8Array(length).fill(0x7f))))
+        const scheme = element(SEQUENCE, element(INTEGER), element(OCTET_STRING))
+        const der = element(SEQUENCE, element(SEQUENCE, element(INTEGER), element(SEQUENCE, kdf, scheme)), element(OCTET_STRING))
+        const path = Path.join(temporaryDirectory(), "key.pem")
+        Fs.writeFileSync(path, Pem.encode("ENCRYPTED PRIVATE KEY", der))
+        const error = yield* Effect.flip(NodeKeyStore.loadKeyPair(path, { password: Redacted.make("correct horse") }))
+        assert.deepInclude(error, { _tag: "SecurityError", reason: "key-password" })
+      }))
+
     it.effect("gives back what it was given, with the time it was made", () =>
       Effect.gen(function*() {
         const dir = Path.join(temporaryDirectory(), "a/b")
@@ -357,7 +384,7 @@ describe("the bytes of private keys", () => {
         Layer.provide(NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password })),
         Layer.provideMerge(services)
       )
-      for (const expected of [4, 3]) {
+      for (const expected of [3, 4]) {
         const scope = yield* Scope.make()
         const context = yield* Layer.buildWithScope(ring, scope)
         const self = Context.get(context, KeyRing.KeyRing)

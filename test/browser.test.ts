@@ -541,12 +541,12 @@ describe("the example page", () => {
     await page.waitForSelector("#send:enabled")
     expect(await status()).not.toBe(kept)
     await page.check("#keep-key")
-    await expect.poll(status).toBe(kept)
+    await expect.poll(status, { timeout: 20_000 }).toBe(kept)
     // and no longer, when told so
     await page.uncheck("#keep-key")
-    await expect.poll(status).toMatch(/^Your key/)
+    await expect.poll(status, { timeout: 20_000 }).toMatch(/^Your key/)
     await page.check("#keep-key")
-    await expect.poll(status).toMatch(/^Your key/)
+    await expect.poll(status, { timeout: 20_000 }).toMatch(/^Your key/)
     expect(await status()).not.toBe(kept)
   })
 

@@ -162,6 +162,11 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
           json.replace(ciphertext, `${ciphertext}\\n`),
           json.replace(ciphertext, ""),
           json.slice(0, json.indexOf(ciphertext) + 9),
+          JSON.stringify({ ...envelope, note: "x".repeat(64 * 1024) }),
+          JSON.stringify({ note: "x".repeat(64 * 1024), ...envelope }),
+          `{"ciphertext":""${"\"".repeat(100_000)}`,
+          json.replace("\"ciphertext\":", `"x":{"ciphertext":"${ciphertext}"},"c\\u0069phertext":"","y":`),
+          json.replace("\"processed_at\":7", "\"processed_at\":1e999"),
           "{\"ciphertext\"",
           "\"ciphertext\"",
           ""

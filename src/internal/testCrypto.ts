@@ -49,7 +49,7 @@ export const make = (memory: SecureMemory): Service => {
         keyPair(Bytes.fromText(`test key ${++keys}`), modulusLength, now)),
     importPublicKey: (pem) =>
       Effect.suspend(() => {
-        const block = Pem.decode(pem.slice(), "PUBLIC KEY")
+        const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
         return block === undefined
           ? Effect.fail(new SecurityError({ reason: "router-key", message: "The router's public key is not PEM" }))
           : Effect.succeed(publicKey(block.der, 4096))

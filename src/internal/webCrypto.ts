@@ -13,6 +13,8 @@ export const TAG_LENGTH = 16
 export const AES_KEY_LENGTH = 32
 /** NIST SP 800-131A: RSA below 2048 bits is disallowed. */
 const MINIMUM_MODULUS_LENGTH = 2048
+/** NIST SP 800-56B 6.2: the public exponent is odd and at least this. Under an exponent of 1 everybody can read what is encrypted. */
+const MINIMUM_EXPONENT = 65_537
 
 const rsa = { name: "RSA-OAEP", hash: "SHA-256" } as const
 const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const
@@ -23,8 +25,9 @@ export interface Primitives {
   readonly open: (key: CryptoKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, unknown, Scope.Scope>
 }
 
-/** Stands in for an AES key that could not be unwrapped, so that a bad key and a bad tag fail at the same step. */
-let decoy: Promise<CryptoKey> | undefined
+/** A random key in place of one that could not be unwrapped: a bad key costs what a bad tag costs, and fails where that fails. */
+const standIn = () =>
+  crypto.subtle.importKey("raw", crypto.getRandomValues(new Uint8Array(AES_KEY_LENGTH)), "AES-GCM", false, ["decrypt"])
 
 /** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
 export const primitives = (memory: SecureMemory): Primitives => ({
@@ -46,14 +49,13 @@ export const primitives = (memory: SecureMemory): Primitives => ({
     }),
   open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
     memory.guard(Effect.tryPromise(async () => {
-      const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).catch(() =>
-        undefined
+      const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
+        (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : standIn(),
+        standIn
       )
-      const stand = await (decoy ??= crypto.subtle.generateKey(aes, false, ["decrypt"]))
-      const usable = aesKey !== undefined && (aesKey.algorithm as AesKeyAlgorithm).length === aes.length
       const plaintext = await crypto.subtle.decrypt(
         { name: "AES-GCM", iv: nonce },
-        usable ? aesKey : stand,
+        aesKey,
         Bytes.join([...ciphertext, tag()], length + TAG_LENGTH)
       )
       return new Uint8Array(plaintext)
@@ -75,8 +77,8 @@ export const cannotOpen = (): SecurityError =>
   new SecurityError({ reason: "envelope", message: "The answer could not be opened with this client's key" })
 
 const importFailure = {
-  "router-key": "The router's public key is not an RSA key of at least 2048 bits in SPKI PEM",
-  "client-key": "The private key is not an RSA key of at least 2048 bits in PKCS#8"
+  "router-key": "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM",
+  "client-key": "The private key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in PKCS#8"
 } as const
 
 const importSpki = (spki: Uint8Array<ArrayBuffer>) =>
@@ -84,13 +86,16 @@ const importSpki = (spki: Uint8Array<ArrayBuffer>) =>
 
 const publicKey = async (handle: CryptoKey): Promise<PublicKey> => {
   const spki = new Uint8Array(await crypto.subtle.exportKey("spki", handle))
+  const { modulusLength, publicExponent } = handle.algorithm as RsaHashedKeyAlgorithm
+  if (modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
+  const exponent = publicExponent.reduce((n, byte) => n * 256 + byte, 0)
+  if (exponent < MINIMUM_EXPONENT || publicExponent.at(-1)! % 2 === 0) throw new RangeError("exponent")
   const key: PublicKey = Object.freeze({
     spki,
     pem: Bytes.toText(Pem.encode("PUBLIC KEY", spki)),
     fingerprint: Bytes.toHex(await sha256(spki)),
-    modulusLength: (handle.algorithm as RsaHashedKeyAlgorithm).modulusLength
+    modulusLength
   })
-  if (key.modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
   publicKeys.set(key, handle)
   return key
 }
@@ -117,12 +122,18 @@ const use = <A, R>(key: PrivateKey, failure: () => SecurityError, f: (handle: Cr
     return handle === undefined ? Effect.fail(failure()) : f(handle)
   })
 
+/** Reads a PKCS#8. */
+export const importPkcs8 = (pkcs8: Uint8Array<ArrayBuffer>, extractable: boolean): Promise<CryptoKey> =>
+  crypto.subtle.importKey("pkcs8", pkcs8, rsa, extractable, ["decrypt", "unwrapKey"])
+
 interface Options {
   readonly extractable: boolean
+  /** In place of `importPkcs8`. */
+  readonly importPkcs8?: typeof importPkcs8
   readonly primitives: (memory: SecureMemory) => Primitives
 }
 
-const service = (memory: SecureMemory, { extractable, primitives }: Options): Service => {
+const service = (memory: SecureMemory, { extractable, importPkcs8: read = importPkcs8, primitives }: Options): Service => {
   const { open, seal } = primitives(memory)
   return {
     generateKeyPair: (modulusLength) =>
@@ -138,14 +149,14 @@ const service = (memory: SecureMemory, { extractable, primitives }: Options): Se
 
     importPublicKey: (pem) =>
       attempt("router-key", importFailure["router-key"], async () => {
-        const block = Pem.decode(pem.slice(), "PUBLIC KEY")
+        const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
         return publicKey(await importSpki(block!.der))
       }),
 
     importKeyPair: (pkcs8, createdAt) =>
       attempt("client-key", importFailure["client-key"], async () => {
         const [privateHandle, publicHandle] = await Promise.all([
-          crypto.subtle.importKey("pkcs8", pkcs8, rsa, extractable, ["decrypt", "unwrapKey"]),
+          read(pkcs8, extractable),
           importSpki(Der.spkiOfPkcs8(pkcs8)!)
         ])
         return keyPair(publicHandle, privateHandle, createdAt)

@@ -207,8 +207,7 @@ export const wire = (): ReadonlyArray<Fault> => [
     ask.socket.write("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
     await honest(ask)
   }, "answer"),
-  ...both("101 Switching Protocols", raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), "APIConnectionError timeout", {
-    options: stalls,
+  ...both("101 Switching Protocols", raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), "APIConnectionError protocol", {
     fetch: "APIConnectionError network"
   }),
 
@@ -289,17 +288,18 @@ const pem = (name: string) => Fs.readFileSync(Vectors.path(`keys/${name}`), "utf
 const serverPem = pem("server_4096.pub.pem")
 
 /** A public key of so many bits that belongs to nobody. */
-const madeUp = (bits: number): string => {
+const madeUp = (bits: number, exponent = 65_537): string => {
   const modulus = randomBytes(bits / 8)
   modulus[0]! |= 0x80
   modulus[modulus.length - 1]! |= 1
-  const jwk = { kty: "RSA", n: modulus.toString("base64url"), e: "AQAB" }
+  const jwk = { kty: "RSA", n: modulus.toString("base64url"), e: Buffer.from(exponent.toString(16).padStart(8, "0"), "hex").toString("base64url") }
   return createPublicKey({ key: jwk, format: "jwk" }).export({ type: "spki", format: "pem" }) as string
 }
 
 const keys: ReadonlyArray<Fault> = [
   key("a key of 1024 bits", http(200, pem("rejected_1024.pub.pem"))),
   key("a key of 512 bits", http(200, madeUp(512))),
+  ...[1, 2, 3, 65_538].map((exponent) => key(`a key with the exponent ${exponent}`, http(200, madeUp(2048, exponent)))),
   key("an EC key", http(200, pem("rejected_ec_p256.pub.pem"))),
   key("a key that is garbage", http(200, pem("rejected_garbage.pem"))),
   key("a private key", http(200, pem("client_2048.pem"))),

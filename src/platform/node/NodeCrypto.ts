@@ -12,7 +12,7 @@ import { Crypto } from "../../Crypto.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
-import type { SecureMemory, Service as Memory } from "../../SecureMemory.js"
+import { SecureMemory, type Service as Memory } from "../../SecureMemory.js"
 import { asBytes } from "./buffer.js"
 
 const { subtle } = NodeCrypto.webcrypto
@@ -31,16 +31,31 @@ const unwrap = (handle: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey
     unwrapped.fill(0)
   })
 
-/** Enough to find that block in all of 15 processes, where 16 found it in two of three and none in one of 15. */
+/** Of each size. 16 found the block in two of three processes, 64 in all of 15. */
 const BLOCKS = 256
+/** Smaller blocks are reused by the next best allocation. */
+const SMALLEST_BLOCK = 128
 
 /**
- * OpenSSL 3.0 frees a copy of a private key's DER that it has read without clearing it (`der2key_decode`). Buffers of the same length come
- * from the same allocator, zeroed: one of them is likely to be where that copy was.
+ * OpenSSL 3.0 frees a copy of a private key's DER that it has read without clearing it (`der2key_decode`, in a buffer a third larger).
+ * Buffers come from the same allocator, zeroed: those of its length, and of what is left of it when others have had a part, are likely to be
+ * where that copy was.
  */
 const overwriteFreed = (length: number): void => {
-  const blocks: Array<ArrayBuffer> = []
-  while (blocks.length < BLOCKS) blocks.push(new ArrayBuffer(length))
+  const blocks: Array<Buffer> = []
+  for (let size = Math.ceil(length * 4 / 3); size > SMALLEST_BLOCK; size = Math.floor(size * 3 / 4)) {
+    // `new ArrayBuffer` would be dead code to a bundler
+    for (let i = 0; i < BLOCKS; i++) blocks.push(Buffer.alloc(size))
+  }
+}
+
+const importPkcs8: typeof webCrypto.importPkcs8 = async (pkcs8, extractable) => {
+  const importing = webCrypto.importPkcs8(pkcs8, extractable)
+  // Node 20 has read it by now, before anything else can take a part of the block
+  overwriteFreed(pkcs8.length)
+  const handle = await importing
+  overwriteFreed(pkcs8.length)
+  return handle
 }
 
 /** OpenSSL clears its copy of the AES key when it is told that this is the end. */
@@ -57,28 +72,25 @@ const end = (cipher: { readonly final: () => Buffer }) =>
  * Lends the handles of one private key. Node lets no two operations at a time into a handle, so that one keeps no more than one core at
  * work; more of them are made when they are wanted, up to a limit that leaves the thread pool free for others. Who waits, waits here.
  */
-const makeHandles = (memory: Memory, key: CryptoKey, limit: number) => {
+const makeHandles = (memory: Memory, read: typeof importPkcs8, key: CryptoKey, limit: number) => {
   const free = [key]
   const semaphore = Effect.unsafeMakeSemaphore(limit)
   const another = Effect.scoped(Effect.gen(function*() {
-    const pkcs8 = yield* memory.guard(Effect.map(Effect.promise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
-    const handle = yield* Effect.promise(() => subtle.importKey("pkcs8", pkcs8, key.algorithm, key.extractable, key.usages))
-    overwriteFreed(pkcs8.length)
-    return handle
+    const pkcs8 = yield* memory.guard(Effect.map(Effect.tryPromise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
+    return yield* Effect.tryPromise(() => read(pkcs8, true))
   }))
   const take = Effect.suspend(() => {
     const handle = free.pop()
-    if (handle !== undefined) return Effect.succeed(handle)
-    return another
+    return handle === undefined ? another : Effect.succeed(handle)
   })
-  return <A, E, R>(use: (handle: CryptoKey) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  return <A, E, R>(use: (handle: CryptoKey) => Effect.Effect<A, E, R>): Effect.Effect<A, unknown, R> =>
     semaphore.withPermits(1)(Effect.acquireUseRelease(take, use, (handle) => Effect.sync(() => free.push(handle))))
 }
 
-const primitives = (limit: number) => (memory: Memory): webCrypto.Primitives => {
+const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory): webCrypto.Primitives => {
   const lenders = new WeakMap<CryptoKey, ReturnType<typeof makeHandles>>()
   const lend = (key: CryptoKey) => {
-    const lender = lenders.get(key) ?? makeHandles(memory, key, limit)
+    const lender = lenders.get(key) ?? makeHandles(memory, read, key, limit)
     lenders.set(key, lender)
     return lender
   }
@@ -97,16 +109,19 @@ const primitives = (limit: number) => (memory: Memory): webCrypto.Primitives => 
   return {
     seal: Effect.fnUntraced(function*(key, plaintext) {
       const { cipher, encryptedKey, nonce } = yield* Effect.acquireRelease(start(key), ({ cipher }) => end(cipher))
+      const { length } = plaintext
       const pieces = function*() {
-        for (let at = 0; at < plaintext.length; at += PIECE_LENGTH) {
-          yield asBytes(cipher.update(plaintext.subarray(at, at + PIECE_LENGTH)))
+        for (let at = 0; at < length; at += PIECE_LENGTH) {
+          // the length has been promised: a buffer that its owner has resized since is not to break the promise
+          if (plaintext.length !== length) throw new RangeError("length")
+          yield asBytes(cipher.update(plaintext.subarray(at, Math.min(at + PIECE_LENGTH, length))))
         }
         cipher.final()
       }
       return {
         encryptedKey: asBytes(encryptedKey),
         nonce,
-        length: plaintext.length,
+        length,
         ciphertext: pieces(),
         tag: () => asBytes(cipher.getAuthTag())
       }
@@ -115,12 +130,10 @@ const primitives = (limit: number) => (memory: Memory): webCrypto.Primitives => 
     open: Effect.fnUntraced(function*(key, { ciphertext, encryptedKey, length, nonce, tag }) {
       // a key that does not unwrap is replaced by a random one, so that it fails where a bad tag fails
       const aesKey = NodeCrypto.randomFillSync(yield* memory.allocate(webCrypto.AES_KEY_LENGTH))
-      const plaintext = yield* memory.allocate(length)
       yield* lend(key)((handle) => unwrap(handle, encryptedKey, aesKey))
+      const plaintext = yield* memory.allocate(length)
       const decipher = yield* Effect.acquireRelease(
-        Effect.try(() =>
-          NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }).setAuthTag(tag())
-        ),
+        Effect.try(() => NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH })),
         end
       )
       const pieces = ciphertext[Symbol.iterator]()
@@ -129,13 +142,16 @@ const primitives = (limit: number) => (memory: Memory): webCrypto.Primitives => 
         const next = pieces.next()
         if (next.done === true) return false
         const piece = decipher.update(next.value)
-        plaintext.set(piece, at)
-        piece.fill(0)
+        try {
+          plaintext.set(piece, at)
+        } finally {
+          piece.fill(0)
+        }
         at += piece.length
         return true
       })
       while (yield* decryptNext) if (at < length) yield* nextTurn
-      yield* Effect.try(() => decipher.final())
+      yield* Effect.try(() => decipher.setAuthTag(tag()).final())
       return plaintext
     })
   }
@@ -167,11 +183,11 @@ export const layerWith = (
 ): Layer.Layer<Crypto, SecurityError, SecureMemory> =>
   Layer.effect(
     Crypto,
-    Effect.map(webCrypto.make({ extractable: true, primitives: primitives(handles) }), (crypto) => ({
-      ...crypto,
-      importKeyPair: (pkcs8, createdAt) =>
-        Effect.tap(crypto.importKeyPair(pkcs8, createdAt), () => Effect.sync(() => overwriteFreed(pkcs8.length)))
-    }))
+    Effect.gen(function*() {
+      const { method } = yield* Effect.flatMap(SecureMemory, (memory) => memory.info)
+      const read = method === "none" ? webCrypto.importPkcs8 : importPkcs8
+      return yield* webCrypto.make({ extractable: true, importPkcs8: read, primitives: primitives(read, Math.max(1, Math.floor(handles))) })
+    })
   )
 
 /**

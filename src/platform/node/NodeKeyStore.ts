@@ -315,8 +315,13 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
       const commit = async (dir: string, pem: Uint8Array, pair: KeyPair): Promise<void> => {
         const path = Path.join(dir, PRIVATE)
         const temporary = await stage(path, pem, PRIVATE_MODE, pair.createdAt)
-        await retire(dir, keyHistory)
-        await Fs.rename(temporary, path)
+        try {
+          await retire(dir, keyHistory)
+          await Fs.rename(temporary, path)
+        } catch (error) {
+          await Fs.rm(temporary, { force: true })
+          throw error
+        }
         await syncDirectory(dir)
         await writePublicKey(dir, pair)
         for (const other of directories.filter((each) => each !== dir)) {

@@ -45,7 +45,7 @@ const fromSodium = (sodium: Sodium): Native => ({
       return undefined
     }
     const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, length)
-    return { bytes: bytes.fill(0), free }
+    return { bytes, free }
   }
 })
 
@@ -61,7 +61,8 @@ const sharing = (native: Native): Native => {
       if (length > LARGEST_SHARED) return native.allocate(length)
       if (block === undefined || block.at + length > BLOCK_LENGTH) {
         const allocation = native.allocate(BLOCK_LENGTH)
-        if (allocation === undefined) return undefined
+        // where there is no room for a block there may be for a page
+        if (allocation === undefined) return native.allocate(length)
         block = { allocation, at: 0, pieces: 0 }
       }
       const mine = block
@@ -108,7 +109,10 @@ const limit = (): string => {
 export const make = (name: string, library: Native): SecureMemory.Service => {
   const attempt = (length: number): SecureMemory.Allocation | undefined => {
     try {
-      return library.allocate(length)
+      const allocation = library.allocate(length)
+      if (allocation?.bytes.length === length) return allocation
+      allocation?.free()
+      return undefined
     } catch {
       return undefined
     }
@@ -119,7 +123,7 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
       if (allocation === undefined) return undefined
       secureMemory.lockedBytes += length
       return {
-        bytes: allocation.bytes,
+        bytes: allocation.bytes.fill(0),
         free: () => {
           secureMemory.lockedBytes -= length
           allocation.free()

@@ -89,6 +89,11 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
                 })
             )
           })
+          // without a listener Node closes the connection, and says nothing
+          outgoing.on("upgrade", (_response, socket) => {
+            socket.destroy()
+            resume(Effect.fail(new APIConnectionError({ reason: "protocol", message: "The router answered with a protocol other than HTTP" })))
+          })
           // a parser's error within the body comes here too, and would otherwise pass for a lost connection
           outgoing.on("error", (error) => incoming === undefined ? resume(Effect.fail(Transport.connectionError(error))) : incoming.destroy(error))
           send(outgoing, request.body)

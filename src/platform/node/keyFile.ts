@@ -18,6 +18,8 @@ const PKCS1 = "RSA PRIVATE KEY"
 const MINIMUM_PASSWORD_LENGTH = 8
 /** OWASP Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256. */
 const ROUNDS = 600_000
+/** Of a file that asks for more it is not the password that is checked, but the patience. Half a minute or so. */
+const MAX_ROUNDS = 100_000_000
 /** What nomyo-js 0.1 used. */
 const LEGACY_ROUNDS = 100_000
 const SALT_LENGTH = 16
@@ -87,7 +89,7 @@ const decodePbes2 = (der: Uint8Array): Encrypted | undefined => {
   const [, kdfParameters] = Der.children(kdf)
   const [salt, rounds] = Der.children(kdfParameters)
   const [, iv] = Der.children(scheme)
-  if (salt === undefined || rounds === undefined || iv === undefined || ciphertext === undefined) return undefined
+  if (salt === undefined || rounds === undefined || iv === undefined || ciphertext === undefined || rounds.value.length > 4) return undefined
   const encrypted = {
     salt: salt.value,
     rounds: rounds.value.reduce((n, byte) => n * 256 + byte, 0),
@@ -127,6 +129,7 @@ export const encode = (
 
 const decrypt = Effect.fnUntraced(function*({ ciphertext, iv, rounds, salt }: Encrypted, password: Redacted.Redacted) {
   const memory = yield* SecureMemory
+  if (rounds > MAX_ROUNDS) return yield* wrongPassword()
   const key = yield* deriveKey(password, salt, rounds)
   const pkcs8 = yield* memory.guard(Effect.try(() => {
     const decipher = NodeCrypto.createDecipheriv(CIPHER, key, iv)
