@@ -49,13 +49,32 @@ const fromSodium = (sodium: Sodium): Native => ({
   }
 })
 
-/** Locking takes some 40 µs whatever the length, and at least a page of 4 KiB: what is small shares. */
+/** Locking and unmapping take a tenth of a millisecond and more, and at least a page of 4 KiB: what is small shares. */
 const BLOCK_LENGTH = 16 * 1024
 const LARGEST_SHARED = 4 * 1024
+/** How long a block without a piece is kept for the next, in milliseconds: requests that come one after the other share it. */
+const LINGER = 50
+
+interface Block {
+  readonly allocation: SecureMemory.Allocation
+  at: number
+  pieces: number
+  timer: NodeJS.Timeout | undefined
+}
 
 /** Gives small pieces out of one block, one behind the other. A block that is used up is let go of when its last piece is. */
 const sharing = (native: Native): Native => {
-  let block: { readonly allocation: SecureMemory.Allocation; at: number; pieces: number } | undefined
+  let block: Block | undefined
+  const letGo = (mine: Block): void => {
+    mine.at = 0
+    if (block !== mine) return mine.allocation.free()
+    mine.timer ??= setTimeout(() => {
+      mine.timer = undefined
+      if (mine.pieces > 0 || block !== mine) return
+      block = undefined
+      mine.allocation.free()
+    }, LINGER).unref()
+  }
   return {
     allocate: (length) => {
       if (length > LARGEST_SHARED) return native.allocate(length)
@@ -63,7 +82,7 @@ const sharing = (native: Native): Native => {
         const allocation = native.allocate(BLOCK_LENGTH)
         // where there is no room for a block there may be for a page
         if (allocation === undefined) return native.allocate(length)
-        block = { allocation, at: 0, pieces: 0 }
+        block = { allocation, at: 0, pieces: 0, timer: undefined }
       }
       const mine = block
       const bytes = mine.allocation.bytes.subarray(mine.at, mine.at + length)
@@ -72,9 +91,7 @@ const sharing = (native: Native): Native => {
       return {
         bytes,
         free: () => {
-          if (--mine.pieces > 0) return
-          if (block === mine) block = undefined
-          mine.allocation.free()
+          if (--mine.pieces === 0) letGo(mine)
         }
       }
     }
