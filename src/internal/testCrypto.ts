@@ -71,11 +71,16 @@ export const make = (memory: SecureMemory): Service => {
       }),
     open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
       nameOf(key, cannotOpen).pipe(
-        Effect.flatMap((name) => {
-          const plaintext = Bytes.join(ciphertext, length)
-          const isSealed = Bytes.equals(name, encryptedKey) && Bytes.equals(tag(), checksum(name, nonce, plaintext))
-          return isSealed ? Effect.succeed(plaintext) : Effect.fail(cannotOpen())
-        }),
+        Effect.flatMap((name) =>
+          Effect.try({
+            try: () => {
+              const plaintext = Bytes.join(ciphertext, length)
+              if (!Bytes.equals(name, encryptedKey) || !Bytes.equals(tag(), checksum(name, nonce, plaintext))) throw cannotOpen()
+              return plaintext
+            },
+            catch: cannotOpen
+          })
+        ),
         memory.guard
       ),
     randomId: Effect.sync(() => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`)
