@@ -312,18 +312,18 @@ const encodeJson = Effect.fnUntraced(function*(
     const field = Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
     return yield* invalid(`${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol or a number that is not finite`)
   }
-  const pause = json.long.length === 0 ? Effect.void : nextTurn
+  const isLong = json.long.length > 0
   let length = 0
   for (const text of Json.pieces(json)) {
     length += Bytes.utf8Length(text)
     if (length > MAX_PAYLOAD_BYTES) return yield* tooLarge()
-    yield* pause
+    if (isLong) yield* nextTurn
   }
   const bytes = yield* memory.allocate(length)
   let at = 0
   for (const text of Json.pieces(json)) {
     at += Bytes.write(text, bytes.subarray(at))
-    yield* pause
+    if (isLong) yield* nextTurn
   }
   return bytes
 })

@@ -58,26 +58,19 @@ export const Envelope = Schema.Struct({
 
 const isEnvelope = Schema.is(Envelope)
 
+const head = /* @__PURE__ */ Bytes.fromText(`{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`)
+
 /** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. */
 const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
-  const head = Bytes.fromText(`{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`)
-  const tail = (tag: Uint8Array) =>
-    Bytes.concat([
-      Bytes.fromText("\",\"nonce\":\""),
-      Base64.encode(sealed.nonce),
-      Bytes.fromText("\",\"tag\":\""),
-      Base64.encode(tag),
-      Bytes.fromText("\"},\"encrypted_aes_key\":\""),
-      Base64.encode(sealed.encryptedKey),
-      Bytes.fromText(`","key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"`),
-      Bytes.fromText(processedAt === undefined ? "}" : `,"processed_at":${processedAt}}`)
-    ])
+  const beforeTag = `","nonce":"${Base64.textOf(sealed.nonce)}","tag":"`
+  const afterTag = `"},"encrypted_aes_key":"${Base64.textOf(sealed.encryptedKey)}"` +
+    `,"key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"${processedAt === undefined ? "" : `,"processed_at":${processedAt}`}}`
   const pieces = function*() {
     yield head
     for (const piece of sealed.ciphertext) yield Base64.encodePublic(piece)
-    yield tail(sealed.tag())
+    yield Bytes.fromText(`${beforeTag}${Base64.textOf(sealed.tag())}${afterTag}`)
   }
-  const length = head.length + Base64.encodedLength(sealed.length) + tail(new Uint8Array(TAG_LENGTH)).length
+  const length = head.length + Base64.encodedLength(sealed.length) + beforeTag.length + Base64.encodedLength(TAG_LENGTH) + afterTag.length
   return { length, pieces: pieces() }
 }
 

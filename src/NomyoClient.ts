@@ -7,19 +7,21 @@ import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
 import { isVisibleAscii } from "./internal/header.js"
+import { withPermit } from "./internal/permit.js"
 import { makeThrottle } from "./internal/rateLimit.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
@@ -180,11 +182,27 @@ export const make = Effect.fnUntraced(function*(
 
   yield* warnOfHttp(config.baseUrl)
 
-  const disposed = yield* Deferred.make<never, DisposedError>()
-  yield* Effect.addFinalizer(() => Deferred.fail(disposed, new DisposedError()))
+  const calls = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  let isDisposed = false
+  yield* Effect.addFinalizer(() => {
+    isDisposed = true
+    return Fiber.interruptAll(calls)
+  })
+  /** Runs in a fiber that disposal interrupts: to race each call against disposal would take two of them. */
   const untilDisposed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DisposedError, R> =>
-    Effect.flatMap(Deferred.isDone(disposed), (isDisposed) =>
-      isDisposed ? Deferred.await(disposed) : Effect.raceFirst(Deferred.await(disposed), effect))
+    Effect.uninterruptibleMask((restore) =>
+      isDisposed ? new DisposedError() : Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) => {
+        calls.add(fiber)
+        fiber.addObserver(() => calls.delete(fiber))
+        return Effect.flatMap(
+          Effect.onInterrupt(restore(fiber.await), () => Fiber.interrupt(fiber)),
+          (exit): Effect.Effect<A, E | DisposedError> => isDisposed && Exit.isInterrupted(exit) ? new DisposedError() : exit
+        )
+      })
+    )
+  /** With the client's services, and a scope that ends with the call. */
+  const call = <A, E>(effect: Effect.Effect<A, E, Crypto | Transport | SecureMemory | Scope.Scope>) =>
+    untilDisposed(Effect.scopedWith((scope) => Effect.provide(effect, Context.add(context, Scope.Scope, scope))))
 
   /** One attempt: the whole path of a request, under one key pair and one deadline. */
   const attempt = Effect.fnUntraced(function*(request: {
@@ -204,8 +222,11 @@ export const make = Effect.fnUntraced(function*(
             left = Duration.subtract(left, to - from)
           })
         ))
+    const cached = yield* request.routerKey.cached
     // making the client's own pair takes seconds, once, and says nothing about the router: it is not on the clock
-    const [pair, routerKey] = yield* Effect.all([keyRing.lease, onTheClock(request.routerKey.get)], { concurrency: 2 })
+    const [pair, routerKey] = cached === undefined
+      ? yield* Effect.all([keyRing.lease, onTheClock(request.routerKey.get)], { concurrency: 2 })
+      : [yield* keyRing.lease, cached]
     const exchange = (key: PublicKey) =>
       Envelope.sealPieces(key, request.payload).pipe(
         Effect.flatMap((body) =>
@@ -233,7 +254,7 @@ export const make = Effect.fnUntraced(function*(
               Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
             )
         )
-      )).pipe(exchanges.withPermits(1))
+      )).pipe(withPermit(exchanges))
     return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
   }, Effect.scoped)
 
@@ -259,12 +280,13 @@ export const make = Effect.fnUntraced(function*(
       attempts++
       return attempt({ ...target, payload, payloadId, headers, timeout })
     }).pipe(
-      Effect.tapError((error) => Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`)),
+      Effect.tapError((error) =>
+        Effect.annotateLogs(Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`), "payloadId", payloadId)
+      ),
       Effect.retry(retryPolicy(maxRetries)),
-      Effect.mapError((error) => withRequest(error, { payloadId, attempts })),
-      Effect.annotateLogs("payloadId", payloadId)
+      Effect.mapError((error) => withRequest(error, { payloadId, attempts }))
     )
-  }, Effect.provide(context))
+  })
 
   const defaultTarget = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
 
@@ -277,14 +299,14 @@ export const make = Effect.fnUntraced(function*(
       return { baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) }
     })
     return yield* sendTo(target, payload, { ...options, payloadId: yield* crypto.randomId, apiKey, securityTier })
-  }, Effect.scoped, Effect.provide(context))
+  })
 
   return {
     create: (request, options) =>
       Effect.suspend(() => {
         // a tracer is handed the exit of what it traces, and is not to have the answer
         let answer: ChatCompletion.ChatCompletionResponse
-        return Effect.map(untilDisposed(create(request, options)), (created) => {
+        return Effect.map(call(create(request, options)), (created) => {
           answer = created
         }).pipe(
           Effect.withSpan("NomyoClient.create", {
@@ -294,8 +316,8 @@ export const make = Effect.fnUntraced(function*(
           Effect.map(() => answer)
         )
       }),
-    send: (payload, options) => untilDisposed(sendTo(defaultTarget, payload, options)),
-    ready: Effect.map(untilDisposed(Effect.scoped(keyRing.lease)), publicKeyOf),
+    send: (payload, options) => call(sendTo(defaultTarget, payload, options)),
+    ready: Effect.map(call(keyRing.lease), publicKeyOf),
     rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf),
     forgetKeys: untilDisposed(keyRing.forget),
     keyEvents: keyRing.events

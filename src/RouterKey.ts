@@ -33,6 +33,8 @@ export interface Fetched {
  * @category models
  */
 export interface Service {
+  /** The key while it is fresh, without waiting; one that will not be for long is fetched again meanwhile. */
+  readonly cached: Effect.Effect<Fetched | undefined>
   /** The key, from the cache while it is fresh. Concurrent callers share one request; a failure is not remembered. */
   readonly get: Effect.Effect<Fetched, TransportError>
   /** The key as the router has it now. */
@@ -102,16 +104,15 @@ export const make = Effect.fnUntraced(function*(
   const flights = yield* RcMap.make({ lookup: (_url: string) => fetch })
   const refetch = Effect.scoped(RcMap.get(flights, config.baseUrl))
 
-  return {
-    refetch,
-    get: Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      // a clock that was set back makes a key no younger
-      if (cached === undefined || now < cached.fetchedAt || now - cached.fetchedAt >= ttl) return refetch
-      return now - cached.fetchedAt < ttl * REFRESH_AFTER
-        ? Effect.succeed(cached)
-        : Effect.as(Effect.forkIn(Effect.ignore(refetch), scope), cached)
-    })
-  }
+  const fresh = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    // a clock that was set back makes a key no younger
+    if (cached === undefined || now < cached.fetchedAt || now - cached.fetchedAt >= ttl) return Effect.succeed(undefined)
+    return now - cached.fetchedAt < ttl * REFRESH_AFTER
+      ? Effect.succeed(cached)
+      : Effect.as(Effect.forkIn(Effect.ignore(refetch), scope), cached)
+  })
+
+  return { cached: fresh, get: Effect.flatMap(fresh, (key) => key === undefined ? refetch : Effect.succeed(key)), refetch }
 })
 
 /**

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { acquire } from "./internal/acquire.js"
 import { secureMemory } from "./internal/secureMemory.js"
 import { DisposedError } from "./NomyoError.js"
 
@@ -44,6 +45,8 @@ export interface Service {
    * secrets may lie beside them: their `buffer` is not the caller's, and they are not to be cloned or posted, which would copy all of it.
    */
   readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
+  /** The same for as long as one effect uses them. */
+  readonly use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /**
    * Takes charge of secret bytes as soon as they exist: the same bytes, or their only copy in locked memory. They are acquired without
    * interruption, so that none are made and then forgotten, and zeroed when the scope closes.
@@ -97,25 +100,16 @@ export const make = (options: {
   readonly info: () => MemoryProtectionInfo
 }): Service => {
   const special = (length: number): Effect.Effect<Allocation | undefined> =>
-    Effect.suspend(() => secureMemory.isEnabled ? options.allocate(length) : Effect.succeed(undefined)).pipe(
-      Effect.map((allocation) =>
-        allocation && {
-          bytes: allocation.bytes,
-          free: () => {
-            // it is given back, and on to others: zeroed whatever has been switched off meanwhile
-            allocation.bytes.fill(0)
-            allocation.free()
-          }
-        }
-      )
-    )
-  const hold = <E, R>(acquire: Effect.Effect<Allocation, E, R>) => Effect.map(Effect.acquireRelease(acquire, release), bytesOf)
+    Effect.suspend(() => secureMemory.isEnabled ? options.allocate(length) : Effect.succeed(undefined))
+  const zeroed = (length: number) => Effect.map(special(length), (allocation): Held => allocation ?? { bytes: unmoved(length) })
+  const hold = <E, R>(make: Effect.Effect<Held, E, R>) => Effect.map(acquire(make, release), bytesOf)
   return {
-    allocate: (length) => hold(Effect.map(special(length), (allocation) => allocation ?? ordinary(unmoved(length)))),
-    guard: (acquire) =>
-      hold(Effect.flatMap(acquire, (bytes) =>
-        Effect.map(special(bytes.length), (allocation) => {
-          if (allocation === undefined) return ordinary(bytes)
+    allocate: (length) => hold(zeroed(length)),
+    use: (length, f) => Effect.acquireUseRelease(zeroed(length), ({ bytes }) => f(bytes), (held) => Effect.sync(() => release(held))),
+    guard: (make) =>
+      hold(Effect.flatMap(make, (bytes) =>
+        Effect.map(special(bytes.length), (allocation): Held => {
+          if (allocation === undefined) return { bytes }
           allocation.bytes.set(bytes)
           zero(bytes)
           return allocation
@@ -127,13 +121,16 @@ export const make = (options: {
 /** Engines keep small arrays in the garbage collector's heap, which copies what it moves; not if they are made from a buffer. */
 const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(length))
 
-const ordinary = (bytes: Uint8Array<ArrayBuffer>): Allocation => ({ bytes, free: () => undefined })
-const bytesOf = ({ bytes }: Allocation) => bytes
-const release = ({ bytes, free }: Allocation) =>
-  Effect.sync(() => {
-    zero(bytes)
-    free()
-  })
+/** A platform's memory, or ordinary. */
+type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
+
+const bytesOf = ({ bytes }: Held) => bytes
+const release = ({ bytes, free }: Held): void => {
+  if (free === undefined) return zero(bytes)
+  // it is given back, and on to others: zeroed whatever has been switched off meanwhile
+  bytes.fill(0)
+  free()
+}
 
 /**
  * Zeroes secret bytes in ordinary memory.
@@ -167,6 +164,7 @@ export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, zero
  */
 export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
   allocate: (length) => Effect.sync(() => unmoved(length)),
+  use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) => Effect.suspend(() => f(unmoved(length))),
   guard: identity,
   info: Effect.succeed(none)
 })

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { acquire } from "./internal/acquire.js"
 import * as Bytes from "./internal/bytes.js"
 import { APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
 
@@ -94,11 +95,14 @@ const ERROR_BODY_TIMEOUT = "2 seconds"
 /** As much of a router's `detail` as an error message repeats, in characters. */
 const MAX_DETAIL_LENGTH = 500
 
+/** Most answers fit, and room that is not needed has to be zeroed all the same; in bytes. */
+const FIRST_BUFFER = 8 * 1024
+
 /** Reads a body up to a limit; `complete` tells whether that was all of it. Chunks are copied at once: a byte may come in an object of its own. */
 const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
   Effect.tryPromise({
     try: async () => {
-      let buffer = new Uint8Array(Math.min(limit, 64 * 1024))
+      let buffer = new Uint8Array(Math.min(limit, FIRST_BUFFER))
       let length = 0
       for (let next = await body.next(); !next.done; next = await body.next()) {
         const end = length + next.value.length
@@ -195,10 +199,10 @@ export const make = (
   send: (request) =>
     Effect.scoped(Effect.gen(function*() {
       const response = yield* exchange(request)
-      const body = yield* Effect.acquireRelease(
+      const body = yield* acquire(
         Effect.sync(() => response.body[Symbol.asyncIterator]()),
         // not awaited: a peer that stopped sending may never let it end
-        (body) => Effect.sync(() => void body.return?.().catch(() => undefined))
+        (body) => void body.return?.().catch(() => undefined)
       )
       // a browser reports a redirect it did not follow as status 0
       if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
@@ -284,9 +288,9 @@ async function* chunks(stream: ReadableStream<Uint8Array> | null): AsyncGenerato
 export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
   make(({ body, headers, method, url }) =>
     Effect.gen(function*() {
-      const controller = yield* Effect.acquireRelease(
+      const controller = yield* acquire(
         Effect.sync(() => new AbortController()),
-        (controller) => Effect.sync(() => controller.abort())
+        (controller) => controller.abort()
       )
       const response = yield* Effect.tryPromise({
         try: () =>

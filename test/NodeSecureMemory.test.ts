@@ -213,12 +213,15 @@ describe.each([["zero-only", SecureMemory.layer], ["locked", NodeSecureMemory.la
   const watched = (answer: Effect.Effect<object, Transport.TransportError>, options: { readonly timeout?: number } = {}) =>
     Effect.gen(function*() {
       const buffers: Array<{ readonly bytes: Uint8Array; wasUsed: boolean }> = []
-      const watch = (bytes: Uint8Array<ArrayBuffer>) => Effect.addFinalizer(() => Effect.sync(() => buffers.push({ bytes, wasUsed: !isGone(bytes) })))
+      const used = (bytes: Uint8Array<ArrayBuffer>) => Effect.sync(() => buffers.push({ bytes, wasUsed: !isGone(bytes) }))
+      const watch = (bytes: Uint8Array<ArrayBuffer>) => Effect.addFinalizer(() => used(bytes))
       const spied = Layer.map(layer, (context) => {
         const memory = Context.get(context, SecureMemory.SecureMemory)
         return Context.make(SecureMemory.SecureMemory, {
           ...memory,
           allocate: (length) => Effect.tap(memory.allocate(length), watch),
+          use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
+            memory.use(length, (bytes) => Effect.ensuring(f(bytes), used(bytes))),
           guard: <E, R>(acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>) => Effect.tap(memory.guard(acquire), watch)
         })
       })

@@ -277,19 +277,30 @@ describe("NomyoClient over mock layers", () => {
   })
 
   it.effect("ends calls in flight and later ones with a DisposedError when its scope closes", () => {
-    const router = Mocks.scripted(() => Effect.never)
+    let released = 0
+    const router = Mocks.scripted(() => Effect.onInterrupt(Effect.never, () => Effect.sync(() => released++)))
     return Effect.gen(function*() {
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(Mocks.client(router.layer), scope)
       const client = Context.get(context, NomyoClient.NomyoClient)
       const call = yield* Effect.fork(Effect.flip(client.create(hello)))
       yield* Effect.yieldNow()
+      while (router.state.sent.length < 1) yield* Effect.yieldNow()
       yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(released, 1)
       assert.strictEqual((yield* Fiber.join(call))._tag, "DisposedError")
       for (const later of [Effect.asVoid(client.create(hello)), Effect.asVoid(client.ready), Effect.asVoid(client.rotateKeys)]) {
         assert.strictEqual((yield* Effect.flip(later))._tag, "DisposedError")
       }
     })
+  })
+
+  it.effect("does not take an interruption from within for its disposal", () => {
+    const router = Mocks.scripted(() => Effect.interrupt)
+    return Effect.gen(function*() {
+      const client = yield* NomyoClient.NomyoClient
+      assert.isTrue(Exit.isInterrupted(yield* Effect.exit(client.create(hello))))
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
   it.effect("refuses bad input before any key or network work", () => {

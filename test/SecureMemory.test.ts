@@ -93,12 +93,40 @@ describe("SecureMemory", () => {
       assert.deepStrictEqual([done, failed, died, interrupted], [zeros, zeros, zeros, zeros])
     }).pipe(Effect.provide(SecureMemory.layer)))
 
+  it.effect("zeroes what one effect has used, whatever ended it", () =>
+    Effect.gen(function*() {
+      const memory = yield* SecureMemory.SecureMemory
+      const seen: Array<Uint8Array> = []
+      const use = (effect: Effect.Effect<unknown, unknown>) =>
+        memory.use(3, (bytes) => {
+          assert.deepStrictEqual(bytes, zeros)
+          bytes.set(secret())
+          seen.push(bytes)
+          return effect
+        })
+      assert.strictEqual(yield* use(Effect.succeed("yes")), "yes")
+      assert.strictEqual(yield* Effect.flip(use(Effect.fail("no"))), "no")
+      yield* Effect.exit(use(Effect.die("no")))
+      yield* Effect.exit(memory.use(3, (bytes): Effect.Effect<void> => {
+        seen.push(bytes.fill(1))
+        throw new Error("no")
+      }))
+      const using = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(use(Effect.zipRight(Deferred.succeed(using, undefined), Effect.never)))
+      yield* Deferred.await(using)
+      assert.deepStrictEqual(seen[4], secret())
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(seen, [zeros, zeros, zeros, zeros, zeros])
+    }).pipe(Effect.provide(SecureMemory.layer)))
+
   it.effect("leaves the bytes when it is off", () =>
     Effect.gen(function*() {
       const bytes = secret()
       yield* Effect.scoped(hold(bytes))
       assert.deepStrictEqual(bytes, secret())
       const memory = yield* SecureMemory.SecureMemory
+      const used = yield* memory.use(3, (used) => Effect.sync(() => used.fill(7)))
+      assert.deepStrictEqual(used, Uint8Array.of(7, 7, 7))
       assert.strictEqual((yield* memory.info).method, "none")
     }).pipe(Effect.provide(SecureMemory.layerOff)))
 

@@ -87,9 +87,14 @@ export const decodeInto = (ascii: Uint8Array, target: Uint8Array<ArrayBuffer>): 
 export const decodedLength = (ascii: Uint8Array): number =>
   (ascii.length / 4) * 3 - (ascii.at(-1) !== PAD ? 0 : ascii.at(-2) !== PAD ? 1 : 2)
 
-/** `encode` for what is no secret: through a string of Node's, where that is at hand, and many times as fast. */
+/** The text for what is no secret: Node's own, where that is at hand, and many times as fast. */
+export const textOf: (bytes: Uint8Array) => string = typeof Buffer === "undefined"
+  ? (bytes) => Bytes.toText(encode(bytes))
+  : (bytes) => buffer(bytes).toString("base64")
+
+/** `encode` for what is no secret. */
 export const encodePublic: typeof encode = typeof Buffer === "undefined" ? encode : (bytes) =>
-  Buffer.from(buffer(bytes).toString("base64"), "latin1") as Uint8Array<ArrayBuffer>
+  Buffer.from(textOf(bytes), "latin1") as Uint8Array<ArrayBuffer>
 
 /** `decode` for what is no secret. Node passes over what is no base64, and takes the alphabet of URLs for it: the result is then too short, or not canonical. */
 export const decodePublic: typeof decode = typeof Buffer === "undefined" ? decode : (ascii) => {

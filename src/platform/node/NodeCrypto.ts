@@ -9,6 +9,8 @@ import * as Layer from "effect/Layer"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto } from "../../Crypto.js"
+import { acquire } from "../../internal/acquire.js"
+import { withPermit } from "../../internal/permit.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
@@ -22,13 +24,21 @@ const PIECE_LENGTH = 48 * 1024
 
 /** Writes the decrypted key into `aesKey`, or leaves that as it is: what was wrong turns out later, and in one way. */
 const unwrap = (handle: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array): Effect.Effect<void> =>
-  Effect.promise(async (signal) => {
-    const unwrapped = await subtle.decrypt("RSA-OAEP", handle, encryptedKey).then(
-      (buffer) => new Uint8Array(buffer),
-      () => new Uint8Array(0)
-    )
-    if (!signal.aborted && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
-    unwrapped.fill(0)
+  Effect.suspend(() => {
+    // an `AbortSignal`, which `Effect.promise` would make for this, takes longer than the rest
+    let isWanted = true
+    const written = Effect.promise(async () => {
+      const unwrapped = await subtle.decrypt("RSA-OAEP", handle, encryptedKey).then(
+        (buffer) => new Uint8Array(buffer),
+        () => new Uint8Array(0)
+      )
+      if (isWanted && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
+      unwrapped.fill(0)
+    })
+    return Effect.onInterrupt(written, () =>
+      Effect.sync(() => {
+        isWanted = false
+      }))
   })
 
 /** Of each size. 16 found the block in two of three processes, 64 in all of 15. */
@@ -58,15 +68,31 @@ const importPkcs8: typeof webCrypto.importPkcs8 = async (pkcs8, extractable) => 
   return handle
 }
 
-/** OpenSSL clears its copy of the AES key when it is told that this is the end. */
-const end = (cipher: { readonly final: () => Buffer }) =>
-  Effect.sync(() => {
-    try {
+interface Started<Cipher> {
+  readonly cipher: Cipher
+  /** Once. OpenSSL clears its copy of the AES key then. */
+  readonly end: () => void
+}
+
+const started = <Cipher extends { readonly final: () => Buffer }>(cipher: Cipher): Started<Cipher> => {
+  let isOver = false
+  return {
+    cipher,
+    end: () => {
+      if (isOver) return
+      isOver = true
       cipher.final()
-    } catch {
-      // it has been told, or there was no end to come to
     }
-  })
+  }
+}
+
+const release = ({ end }: Started<unknown>): void => {
+  try {
+    end()
+  } catch {
+    // a tag that was never given, or is wrong: whoever wanted the end has been told
+  }
+}
 
 /**
  * Lends the handles of one private key. Node lets no two operations at a time into a handle, so that one keeps no more than one core at
@@ -84,10 +110,13 @@ const makeHandles = (memory: Memory, read: typeof importPkcs8, key: CryptoKey, l
     return handle === undefined ? another : Effect.succeed(handle)
   })
   return <A, E, R>(use: (handle: CryptoKey) => Effect.Effect<A, E, R>): Effect.Effect<A, unknown, R> =>
-    semaphore.withPermits(1)(Effect.acquireUseRelease(take, use, (handle) => Effect.sync(() => free.push(handle))))
+    withPermit(semaphore)(Effect.acquireUseRelease(take, use, (handle) => Effect.sync(() => free.push(handle))))
 }
 
 const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory): webCrypto.Primitives => {
+  // in place of a key that does not unwrap, so that this fails where a bad tag fails. Who knew it could make an envelope that opens, which
+  // everybody can with the public key.
+  const standIn = NodeCrypto.randomBytes(webCrypto.AES_KEY_LENGTH)
   const lenders = new WeakMap<CryptoKey, ReturnType<typeof makeHandles>>()
   const lend = (key: CryptoKey) => {
     const lender = lenders.get(key) ?? makeHandles(memory, read, key, limit)
@@ -96,19 +125,21 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
   }
   /** A cipher with a fresh key, and that key encrypted: the key itself is gone then. */
   const start = (key: CryptoKey) =>
-    Effect.scoped(Effect.flatMap(memory.allocate(webCrypto.AES_KEY_LENGTH), (aesKey) =>
+    memory.use(webCrypto.AES_KEY_LENGTH + webCrypto.NONCE_LENGTH, (random) =>
       Effect.try(() => {
-        const nonce = asBytes(NodeCrypto.randomBytes(webCrypto.NONCE_LENGTH))
-        const cipher = NodeCrypto.createCipheriv(CIPHER, NodeCrypto.randomFillSync(aesKey), nonce)
+        NodeCrypto.randomFillSync(random)
+        const aesKey = random.subarray(0, webCrypto.AES_KEY_LENGTH)
+        const nonce = random.slice(webCrypto.AES_KEY_LENGTH)
+        const cipher = NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)
         const encryptedKey = NodeCrypto.publicEncrypt(
           { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
           aesKey
         )
-        return { cipher, encryptedKey, nonce }
-      })))
+        return { ...started(cipher), encryptedKey, nonce }
+      }))
   return {
     seal: Effect.fnUntraced(function*(key, plaintext) {
-      const { cipher, encryptedKey, nonce } = yield* Effect.acquireRelease(start(key), ({ cipher }) => end(cipher))
+      const { cipher, encryptedKey, end, nonce } = yield* acquire(start(key), release)
       const { length } = plaintext
       const pieces = function*() {
         for (let at = 0; at < length; at += PIECE_LENGTH) {
@@ -116,7 +147,7 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
           if (plaintext.length !== length) throw new RangeError("length")
           yield asBytes(cipher.update(plaintext.subarray(at, Math.min(at + PIECE_LENGTH, length))))
         }
-        cipher.final()
+        end()
       }
       return {
         encryptedKey: asBytes(encryptedKey),
@@ -127,33 +158,42 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
       }
     }),
 
-    open: Effect.fnUntraced(function*(key, { ciphertext, encryptedKey, length, nonce, tag }) {
-      // a key that does not unwrap is replaced by a random one, so that it fails where a bad tag fails
-      const aesKey = NodeCrypto.randomFillSync(yield* memory.allocate(webCrypto.AES_KEY_LENGTH))
-      yield* lend(key)((handle) => unwrap(handle, encryptedKey, aesKey))
-      const plaintext = yield* memory.allocate(length)
-      const decipher = yield* Effect.acquireRelease(
-        Effect.try(() => NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH })),
-        end
-      )
-      const pieces = ciphertext[Symbol.iterator]()
-      let at = 0
-      const decryptNext = Effect.try(() => {
-        const next = pieces.next()
-        if (next.done === true) return false
-        const piece = decipher.update(next.value)
-        try {
-          plaintext.set(piece, at)
-        } finally {
-          piece.fill(0)
-        }
-        at += piece.length
-        return true
-      })
-      while (yield* decryptNext) if (at < length) yield* nextTurn
-      yield* Effect.try(() => decipher.setAuthTag(tag()).final())
-      return plaintext
-    })
+    open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
+      memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) =>
+        Effect.gen(function*() {
+          aesKey.set(standIn)
+          yield* lend(key)((handle) => unwrap(handle, encryptedKey, aesKey))
+          const plaintext = yield* memory.allocate(length)
+          const pieces = ciphertext[Symbol.iterator]()
+          let at = 0
+          yield* Effect.acquireUseRelease(
+            Effect.try(() => started(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))),
+            Effect.fnUntraced(function*({ cipher, end }) {
+              /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
+              const decryptNext = Effect.try(() => {
+                const next = pieces.next()
+                if (next.done !== true) {
+                  const piece = cipher.update(next.value)
+                  try {
+                    plaintext.set(piece, at)
+                  } finally {
+                    piece.fill(0)
+                  }
+                  at += piece.length
+                  if (at < length) return false
+                  // there may be no tag before the end of the pieces has been seen
+                  if (pieces.next().done !== true) throw new RangeError("length")
+                }
+                cipher.setAuthTag(tag())
+                end()
+                return true
+              })
+              while (!(yield* decryptNext)) yield* nextTurn
+            }),
+            (decipher) => Effect.sync(() => release(decipher))
+          )
+          return plaintext
+        }))
   }
 }
 

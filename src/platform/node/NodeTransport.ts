@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import { pipeline, Readable } from "node:stream"
+import { acquire } from "../../internal/acquire.js"
 import { APIConnectionError, type SecurityError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
@@ -26,7 +27,7 @@ const MAX_HEADER_BYTES = 16 * 1024
 
 /** Idle connections do not keep a process alive: Node's agents see to that. */
 const acquireAgent = <Agent extends Http.Agent>(make: () => Agent): Effect.Effect<Agent, never, Scope.Scope> =>
-  Effect.acquireRelease(Effect.sync(make), (agent) => Effect.sync(() => agent.destroy()))
+  acquire(Effect.sync(make), (agent) => agent.destroy())
 
 /** A body of so many bytes is written at once; a larger one as fast as the network takes it. */
 const LARGEST_WRITE = 128 * 1024
@@ -69,10 +70,10 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
 
   return Transport.make((request) =>
     Effect.flatMap(
-      Effect.acquireRelease(
+      acquire(
         Effect.try({ try: () => start(request), catch: Transport.connectionError }),
         // closes the connection, unless the answer is complete and the connection the agent's again
-        (outgoing) => Effect.sync(() => outgoing.destroy())
+        (outgoing) => outgoing.destroy()
       ),
       (outgoing) =>
         Effect.async<Transport.Response, APIConnectionError | SecurityError>((resume) => {
