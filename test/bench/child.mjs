@@ -120,7 +120,27 @@ const measurements = {
     for (let i = 0; i < 100; i++) await both()
     return (used() - before) / 100
   },
-  first: async () => void await first[args[0]](...args.slice(1))
+  first: async () => void await first[args[0]](...args.slice(1)),
+  /** A client that is called as often as its parent asks, and tells what that took. */
+  caller: async () => {
+    const { clients } = await import("./clients.mjs")
+    const { clocks, rate, rsaRate } = await import("./measure.mjs")
+    const { keys } = await import("./subjects.mjs")
+    const [name, baseUrl, bits, keyDir, warm] = args
+    const call = await clients[name](baseUrl, Number(bits), keyDir)
+    // until V8 has compiled what it will: below a millisecond, compiling would be most of what is measured
+    await rate(call, { concurrency: 4, milliseconds: Number(warm) })
+    process.on("message", async (question) => {
+      if ("rsa" in question) return process.send(await rsaRate(keys(Number(bits)).pkcs8, question.rsa))
+      if ("rate" in question) return process.send(await rate(call, question.rate))
+      const [cpu, wall] = [clocks.cpu(), clocks.wall()]
+      for (let i = 0; i < question.batch; i++) await call()
+      process.send({ cpu: (clocks.cpu() - cpu) / question.batch, wall: (clocks.wall() - wall) / question.batch })
+    })
+    process.send("ready")
+    await once(process, "disconnect")
+    process.exit()
+  }
 }
 
 process.stdout.write(`${JSON.stringify(await measurements[what]() ?? null)}\n`)

@@ -1,0 +1,113 @@
+/** Whole clients, each a call that sends 1 KiB to a server that has no work of its own, and what is to be taken off or set beside. */
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Schema from "effect/Schema"
+import * as NodeCrypto from "node:crypto"
+import * as Http from "node:http"
+import { SecureChatCompletion } from "nomyo-js"
+import * as ChatCompletion from "nomyo-js/ChatCompletion"
+import * as Envelope from "nomyo-js/Envelope"
+import * as Node from "nomyo-js/node"
+import * as NomyoClient from "nomyo-js/NomyoClient"
+import OpenAI from "openai"
+import { keys, KiB, make, payload, raw, serverKeys } from "./subjects.mjs"
+
+const request = payload(KiB)
+const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
+const privateHandle = (pkcs8) => NodeCrypto.webcrypto.subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
+const options = (baseUrl, keySize, keyDir) => ({ baseUrl, allowHttp: true, keyDir, keySize, keyRotationInterval: 0 })
+
+/** What `NomyoClient.create` does, as one async function: the same checks, a deadline, a bound on the answer, and zeroing. */
+const plain = async (baseUrl, bits) => {
+  const { pem, pkcs8 } = keys(bits)
+  const handle = await privateHandle(pkcs8)
+  const routerKey = serverKeys().publicKey
+  const agent = new Http.Agent({ keepAlive: true })
+  const publicKeyHeader = encodeURIComponent(pem)
+  const isRequest = Schema.is(ChatCompletion.ChatCompletionRequest)
+  const isEnvelope = Schema.is(Envelope.Envelope)
+  const isResponse = Schema.is(Schema.Struct({ choices: Schema.Array(ChatCompletion.Choice) }))
+  const post = (body, payloadId) =>
+    new Promise((resolve, reject) => {
+      const deadline = setTimeout(() => request.destroy(new Error("timeout")), 60_000)
+      const request = Http.request(`${baseUrl}/v1/chat/secure_completion`, {
+        method: "POST",
+        agent,
+        headers: { "Content-Type": "application/octet-stream", "X-Payload-ID": payloadId, "X-Public-Key": publicKeyHeader }
+      }, (response) => {
+        if (response.statusCode !== 200) return reject(new Error(`${response.statusCode}`))
+        const chunks = []
+        let length = 0
+        response.on("data", (chunk) => {
+          chunks.push(chunk)
+          length += chunk.length
+          if (length > 64 * 2 ** 20) request.destroy(new Error("size"))
+        }).on("end", () => resolve(Buffer.concat(chunks))).on("error", reject)
+      })
+      request.on("error", reject).on("close", () => clearTimeout(deadline)).end(body)
+    })
+  return async () => {
+    if (!isRequest(request)) throw new TypeError("request")
+    const { api_key: _1, base_url: _2, security_tier: _3, ...rest } = request
+    const json = Buffer.from(JSON.stringify(rest))
+    const sealed = raw.sealBytes(routerKey, json)
+    json.fill(0)
+    const payloadId = NodeCrypto.randomUUID()
+    const envelope = JSON.parse((await post(sealed, payloadId)).toString("latin1"))
+    if (!isEnvelope(envelope)) throw new TypeError("envelope")
+    const { encrypted_aes_key, encrypted_payload } = envelope
+    const aesKey = Buffer.from(await NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, Buffer.from(encrypted_aes_key, "base64")))
+    const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, Buffer.from(encrypted_payload.nonce, "base64"))
+    decipher.setAuthTag(Buffer.from(encrypted_payload.tag, "base64"))
+    const plaintext = decipher.update(Buffer.from(encrypted_payload.ciphertext, "base64"))
+    decipher.final()
+    aesKey.fill(0)
+    const answered = JSON.parse(plaintext.toString())
+    plaintext.fill(0)
+    if (!isResponse(answered)) throw new TypeError("response")
+    return { ...answered, _metadata: { payload_id: payloadId } }
+  }
+}
+
+export const clients = {
+  "nomyo-js": (baseUrl, bits, keyDir) => {
+    const client = new SecureChatCompletion(options(baseUrl, bits, keyDir))
+    return () => client.create(request)
+  },
+  NomyoClient: async (baseUrl, bits, keyDir) => {
+    const runtime = ManagedRuntime.make(Node.layer(options(baseUrl, bits, keyDir)))
+    const client = await runtime.runPromise(NomyoClient.NomyoClient)
+    return () => runtime.runPromise(client.create(request))
+  },
+  "async function": plain,
+  /** As one would put them together: the whole client in the fewest lines. */
+  "jose + fetch": async (baseUrl, bits) => {
+    const { pem, privateKey } = keys(bits)
+    const subject = await make.jose({ privateKey, publicKey: serverKeys().publicKey })
+    const headers = { "Content-Type": "application/octet-stream", "X-Public-Key": encodeURIComponent(pem) }
+    return async () => {
+      const response = await fetch(`${baseUrl}/jose`, { method: "POST", headers, body: await subject.seal(request) })
+      return subject.open(Buffer.from(await response.arrayBuffer()))
+    }
+  },
+  openai: (baseUrl) => {
+    const client = new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: "k" })
+    return () => client.chat.completions.create(request)
+  },
+  fetch: (baseUrl, bits) => {
+    const headers = { "Content-Type": "application/octet-stream", "X-Public-Key": encodeURIComponent(keys(bits).pem) }
+    const body = raw.sealBytes(serverKeys().publicKey, Buffer.from(JSON.stringify(request)))
+    return async () => (await fetch(`${baseUrl}/v1/chat/secure_completion`, { method: "POST", headers, body })).arrayBuffer()
+  },
+  /** The two operations of a request, and nothing else. */
+  RSA: async (_, bits) => {
+    const { pkcs8, publicKey } = keys(bits)
+    const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" })
+    const handle = await privateHandle(pkcs8)
+    const wrapped = NodeCrypto.publicEncrypt(oaep(publicKey), Buffer.alloc(32))
+    const routerKey = serverKeys().publicKey
+    return () => {
+      NodeCrypto.publicEncrypt(oaep(routerKey), Buffer.alloc(32))
+      return NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, wrapped)
+    }
+  }
+}
