@@ -9,9 +9,12 @@ import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -49,6 +52,31 @@ export interface RequestOptions {
   readonly timeout?: Duration.DurationInput | undefined
   /** In place of the client's `maxRetries`. */
   readonly maxRetries?: number | undefined
+}
+
+/**
+ * What a batch may set for itself. The rest is set for each of its requests.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface BatchOptions extends RequestOptions {
+  /** How many requests may be out, or answered and not taken yet. Default 4: as many as the service takes at once. */
+  readonly concurrency?: number | undefined
+  /** Gives the outcomes in the order of the requests, each when all before it are there. Default `false`: each when it is there. */
+  readonly ordered?: boolean | undefined
+}
+
+/**
+ * What became of one request of a batch.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Outcome {
+  /** Which request it was, counted from 0. */
+  readonly index: number
+  readonly result: Either.Either<ChatCompletion.ChatCompletionResponse, Exclude<NomyoError, DisposedError>>
 }
 
 /**
@@ -332,6 +360,54 @@ export const make = Effect.fnUntraced(function*(
  */
 export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = Stream.unwrapScoped(
   Effect.flatMap(NomyoClient, (client) => Effect.map(client.keyEvents, (queue) => Stream.fromQueue(queue)))
+)
+
+/**
+ * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its error is its outcome, and
+ * every request that was read has one.
+ *
+ * No faster than the outcomes are taken: with `concurrency` of them out or waiting, one more request is read from the input and held (or the
+ * chunk it comes in: `Stream.fromIterable` reads 4096 at once). When the input fails, the stream does, after the outcomes of what was read.
+ * When the client is disposed, it fails with a `DisposedError`, and for a `concurrency` that is not a whole number from 1 with an
+ * `InvalidRequestError`. When it is interrupted or nobody takes any more, what is out is cancelled.
+ *
+ * @since 0.2.0
+ * @category batches
+ */
+export const createAll: {
+  (options?: BatchOptions): <E, R>(
+    requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>
+  ) => Stream.Stream<Outcome, E | DisposedError | InvalidRequestError, R | NomyoClient>
+  <E, R>(
+    requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>,
+    options?: BatchOptions
+  ): Stream.Stream<Outcome, E | DisposedError | InvalidRequestError, R | NomyoClient>
+} = dual(
+  (args) => Predicate.hasProperty(args[0], Stream.StreamTypeId),
+  <E, R>(requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>, options?: BatchOptions) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const client = yield* NomyoClient
+      const concurrency = yield* NomyoConfig.concurrency(options?.concurrency)
+      // a stream's own concurrency does not count what is answered and not taken
+      const slots = yield* Effect.makeSemaphore(concurrency)
+      let failure: Stream.Stream<never, E> = Stream.empty
+      return requests.pipe(
+        Stream.catchAllCause((cause) => {
+          failure = Stream.failCause(cause)
+          return Stream.empty
+        }),
+        Stream.zipWithIndex,
+        Stream.tap(() => slots.take(1)),
+        Stream.mapEffect(([request, index]) =>
+          client.create(request, options).pipe(
+            Effect.map(Either.right),
+            Effect.catchAll((error) => error._tag === "DisposedError" ? Effect.fail(error) : Effect.succeed(Either.left(error))),
+            Effect.map((result): Outcome => ({ index, result }))
+          ), { concurrency, unordered: options?.ordered !== true }),
+        Stream.tap(() => slots.release(1)),
+        Stream.concat(Stream.suspend(() => failure))
+      )
+    }))
 )
 
 /** What a client stands on: the services a platform provides. */

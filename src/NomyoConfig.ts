@@ -101,11 +101,18 @@ export const positiveDuration = (
   return Effect.filterOrFail(duration(name, input, rule), Duration.greaterThan(0), () => refuse(name, rule))
 }
 
+const wholeNumber = (name: string, least: number, input: number): Effect.Effect<number, InvalidRequestError> =>
+  Number.isInteger(input) && input >= least ? Effect.succeed(input) : Effect.fail(refuse(name, `is a whole number, ${least} or more`))
+
 /** @internal */
-export const retries = (maxRetries: number): Effect.Effect<number, InvalidRequestError> =>
-  Number.isInteger(maxRetries) && maxRetries >= 0
-    ? Effect.succeed(maxRetries)
-    : Effect.fail(refuse("maxRetries", "is a whole number, 0 or more"))
+export const retries = (input: number): Effect.Effect<number, InvalidRequestError> => wholeNumber("maxRetries", 0, input)
+
+/**
+ * The default is as many as the service takes at once (protocol.md, "Limits of the service").
+ *
+ * @internal
+ */
+export const concurrency = (input = 4): Effect.Effect<number, InvalidRequestError> => wholeNumber("concurrency", 1, input)
 
 /**
  * Checks a router's URL and takes the slashes off its end. Fails with reason `plain-http` or `url-credentials` where it is not safe to use.

@@ -1,6 +1,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { describe, expectTypeOf, it } from "vitest"
 import {
   type APIConnectionError,
@@ -68,6 +70,19 @@ describe("the Effect API", () => {
       })
     )
     expectTypeOf<Effect.Effect.Error<typeof caught>>().toEqualTypeOf<Exclude<Ten, RateLimitError | APIError | SecurityError>>()
+  })
+
+  it("makes batches, by one call or in a pipe", () => {
+    const requests: Stream.Stream<ChatCompletionRequest, "no file", "files"> = Stream.fail("no file")
+    type Batch = Stream.Stream<NomyoClient.Outcome, "no file" | DisposedError | InvalidRequestError, "files" | NomyoClient.NomyoClient>
+    expectTypeOf(NomyoClient.createAll(requests, { concurrency: 2, ordered: true, timeout: "1 second", maxRetries: 0 })).toEqualTypeOf<Batch>()
+    expectTypeOf(requests.pipe(NomyoClient.createAll({ concurrency: 2 }))).toEqualTypeOf<Batch>()
+    expectTypeOf(requests.pipe(NomyoClient.createAll())).toEqualTypeOf<Batch>()
+    expectTypeOf<Either.Either.Left<NomyoClient.Outcome["result"]>>().toEqualTypeOf<Exclude<Ten, DisposedError>>()
+    const plain = Stream.map(Stream.make("x"), (content) => ({ model: "m", messages: [{ role: "user", content }] }))
+    expectTypeOf(NomyoClient.createAll(plain)).toExtend<Stream.Stream<NomyoClient.Outcome, unknown, NomyoClient.NomyoClient>>()
+    // @ts-expect-error no requests
+    void NomyoClient.createAll(Stream.make("x"))
   })
 
   it("composes by layer", () => {
@@ -146,6 +161,24 @@ describe("the Promise API", () => {
     expectTypeOf(await secure.acreate(request)).toEqualTypeOf<ChatCompletionResponse>()
     expectTypeOf(secure.dispose()).toEqualTypeOf<void>()
     expectTypeOf(secure).toExtend<Disposable & AsyncDisposable>()
+  })
+
+  it("makes batches", async () => {
+    const options = { concurrency: 2, ordered: true, timeout: 1000, maxRetries: 0, signal: new AbortController().signal }
+    for await (const result of secure.createAll([request], options)) {
+      expectTypeOf(result.index).toEqualTypeOf<number>()
+      if (result.status === "fulfilled") expectTypeOf(result.value).toEqualTypeOf<ChatCompletionResponse>()
+      else expectTypeOf(result.reason).toEqualTypeOf<any>()
+    }
+    const lazily = async function*() {
+      yield { model: "m", messages: [{ role: "user", content: "x" }] }
+    }
+    secure.createAll(lazily())
+    secure.createAll(new Set([request]))
+    // @ts-expect-error no requests
+    secure.createAll(["x"])
+    // @ts-expect-error an option that does not exist
+    secure.createAll([], { parallel: 2 })
   })
 
   it("narrows by class", () => {

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
 import { NomyoClient } from "../NomyoClient.js"
+import { type BatchOptions, type BatchResult, createAll } from "./Batch.js"
 import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseClient.js"
 
 /**
@@ -48,5 +49,19 @@ export class SecureChatCompletion extends PromiseClient {
   /** Another name for `create`. */
   acreate(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
     return this.create(request, options)
+  }
+
+  /**
+   * Makes the requests, `concurrency` at a time, and gives what became of each: one that fails does not end the batch. For `for await`.
+   *
+   * No faster than the results are taken: the input is read when fewer than `concurrency` requests are out or waiting to be taken. When it
+   * throws, the batch does, after the results of what was read. Leaving the loop cancels what is out and closes the input; so do `signal`,
+   * whose reason is thrown, and the end of the client, which is a `DisposedError`.
+   */
+  createAll(
+    requests: Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>,
+    options?: BatchOptions
+  ): AsyncGenerator<BatchResult, void, undefined> {
+    return createAll((effect) => this.run(effect, options?.signal), requests, options)
   }
 }

@@ -44,6 +44,8 @@ export {
 
 export type { CallOptions, ClientConfig } from "./PromiseClient.js"
 
+export type { BatchOptions, BatchResult } from "./Batch.js"
+
 export { type ChatCompletionConfig, SecureChatCompletion } from "./SecureChatCompletion.js"
 
 export {
