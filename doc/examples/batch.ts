@@ -1,32 +1,28 @@
-// Many prompts, no faster than the service allows, and one that fails does not stop the others.
+// Many requests as a stream, some at a time; one that fails does not stop the others.
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as RateLimiter from "effect/RateLimiter"
+import * as Stream from "effect/Stream"
 import { NomyoClient } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"
 
-const prompts = ["one", "two", "three"]
+const requests = Stream.map(Stream.make("one", "two", "three"), (content) => ({
+  model: content === "two" ? "status/403" : "Qwen/Qwen3-0.6B",
+  messages: [{ role: "user", content }]
+}))
 
-const program = Effect.gen(function*() {
-  const client = yield* NomyoClient.NomyoClient
-  // 2 requests a second for each API key; a retry is a request too, and waits at least a second
-  const limit = yield* RateLimiter.make({ limit: 2, interval: "1 second" })
-  const results = yield* Effect.forEach(
-    prompts,
-    (content) => {
-      const model = content === "two" ? "status/403" : "Qwen/Qwen3-0.6B"
-      return limit(Effect.either(client.create({ model, messages: [{ role: "user", content }] })))
-    },
-    { concurrency: 4 }
+const program = requests.pipe(
+  NomyoClient.createAll({ concurrency: 4, ordered: true }),
+  Stream.runForEach(({ index, result }) =>
+    Effect.sync(() => {
+      console.log(index, Either.isRight(result) ? result.right.choices[0]?.message.content : result.left._tag)
+    })
   )
-  for (const result of results) {
-    console.log(Either.isRight(result) ? result.right.choices[0]?.message.content : result.left._tag)
-  }
-})
+)
 
-await program.pipe(Effect.scoped, Effect.provide(NomyoNode.layerConfig()), Effect.runPromise)
+// NOMYO_THROTTLE=true keeps it within the service's limit
+await program.pipe(Effect.provide(NomyoNode.layerConfig()), Effect.runPromise)
 
 // With the echo model this prints:
-// You said: one
-// ForbiddenError
-// You said: three
+// 0 You said: one
+// 1 ForbiddenError
+// 2 You said: three
