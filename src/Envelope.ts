@@ -66,7 +66,8 @@ const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body
   const afterTag = `"},"encrypted_aes_key":"${Base64.textOf(sealed.encryptedKey)}"` +
     `,"key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"${processedAt === undefined ? "" : `,"processed_at":${processedAt}`}}`
   const pieces = function*() {
-    yield head
+    // a copy, since it is the transport's to do with what it likes
+    yield head.slice()
     for (const piece of sealed.ciphertext) yield Base64.encodePublic(piece)
     yield Bytes.fromText(`${beforeTag}${Base64.textOf(sealed.tag())}${afterTag}`)
   }

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -38,7 +39,7 @@ import {
   withRequest
 } from "./NomyoError.js"
 import * as RouterKey from "./RouterKey.js"
-import type { SecureMemory } from "./SecureMemory.js"
+import { SecureMemory } from "./SecureMemory.js"
 import { Transport } from "./Transport.js"
 
 /**
@@ -199,7 +200,8 @@ export const make = Effect.fnUntraced(function*(
   never,
   Crypto | Transport | SecureMemory | KeyRing.KeyRing | RouterKey.RouterKey | Scope.Scope
 > {
-  const context = yield* Effect.context<Crypto | Transport | SecureMemory>()
+  // and nothing else, such as the span that the client is made in
+  const context = Context.pick(Crypto, Transport, SecureMemory)(yield* Effect.context<Crypto | Transport | SecureMemory>())
   const crypto = yield* Crypto
   const transport = yield* Transport
   const keyRing = yield* KeyRing.KeyRing
@@ -212,18 +214,22 @@ export const make = Effect.fnUntraced(function*(
 
   const calls = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   let isDisposed = false
-  yield* Effect.addFinalizer(() => {
-    isDisposed = true
-    return Fiber.interruptAll(calls)
-  })
+  // not waited for: who disposes of the client may be part of a call
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isDisposed = true
+      for (const fiber of calls) fiber.unsafeInterruptAsFork(FiberId.none)
+    }))
   /** Runs in a fiber that disposal interrupts: to race each call against disposal would take two of them. */
   const untilDisposed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DisposedError, R> =>
     Effect.uninterruptibleMask((restore) =>
-      isDisposed ? new DisposedError() : Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) => {
+      isDisposed ? new DisposedError() : Effect.flatMap(Effect.forkDaemon(Effect.exit(restore(effect))), (fiber) => {
         calls.add(fiber)
         fiber.addObserver(() => calls.delete(fiber))
+        // it may have been while this fiber gave way to others
+        if (isDisposed) fiber.unsafeInterruptAsFork(FiberId.none)
         return Effect.flatMap(
-          Effect.onInterrupt(restore(fiber.await), () => Fiber.interrupt(fiber)),
+          Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber)),
           (exit): Effect.Effect<A, E | DisposedError> => isDisposed && Exit.isInterrupted(exit) ? new DisposedError() : exit
         )
       })

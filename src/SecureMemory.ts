@@ -125,11 +125,11 @@ const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new 
 type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 
 const bytesOf = ({ bytes }: Held) => bytes
-const release = ({ bytes, free }: Held): void => {
-  if (free === undefined) return zero(bytes)
+const release = (held: Held): void => {
+  if (held.free === undefined) return zero(held.bytes)
   // it is given back, and on to others: zeroed whatever has been switched off meanwhile
-  bytes.fill(0)
-  free()
+  held.bytes.fill(0)
+  held.free()
 }
 
 /**

@@ -19,6 +19,7 @@ import { promisify } from "node:util"
 import { afterAll } from "vitest"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
+import * as CryptoModule from "../src/Crypto.js"
 import * as NodeCryptoLayer from "../src/platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../src/platform/node/NodeSecureMemory.js"
 import { fromStatus } from "../src/NomyoError.js"
@@ -116,6 +117,22 @@ describe("NodeSecureMemory", () => {
       }))
       assert.strictEqual(yield* settled, 0)
     }).pipe(Effect.ensuring(Effect.sync(SecureMemory.enableSecureMemory))))
+
+  it.effect("may have a library that gives Buffers, whose slices share their memory", () =>
+    Effect.gen(function*() {
+      const crypto = yield* CryptoModule.Crypto
+      const { privateKey, publicKey } = yield* crypto.generateKeyPair(2048)
+      const sealed = yield* crypto.seal(publicKey, Uint8Array.of(1, 2, 3))
+      assert.isFalse(isGone(sealed.nonce))
+      assert.deepStrictEqual(new Uint8Array(yield* crypto.open(privateKey, sealed)), Uint8Array.of(1, 2, 3))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(NodeCryptoLayer.layer),
+      Effect.provideService(
+        SecureMemory.SecureMemory,
+        NodeSecureMemory.make("a library", { allocate: (length) => ({ bytes: Buffer.alloc(length), free: () => undefined }) })
+      )
+    ))
 
   it.effect("gives a small secret a page where there is no room for a block, and trusts no library blindly", () =>
     Effect.gen(function*() {

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -287,12 +288,44 @@ describe("NomyoClient over mock layers", () => {
       yield* Effect.yieldNow()
       while (router.state.sent.length < 1) yield* Effect.yieldNow()
       yield* Scope.close(scope, Exit.void)
-      assert.strictEqual(released, 1)
       assert.strictEqual((yield* Fiber.join(call))._tag, "DisposedError")
+      assert.strictEqual(released, 1)
       for (const later of [Effect.asVoid(client.create(hello)), Effect.asVoid(client.ready), Effect.asVoid(client.rotateKeys)]) {
         assert.strictEqual((yield* Effect.flip(later))._tag, "DisposedError")
       }
     })
+  })
+
+  it.effect("can be disposed of from within a call", () => {
+    let dispose: Effect.Effect<void> = Effect.void
+    const router = Mocks.scripted(() => Effect.zipRight(Effect.suspend(() => dispose), Effect.never))
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      dispose = Scope.close(scope, Exit.void)
+      const context = yield* Layer.buildWithScope(Mocks.client(router.layer), scope)
+      const error = yield* Effect.flip(Context.get(context, NomyoClient.NomyoClient).create(hello))
+      assert.strictEqual(error._tag, "DisposedError")
+    })
+  })
+
+  it.effect("logs no failure but that of an attempt, and lets a transport's fiber refs through", () => {
+    const messages: Array<unknown> = []
+    const router = Mocks.scripted((n) =>
+      n === 1 ? Effect.zipRight(FiberRef.set(FiberRef.currentMaxOpsBeforeYield, 1234), ok) : Effect.die("a secret in a defect")
+    )
+    return Effect.gen(function*() {
+      const client = yield* NomyoClient.NomyoClient
+      yield* client.create(hello)
+      assert.strictEqual(yield* FiberRef.get(FiberRef.currentMaxOpsBeforeYield), 1234)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(client.create(hello))))
+      yield* Effect.flip(client.create(hello, { maxRetries: -1 }))
+      assert.notInclude(JSON.stringify(messages), "unhandled")
+      assert.notInclude(JSON.stringify(messages), "secret")
+    }).pipe(
+      Effect.provide(Mocks.client(router.layer)),
+      Effect.provide(Logger.replace(Logger.defaultLogger, Logger.make(({ cause, message }) => messages.push([message, String(cause)])))),
+      Logger.withMinimumLogLevel(LogLevel.All)
+    )
   })
 
   it.effect("does not take an interruption from within for its disposal", () => {

@@ -119,6 +119,21 @@ describe("SecureMemory", () => {
       assert.deepStrictEqual(seen, [zeros, zeros, zeros, zeros, zeros])
     }).pipe(Effect.provide(SecureMemory.layer)))
 
+  it.effect("gives special memory back zeroed, to the allocation it came from", () =>
+    Effect.gen(function*() {
+      class Page {
+        isFree = false
+        readonly bytes = new Uint8Array(3)
+        free() {
+          this.isFree = true
+        }
+      }
+      const page = new Page()
+      const memory = SecureMemory.make({ allocate: () => Effect.succeed(page), info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
+      yield* memory.use(3, (bytes) => Effect.sync(() => bytes.set(secret())))
+      assert.deepStrictEqual([page.isFree, page.bytes], [true, zeros])
+    }))
+
   it.effect("leaves the bytes when it is off", () =>
     Effect.gen(function*() {
       const bytes = secret()

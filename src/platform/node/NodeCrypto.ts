@@ -129,7 +129,7 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
       Effect.try(() => {
         NodeCrypto.randomFillSync(random)
         const aesKey = random.subarray(0, webCrypto.AES_KEY_LENGTH)
-        const nonce = random.slice(webCrypto.AES_KEY_LENGTH)
+        const nonce = new Uint8Array(random.subarray(webCrypto.AES_KEY_LENGTH))
         const cipher = NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)
         const encryptedKey = NodeCrypto.publicEncrypt(
           { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
