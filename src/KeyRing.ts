@@ -196,7 +196,6 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap(ageOf),
     Effect.map((age) => Duration.subtract(config.keyRotationInterval, age)),
     Effect.catchAllCause((cause) => {
-      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
       const why = Option.match(Cause.failureOption(cause), { onNone: () => "an unexpected failure", onSome: (error) => error.message })
       return Effect.as(Effect.logWarning(`The client's key pair was not rotated: ${why}`), RETRY_AFTER)
     })

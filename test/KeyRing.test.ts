@@ -15,13 +15,14 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
 import * as KeyRing from "../src/KeyRing.js"
+import * as NomyoConfig from "../src/NomyoConfig.js"
 import { SecurityError } from "../src/NomyoError.js"
 import * as NodeClock from "../src/platform/node/NodeClock.js"
 import * as Mocks from "./support/mocks.js"
 
 /** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
 const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
-  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: false }
+  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: undefined as Effect.Effect<never> | undefined }
   const layer = Layer.map(Crypto.layerTest, (context) => {
     const test = Context.get(context, Crypto.Crypto)
     return Context.make(Crypto.Crypto, {
@@ -29,7 +30,7 @@ const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
       generateKeyPair: (bits) =>
         Effect.suspend(() => {
           state.generated++
-          if (state.broken) return Effect.die("broken")
+          if (state.broken !== undefined) return state.broken
           return state.failing
             ? Effect.fail(new SecurityError({ reason: "client-key", message: "no entropy" }))
             : Effect.delay(test.generateKeyPair(bits), options.delay ?? 0)
@@ -70,10 +71,57 @@ describe("KeyRing", () => {
     const { keys, layer, ring, store } = setup()
     return Effect.gen(function*() {
       const first = yield* Effect.scoped(Effect.flatMap(ring, fingerprint))
-      const second = yield* Effect.scoped(Effect.flatMap(ring, fingerprint))
-      assert.strictEqual(second, first)
+      const self = yield* ring
+      const events = yield* self.events
+      assert.strictEqual(yield* fingerprint(self), first)
+      assert.deepStrictEqual(yield* Queue.take(events), { _tag: "Loaded", fingerprint: first })
       assert.deepStrictEqual([keys.generated, store.loads, store.saves.length], [1, 2, 1])
     }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("takes the first pair that another process has stored meanwhile, and says so", () => {
+    const { keys, layer, ring } = setup(never, { delay: "1 second" })
+    return Effect.gen(function*() {
+      const [one, two] = [yield* ring, yield* ring]
+      const events = [yield* one.events, yield* two.events]
+      const leases = yield* Effect.fork(Effect.all([fingerprint(one), fingerprint(two)], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("1 second")
+      const [first, second] = yield* Fiber.join(leases)
+      assert.strictEqual(second, first)
+      const told = yield* Effect.forEach(events, Queue.take)
+      assert.deepStrictEqual(told.map(({ _tag }) => _tag).toSorted(), ["Generated", "Loaded"])
+      assert.deepStrictEqual([keys.generated, keys.destroyed.length], [2, 1])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("is a layer that makes keys as long as it is configured, under a name of its own", () => {
+    const { layer } = setup()
+    return Effect.gen(function*() {
+      const configured = KeyRing.layer(yield* NomyoConfig.make({ baseUrl: "https://router.test", keySize: 2048 }))
+      const { publicKey } = yield* Effect.provide(Effect.scoped(Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease)), configured)
+      assert.strictEqual(publicKey.modulusLength, 2048)
+      assert.deepStrictEqual([KeyRing.KeyRing.key, KeyRing.RotationClock.key], ["nomyo-js/KeyRing", "nomyo-js/KeyRing/RotationClock"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("says nothing of a rotation that is cut off by the end of its scope", () => {
+    const { keys, layer, ring } = setup(day, { delay: "2 seconds" })
+    const logged: Array<unknown> = []
+    const logger = Logger.make(({ message }) => void logged.push(message))
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const self = yield* Scope.extend(ring, scope)
+      const events = yield* self.events
+      const lease = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(lease)
+      yield* TestClock.adjust("1 day")
+      assert.strictEqual(keys.generated, 2)
+      assert.deepStrictEqual([...(yield* Queue.takeAll(events))].map(({ _tag }) => _tag), ["Generated"])
+      yield* Scope.close(scope, Exit.void)
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual([keys.generated, logged], [2, []])
+    }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
   })
 
   it.scoped("tells all who waited of a failure, and tries again for the next", () => {
@@ -202,7 +250,7 @@ describe("KeyRing", () => {
       keys.failing = true
       yield* TestClock.adjust("24 hours")
       assert.strictEqual(yield* fingerprint(self), first)
-      assert.lengthOf(warnings, 1)
+      assert.deepStrictEqual(warnings, ["The client's key pair was not rotated: no entropy"])
       keys.failing = false
       yield* TestClock.adjust("59 seconds")
       assert.strictEqual(store.saves.length, 1)
@@ -224,16 +272,19 @@ describe("KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("goes on rotating after something that should never happen", () => {
+  it.scoped.each([["a defect", Effect.die("broken")], ["an interruption", Effect.interrupt]] as const)("goes on rotating after %s, which should never happen", ([, broken]) => {
     const { keys, layer, ring, store } = setup(day)
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ message }) => void warnings.push(String(message)))
     return Effect.gen(function*() {
       yield* fingerprint(yield* ring)
-      keys.broken = true
+      keys.broken = broken
       yield* TestClock.adjust("24 hours")
-      keys.broken = false
+      assert.deepStrictEqual(warnings, ["The client's key pair was not rotated: an unexpected failure"])
+      keys.broken = undefined
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(store.saves.length, 2)
-    }).pipe(Effect.provide(layer), Effect.provide(Logger.remove(Logger.defaultLogger)))
+    }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
   })
 
   it.scoped("counts the age of a pair it is given from then on", () => {

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
+import * as NomyoConfig from "../src/NomyoConfig.js"
 import { APIConnectionError } from "../src/NomyoError.js"
 import * as RouterKey from "../src/RouterKey.js"
 import * as Transport from "../src/Transport.js"
@@ -18,9 +19,27 @@ const setup = () => {
   return { router: router.state, layer: Layer.provideMerge(router.layer, Crypto.layerTest) }
 }
 
+const pem = new TextEncoder().encode("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+
 const fingerprint = (self: RouterKey.Service) => Effect.map(self.get, ({ key }) => key.fingerprint)
 
 describe("RouterKey", () => {
+  it.effect("asks the router that is configured, and takes no more than a key is long", () => {
+    const requests: Array<Transport.Request> = []
+    const noting = Layer.succeed(Transport.Transport, {
+      send: (request) => Effect.as(Effect.sync(() => requests.push(request)), pem)
+    })
+    return Effect.gen(function*() {
+      const layer = RouterKey.layer(yield* NomyoConfig.make({ baseUrl: config.baseUrl }))
+      assert.match(yield* Effect.provide(Effect.flatMap(RouterKey.RouterKey, fingerprint), layer), /^[0-9a-f]{64}$/)
+      assert.deepStrictEqual(requests, [{ method: "GET", url: "https://router.test/pki/public_key", headers: {}, maxResponseBytes: 65_536 }])
+    }).pipe(Effect.provide(Layer.merge(noting, Crypto.layerTest)))
+  })
+
+  it("has a name of its own among the services", () => {
+    assert.strictEqual(RouterKey.RouterKey.key, "nomyo-js/RouterKey")
+  })
+
   it.scoped("fetches once for all who ask, and keeps the key for an hour", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
@@ -56,6 +75,27 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("refreshes at 80 % of its time, and waits at the end of it", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      const first = yield* fingerprint(self)
+      router.routerKey = "another"
+      yield* TestClock.adjust(Duration.subtract(Duration.minutes(48), 1))
+      yield* self.get
+      yield* TestClock.adjust(0)
+      assert.strictEqual(router.keyFetches, 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* fingerprint(self), first)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(router.keyFetches, 2)
+      router.routerKey = "a third"
+      const second = yield* fingerprint(self)
+      yield* TestClock.adjust("1 hour")
+      assert.notStrictEqual(yield* fingerprint(self), second)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("remembers no failure", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
@@ -73,7 +113,6 @@ describe("RouterKey", () => {
   it.scoped("does not let one who gives up take the others' answer away, and stops when nobody waits", () => {
     let fetches = 0
     let stopped = 0
-    const pem = new TextEncoder().encode("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
     const slow = Layer.succeed(Transport.Transport, {
       send: () =>
         Effect.suspend(() => {
@@ -99,7 +138,6 @@ describe("RouterKey", () => {
 
   it.scoped("gives up a fetch that hangs, for all who wait and for those who come later", () => {
     let fetches = 0
-    const pem = new TextEncoder().encode("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
     const hanging = Layer.succeed(Transport.Transport, {
       send: () => Effect.suspend(() => ++fetches === 2 ? Effect.never : Effect.succeed(pem))
     })
@@ -108,7 +146,13 @@ describe("RouterKey", () => {
       yield* self.get
       yield* TestClock.adjust("50 minutes")
       yield* self.get
+      const waiting = yield* Effect.fork(Effect.flip(self.refetch))
       yield* TestClock.adjust("30 minutes")
+      assert.deepInclude(yield* Fiber.join(waiting), {
+        _tag: "APIConnectionError",
+        reason: "timeout",
+        message: "The router did not send its public key in time"
+      })
       yield* self.get
       assert.strictEqual(fetches, 3)
     }).pipe(Effect.provide(Layer.merge(hanging, Crypto.layerTest)))
@@ -138,7 +182,11 @@ describe("RouterKey", () => {
     })
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
-      assert.deepInclude(yield* Effect.flip(self.get), { _tag: "SecurityError", reason: "router-key" })
+      assert.deepInclude(yield* Effect.flip(self.get), {
+        _tag: "SecurityError",
+        reason: "router-key",
+        message: "The router's public key is longer than 8192 bits"
+      })
       modulusLength = 8192
       assert.match(yield* fingerprint(self), /^[0-9a-f]{64}$/)
     }).pipe(Effect.provide(choosy))
@@ -153,6 +201,9 @@ describe("RouterKey", () => {
       router.routerKey = "another"
       const error = yield* Effect.flip(self.refetch)
       assert.deepInclude(error, { _tag: "SecurityError", reason: "router-key-pin" })
+      // whoever pins has to compare it with the key that the router's owner tells
+      const { key } = yield* Effect.scoped(Effect.flatMap(RouterKey.make(config), ({ get }) => get))
+      assert.include(error.message, `has the fingerprint ${key.fingerprint}, which is none of`)
       assert.strictEqual(yield* fingerprint(self), pin)
     }).pipe(Effect.provide(layer))
   })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
@@ -55,6 +56,8 @@ describe("the limit", () => {
     const times = waiting(Array.from({ length: 30 }, () => 0))
     assert.deepStrictEqual(times.slice(0, 8), [0, 0, 0, 0, 1000, 1000, 2000, 2000])
     assert.deepStrictEqual(times.slice(20), [9000, 9000, 10_000, 10_000, 10_000, 10_000, 11_000, 11_000, 12_000, 12_000])
+    // ten seconds are counted from the first of a burst
+    assert.deepStrictEqual(waiting([0, 300, 600, 900, 10_000, 10_000, 10_000]).slice(-3), [10_000, 10_000, 10_000])
   })
 
   it("holds nobody up for more than a second, even if the clock is set back", () => {
@@ -64,6 +67,7 @@ describe("the limit", () => {
         const at = RateLimit.earliest(history, now)
         assert.isTrue(at >= now && at <= now + 1000)
         history = RateLimit.pass(history, at)
+        assert.isAtMost(history.passed.length, 4)
       }
     }))
   })
@@ -131,6 +135,17 @@ describe("throttle", () => {
       assert.isTrue((yield* Fiber.join(others)).every(Exit.isSuccess))
     }).pipe(Effect.provide(Mocks.client(layer, { throttle: true, timeout: "1 second" })))
   })
+
+  it.effect("counts from when a turn came, which is later than it was due if a timer is late", () =>
+    Effect.gen(function*() {
+      let now = 0
+      const late: Clock.Clock = Object.assign(Object.create(yield* Effect.clock), {
+        currentTimeMillis: Effect.sync(() => now),
+        sleep: (duration: Duration.Duration) => Effect.sync(() => void (now += Duration.toMillis(duration) + 300))
+      })
+      const turn = Effect.map(yield* RateLimit.makeThrottle, () => now)
+      assert.deepStrictEqual(yield* Effect.withClock(Effect.replicateEffect(turn, 7), late), [0, 0, 0, 0, 1400, 1400, 2800])
+    }))
 
   it.effect("is off unless it is asked for", () => {
     const { layer, times } = noting()

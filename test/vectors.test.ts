@@ -1,13 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
 import * as NodeCryptoModule from "node:crypto"
 import * as Fs from "node:fs"
+import { availableParallelism } from "node:os"
+import { vi } from "vitest"
 import * as ChatCompletion from "../src/ChatCompletion.js"
 import * as Crypto from "../src/Crypto.js"
 import * as Envelope from "../src/Envelope.js"
+import * as WebCrypto from "../src/internal/webCrypto.js"
 import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
 import * as SecureMemory from "../src/SecureMemory.js"
@@ -22,7 +28,11 @@ const openAnswer = (key: Crypto.PrivateKey, body: Uint8Array, payloadId: string)
 
 const clientFingerprint = "65bd3bdf4fdbfeac312a7a3c89d8586d856c34813536acfb818633f36dcc14bb"
 
-describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)("vectors, %s Crypto", (_, crypto) => {
+it("Crypto has a name of its own among the services", () => {
+  assert.strictEqual(Crypto.Crypto.key, "nomyo-js/Crypto")
+})
+
+describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)("vectors, %s Crypto", (name, crypto) => {
   it.layer(Layer.provideMerge(crypto, SecureMemory.layer))((it) => {
     it.scoped.each(Vectors.requests)("opens the request $name", ({ body, payload }) =>
       Effect.gen(function*() {
@@ -87,7 +97,159 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
       Effect.gen(function*() {
         const crypto = yield* Crypto.Crypto
         const error = yield* Effect.flip(crypto.importPublicKey(Fs.readFileSync(Vectors.path(`keys/${name}`))))
-        assert.deepStrictEqual([error._tag, error.reason], ["SecurityError", "router-key"])
+        assert.deepInclude(error, {
+          _tag: "SecurityError",
+          reason: "router-key",
+          message: "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM"
+        })
+      }))
+
+    it.effect.each([
+      [1, false],
+      [3, false],
+      [65_535, false],
+      [65_536, false],
+      [65_537, true],
+      [65_538, false],
+      [65_539, true],
+      [0x01_00_00_00_01, true]
+    ] as const)(
+      "takes a key with the exponent %i: %s",
+      ([exponent, isGood]) =>
+        Effect.gen(function*() {
+          const crypto = yield* Crypto.Crypto
+          const jwk = NodeCryptoModule.createPublicKey(Fs.readFileSync(Vectors.path("keys/server_4096.pub.pem"))).export({ format: "jwk" })
+          const digits = exponent.toString(16)
+          const e = Buffer.from(digits.padStart(digits.length + digits.length % 2, "0"), "hex").toString("base64url")
+          const pem = NodeCryptoModule.createPublicKey({ format: "jwk", key: { ...jwk, e } }).export({ type: "spki", format: "pem" })
+          const imported = yield* Effect.either(crypto.importPublicKey(Buffer.from(pem)))
+          if (isGood) assert.deepInclude(imported, { _tag: "Right" })
+          else assert.deepInclude(yield* Effect.flip(imported), { reason: "router-key" })
+        })
+    )
+
+    it.effect("makes a pair as long as it is asked for, and tells when", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        yield* TestClock.setTime(1234)
+        const { createdAt, privateKey, publicKey } = yield* crypto.generateKeyPair(2048)
+        assert.deepStrictEqual([createdAt, publicKey.modulusLength], [1234, 2048])
+        const { asymmetricKeyDetails, asymmetricKeyType } = NodeCryptoModule.createPublicKey(publicKey.pem)
+        assert.deepStrictEqual([asymmetricKeyType, asymmetricKeyDetails], ["rsa", { modulusLength: 2048, publicExponent: 65_537n }])
+        assert.strictEqual(publicKey.fingerprint, NodeCryptoModule.createHash("sha256").update(publicKey.spki).digest("hex"))
+        const sealed = yield* crypto.seal(publicKey, Uint8Array.of(1, 2, 3))
+        assert.deepStrictEqual([...(yield* crypto.open(privateKey, sealed))], [1, 2, 3])
+      }).pipe(Effect.scoped))
+
+    it.effect("makes no pair that is too short", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        assert.deepInclude(yield* Effect.flip(crypto.generateKeyPair(1024)), {
+          reason: "client-key",
+          message: "An RSA key pair of 1024 bits could not be generated"
+        })
+      }))
+
+    it.effect("reads no private key that is weak", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const weak = NodeCryptoModule.generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent: 3 }).privateKey
+        for (const pkcs8 of [Uint8Array.from(weak.export({ type: "pkcs8", format: "der" })), new Uint8Array(0), new Uint8Array(100)]) {
+          assert.deepInclude(yield* Effect.flip(crypto.importKeyPair(pkcs8, 0)), {
+            reason: "client-key",
+            message: "The private key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in PKCS#8"
+          })
+        }
+      }))
+
+    it.scoped("lets a private key out for key files only, and not once it is destroyed", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { privateKey } = yield* load("client_2048.pem")
+        const exported = yield* Effect.either(crypto.exportPrivateKey(privateKey))
+        if (name === "node") {
+          const key = NodeCryptoModule.createPrivateKey(Fs.readFileSync(Vectors.path("keys/client_2048.pem")))
+          assert.deepStrictEqual(yield* exported, Uint8Array.from(key.export({ type: "pkcs8", format: "der" })))
+        } else {
+          assert.deepInclude(yield* Effect.flip(exported), { reason: "unsupported", message: "Private keys cannot be exported here" })
+        }
+        yield* crypto.destroy(privateKey)
+        assert.deepInclude(yield* Effect.flip(crypto.exportPrivateKey(privateKey)), {
+          reason: "client-key",
+          message: "The private key has been destroyed"
+        })
+      }))
+
+    it.effect("finds the WebCrypto keys of its own pairs, and of those only", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const pair = yield* load("client_2048.pem")
+        const handles = WebCrypto.handlesOf(pair)!
+        assert.deepStrictEqual([handles.publicKey.type, handles.privateKey.type, handles.privateKey.extractable], ["public", "private", name === "node"])
+        assert.isUndefined(WebCrypto.handlesOf({ ...pair, publicKey: { ...pair.publicKey } }))
+        yield* crypto.destroy(pair.privateKey)
+        assert.isUndefined(WebCrypto.handlesOf(pair))
+      }))
+
+    it.scoped("seals to no key that it has not read", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { publicKey } = yield* load("client_2048.pem")
+        assert.deepInclude(yield* Effect.flip(crypto.seal({ ...publicKey }, new Uint8Array(1))), {
+          reason: "encryption",
+          message: "The request could not be encrypted"
+        })
+      }))
+
+    it.scoped("does the same for a bad key as for a bad tag", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const sealed = yield* crypto.seal(publicKey, new Uint8Array(100))
+        const ciphertext = [...sealed.ciphertext]
+        const tag = sealed.tag()
+        const good = { ...sealed, ciphertext, tag: () => tag }
+        const short = NodeCryptoModule.publicEncrypt({ key: publicKey.pem, oaepHash: "sha256" }, new Uint8Array(16))
+        const spy = yield* Effect.acquireRelease(
+          Effect.sync(() => vi.spyOn(globalThis.crypto.subtle, "decrypt")),
+          (spy) => Effect.sync(() => spy.mockRestore())
+        )
+        for (
+          const bad of [
+            { ...good, tag: () => new Uint8Array(16) },
+            { ...good, encryptedKey: new Uint8Array(256) },
+            { ...good, encryptedKey: new Uint8Array(7) },
+            { ...good, encryptedKey: Uint8Array.from(short) }
+          ]
+        ) {
+          spy.mockClear()
+          assert.strictEqual((yield* Effect.flip(crypto.open(privateKey, bad))).message, "The answer could not be opened with this client's key")
+          assert.lengthOf(spy.mock.calls, 1)
+          assert.instanceOf(spy.mock.calls[0]![1], CryptoKey)
+        }
+        assert.lengthOf(yield* crypto.open(privateKey, good), 100)
+      }))
+
+    it.effect("says where there is no WebCrypto", () =>
+      Effect.gen(function*() {
+        yield* Effect.acquireRelease(
+          Effect.sync(() => vi.stubGlobal("crypto", undefined)),
+          () => Effect.sync(() => vi.unstubAllGlobals())
+        )
+        const error = yield* Effect.flip(Effect.provide(Effect.void, Layer.provide(crypto, SecureMemory.layer)))
+        assert.deepInclude(error, {
+          _tag: "SecurityError",
+          reason: "unsupported",
+          message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
+        })
+      }).pipe(Effect.scoped))
+
+    it.effect("gives random version 4 UUIDs", () =>
+      Effect.gen(function*() {
+        const { randomId } = yield* Crypto.Crypto
+        const ids = [yield* randomId, yield* randomId]
+        for (const id of ids) assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+        assert.notStrictEqual(ids[0], ids[1])
       }))
 
     it.effect("refuses a public key that belongs to another private key", () =>
@@ -149,6 +311,9 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         const open = (json: string) =>
           Effect.scoped(Effect.map(Envelope.open(privateKey, new TextEncoder().encode(json)), ({ plaintext }) => new TextDecoder().decode(plaintext)))
         const { ciphertext, ...rest } = envelope.encrypted_payload
+        /** With so many bytes beside the ciphertext. */
+        const padded = (length: number) =>
+          JSON.stringify({ ...envelope, note: "x".repeat(length - (json.length - ciphertext.length) - ",\"note\":\"\"".length) })
         for (
           const good of [
             json,
@@ -156,11 +321,15 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
             json.replace("\"ciphertext\":", "\"ciphertext\"\n : "),
             json.replaceAll("/", "\\/"),
             JSON.stringify({ ...envelope, note: "the \"ciphertext\" is above" }),
+            padded(64 * 1024),
             JSON.stringify({ extra: [ciphertext], ...envelope, encrypted_payload: { ...rest, ciphertext } })
           ]
         ) assert.strictEqual(yield* open(good), text)
         const bad = [
           JSON.stringify({ ...envelope, extra: { ciphertext } }),
+          padded(64 * 1024 + 1),
+          JSON.stringify({ ...envelope, encrypted_payload: { ...envelope.encrypted_payload, nonce: [rest.nonce] } }),
+          JSON.stringify({ ...envelope, encrypted_aes_key: `${envelope.encrypted_aes_key}=` }),
           JSON.stringify({ extra: { ciphertext }, ...envelope }),
           json.replace("\"ciphertext\":", `"ciphertext":"AAAA","ciphertext":`),
           json.replace("\"ciphertext\":", `"ciphertext":7,"cipher":`),
@@ -206,6 +375,45 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         assert.strictEqual(Exit.isSuccess(opened), length === 32)
       }))
 
+    it.scoped("opens nothing that authenticates, but is not written as it should be", () =>
+      Effect.gen(function*() {
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const aesKey = NodeCryptoModule.randomBytes(32)
+        const encryptedKey = NodeCryptoModule.publicEncrypt({ key: publicKey.pem, oaepHash: "sha256" }, aesKey)
+        const text = Buffer.alloc(100_000, "x")
+        const encrypt = (nonce: Uint8Array) => {
+          const cipher = NodeCryptoModule.createCipheriv("aes-256-gcm", aesKey, nonce)
+          return { nonce, ciphertext: Buffer.concat([cipher.update(text), cipher.final()]), tag: cipher.getAuthTag() }
+        }
+        const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64")
+        const open = ({ ciphertext, nonce, tag }: ReturnType<typeof encrypt>, encode = base64) =>
+          Effect.scoped(Envelope.open(
+            privateKey,
+            Buffer.from(JSON.stringify({
+              version: "1.0",
+              algorithm: "hybrid-aes256-rsa4096",
+              encrypted_payload: { ciphertext: encode(ciphertext), nonce: base64(nonce), tag: base64(tag) },
+              encrypted_aes_key: base64(encryptedKey)
+            }))
+          ))
+        const good = encrypt(NodeCryptoModule.randomBytes(12))
+        assert.lengthOf((yield* open(good)).plaintext, text.length)
+        // a tag that ends in a zero, which may not be left out
+        let cut = good
+        while (cut.tag.at(-1) !== 0) cut = encrypt(NodeCryptoModule.randomBytes(12))
+        // two pieces of base64 after each other, the first with padding at its end
+        const joined = (bytes: Uint8Array) => base64(bytes.subarray(0, 48 * 1024 - 2)) + base64(bytes.subarray(48 * 1024 - 2))
+        for (
+          const bad of [
+            open(encrypt(NodeCryptoModule.randomBytes(16))),
+            open(encrypt(NodeCryptoModule.randomBytes(11))),
+            open({ ...cut, tag: cut.tag.subarray(0, 15) }),
+            open({ ...good, tag: good.tag.subarray(0, 12) }),
+            open(good, joined)
+          ]
+        ) assert.deepInclude(yield* Effect.flip(bad), { reason: "envelope" })
+      }))
+
     it.scoped("seals each time under a fresh key and nonce", () =>
       Effect.gen(function*() {
         const crypto = yield* Crypto.Crypto
@@ -227,4 +435,129 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         assert.deepStrictEqual([JSON.stringify(privateKey), Reflect.ownKeys(privateKey)], ["{}", []])
       }))
   })
+})
+
+describe("NodeCrypto", () => {
+  const { subtle } = globalThis.crypto
+  const decrypt = subtle.decrypt.bind(subtle)
+  /** Has the platform's RSA operation done by `instead`, until the scope closes. */
+  const mockDecrypt = (instead: typeof subtle.decrypt) =>
+    Effect.acquireRelease(
+      Effect.sync(() => vi.spyOn(subtle, "decrypt").mockImplementation(instead)),
+      (spy) => Effect.sync(() => spy.mockRestore())
+    )
+  const layerWith = (options: NodeCrypto.Options) => Layer.provideMerge(NodeCrypto.layerWith(options), SecureMemory.layer)
+
+  it.scoped.each([
+    [undefined, Math.min(availableParallelism() + 1, 3)],
+    [1, 1],
+    [2, 2],
+    [2.9, 2],
+    [5, 5],
+    [9, 5],
+    [0, 1]
+  ] as const)("decrypts no more at a time than it may, each with a handle of its own, and keeps those: %s", ([handles, expected]) =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { privateKey, publicKey } = yield* load("client_2048.pem")
+      const used = new Set<CryptoKey>()
+      let [working, most] = [0, 0]
+      yield* mockDecrypt((algorithm, key, data) => {
+        used.add(key)
+        most = Math.max(most, ++working)
+        return decrypt(algorithm, key, data).finally(() => working--)
+      })
+      const openFive = Effect.all(
+        Array.from({ length: 5 }, (_, i) =>
+          Effect.flatMap(crypto.seal(publicKey, new Uint8Array(i)), (sealed) => crypto.open(privateKey, sealed))),
+        { concurrency: "unbounded" }
+      )
+      for (let round = 0; round < 2; round++) {
+        assert.deepStrictEqual((yield* openFive).map(({ length }) => length), [0, 1, 2, 3, 4])
+        assert.strictEqual(used.size, expected)
+        assert.isAtMost(most, expected)
+      }
+    }).pipe(Effect.provide(layerWith({ handles }))))
+
+  it.scoped("leaves no AES key behind, not even where the answer is given up meanwhile", () => {
+    const allocated: Array<Uint8Array> = []
+    const memory = Layer.map(SecureMemory.layer, (context) => {
+      const memory = Context.get(context, SecureMemory.SecureMemory)
+      return Context.make(SecureMemory.SecureMemory, {
+        ...memory,
+        allocate: (length) => Effect.tap(memory.allocate(length), (bytes) => Effect.sync(() => allocated.push(bytes)))
+      })
+    })
+    return Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { privateKey, publicKey } = yield* load("client_2048.pem")
+      const unwrapped: Array<Uint8Array> = []
+      let goOn: Promise<unknown> = Promise.resolve()
+      yield* mockDecrypt(async (...parameters) => {
+        await goOn
+        const buffer = await decrypt(...parameters)
+        unwrapped.push(new Uint8Array(buffer))
+        return buffer
+      })
+      const open = Effect.scoped(
+        Effect.map(Effect.flatMap(crypto.seal(publicKey, new Uint8Array(100)), (sealed) => crypto.open(privateKey, sealed)), ({ length }) => {
+          assert.isTrue(allocated.some((bytes) => bytes.length === 32 && bytes.some((byte) => byte > 0)))
+          return length
+        })
+      )
+      assert.strictEqual(yield* open, 100)
+      let resume: (value?: unknown) => void = () => undefined
+      goOn = new Promise((resolve) => {
+        resume = resolve
+      })
+      const fiber = yield* Effect.fork(open)
+      yield* Effect.promise(() => vi.waitFor(() => assert.lengthOf(vi.mocked(subtle.decrypt).mock.calls, 2)))
+      yield* Fiber.interrupt(fiber)
+      resume()
+      yield* Effect.promise(() => vi.waitFor(() => assert.lengthOf(unwrapped, 2)))
+      yield* Effect.promise(() => new Promise(setImmediate))
+      assert.lengthOf(unwrapped[0]!, 32)
+      for (const bytes of [...unwrapped, ...allocated]) assert.isTrue(bytes.every((byte) => byte === 0))
+    }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, memory)))
+  })
+
+  it.scoped("keeps the promise of a length, or fails", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { publicKey } = yield* load("client_2048.pem")
+      const Resizable = ArrayBuffer as unknown as new(length: number, options: object) => ArrayBuffer & { readonly resize: (to: number) => void }
+      const buffer = new Resizable(100_000, { maxByteLength: 200_000 })
+      const sealed = yield* crypto.seal(publicKey, new Uint8Array(buffer))
+      const pieces = sealed.ciphertext[Symbol.iterator]()
+      assert.lengthOf(pieces.next().value!, 48 * 1024)
+      buffer.resize(150_000)
+      assert.throws(() => pieces.next(), "length")
+      assert.strictEqual(sealed.length, 100_000)
+    }).pipe(Effect.provide(layerWith({}))))
+
+  it.scoped("lets others have a turn between the pieces of a long answer", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { privateKey, publicKey } = yield* load("client_2048.pem")
+      const sealed = yield* crypto.seal(publicKey, new Uint8Array(10 * 48 * 1024))
+      const ciphertext = [...sealed.ciphertext]
+      const tag = sealed.tag()
+      assert.lengthOf(ciphertext, 10)
+      let turns = 0
+      const turn = () => {
+        turns++
+        timer = setImmediate(turn)
+      }
+      let timer = setImmediate(turn)
+      const seen = new Set<number>()
+      const watched = function*() {
+        for (const piece of ciphertext) {
+          seen.add(turns)
+          yield piece
+        }
+      }
+      yield* crypto.open(privateKey, { ...sealed, ciphertext: watched(), tag: () => tag })
+      clearImmediate(timer)
+      assert.strictEqual(seen.size, 10)
+    }).pipe(Effect.provide(layerWith({}))))
 })

@@ -1,0 +1,60 @@
+import { Stryker } from "@stryker-mutator/core"
+import * as Fs from "node:fs"
+
+/**
+ * Changes one module after another in every place, and tries its own suites against each change. `npm run test:mutation -- Transport KeyRing`
+ * does so for those only: the reports of the others stay, and the scores of all go into `doc/reliability.md`.
+ */
+const modules = {
+  Envelope: ["src/Envelope.ts", "vectors"],
+  Crypto: ["src/Crypto.ts", "vectors", "RouterKey"],
+  webCrypto: ["src/internal/webCrypto.ts", "vectors"],
+  NodeCrypto: ["src/platform/node/NodeCrypto.ts", "vectors"],
+  KeyRing: ["src/KeyRing.ts", "KeyRing"],
+  RouterKey: ["src/RouterKey.ts", "RouterKey"],
+  Transport: ["src/Transport.ts", "Transport"],
+  rateLimit: ["src/internal/rateLimit.ts", "throttle"]
+}
+const page = "doc/reliability.md"
+/** In percent. */
+const LOWEST_SCORE = 85
+
+const report = (name) => `node_modules/.cache/mutation/${name}.json`
+const asked = process.argv.slice(2)
+for (const [name, [file, ...suites]] of Object.entries(modules)) {
+  if (asked.length > 0 && !asked.includes(name)) continue
+  process.env.MUTATION_SUITES = suites.join()
+  await new Stryker({
+    configFile: "test/mutation/stryker.json",
+    mutate: [file],
+    jsonReporter: { fileName: report(name) },
+    tempDirName: `.stryker-tmp/${name}`
+  }).runMutationTest()
+}
+
+const missing = Object.keys(modules).filter((name) => !Fs.existsSync(report(name)))
+if (missing.length > 0) {
+  console.log(`No score before there is a report of ${missing.join(", ")}`)
+  process.exit()
+}
+
+const columns = ["Killed", "Timeout", "Survived", "NoCoverage"]
+const count = (mutants) => columns.map((column) => mutants.filter(({ status }) => status === column).length)
+const score = ([killed, timeout, ...alive]) => (100 * (killed + timeout)) / (killed + timeout + alive[0] + alive[1])
+const row = (name, counts) => `| ${[name, ...counts, `${score(counts).toFixed(1)} %`].join(" | ")} |`
+
+const counts = Object.entries(modules).map(([name, [file]]) => {
+  const { files } = JSON.parse(Fs.readFileSync(report(name), "utf8"))
+  return [`\`${file}\``, count(Object.values(files).flatMap(({ mutants }) => mutants))]
+})
+const all = columns.map((_, i) => counts.reduce((sum, [, counts]) => sum + counts[i], 0))
+const table = [
+  "| module | killed | timed out | survived | not reached | score |",
+  "|---|---|---|---|---|---|",
+  ...counts.map(([name, counts]) => row(name, counts)),
+  row("all", all)
+].join("\n")
+
+console.log(table)
+Fs.writeFileSync(page, Fs.readFileSync(page, "utf8").replace(/(<!-- begin mutants -->\n)[^]*(<!-- end mutants -->)/, (_, begin, end) => begin + table + "\n" + end))
+if (score(all) < LOWEST_SCORE) process.exitCode = 1
