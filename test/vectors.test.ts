@@ -209,7 +209,8 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         const ciphertext = [...sealed.ciphertext]
         const tag = sealed.tag()
         const good = { ...sealed, ciphertext, tag: () => tag }
-        const short = NodeCryptoModule.publicEncrypt({ key: publicKey.pem, oaepHash: "sha256" }, new Uint8Array(16))
+        const wrapped = (length: number) =>
+          Uint8Array.from(NodeCryptoModule.publicEncrypt({ key: publicKey.pem, oaepHash: "sha256" }, new Uint8Array(length)))
         const spy = yield* Effect.acquireRelease(
           Effect.sync(() => vi.spyOn(globalThis.crypto.subtle, "decrypt")),
           (spy) => Effect.sync(() => spy.mockRestore())
@@ -219,7 +220,9 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
             { ...good, tag: () => new Uint8Array(16) },
             { ...good, encryptedKey: new Uint8Array(256) },
             { ...good, encryptedKey: new Uint8Array(7) },
-            { ...good, encryptedKey: Uint8Array.from(short) }
+            { ...good, tag: () => tag.subarray(0, 12) },
+            { ...good, encryptedKey: wrapped(16) },
+            { ...good, encryptedKey: wrapped(64) }
           ]
         ) {
           spy.mockClear()
@@ -462,6 +465,10 @@ describe("NodeCrypto", () => {
       const { privateKey, publicKey } = yield* load("client_2048.pem")
       const used = new Set<CryptoKey>()
       let [working, most] = [0, 0]
+      const exportKey = yield* Effect.acquireRelease(
+        Effect.sync(() => vi.spyOn(subtle, "exportKey")),
+        (spy) => Effect.sync(() => spy.mockRestore())
+      )
       yield* mockDecrypt((algorithm, key, data) => {
         used.add(key)
         most = Math.max(most, ++working)
@@ -475,6 +482,7 @@ describe("NodeCrypto", () => {
       for (let round = 0; round < 2; round++) {
         assert.deepStrictEqual((yield* openFive).map(({ length }) => length), [0, 1, 2, 3, 4])
         assert.strictEqual(used.size, expected)
+        assert.lengthOf(exportKey.mock.calls, expected - 1)
         assert.isAtMost(most, expected)
       }
     }).pipe(Effect.provide(layerWith({ handles }))))

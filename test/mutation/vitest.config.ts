@@ -18,7 +18,7 @@ export default defineConfig({
     // a mutant that makes a test hang is found out by that, not by Stryker, which would start another process
     testTimeout: 60_000,
     bail: 1,
-    // Stryker reports
+    // Stryker reports; to print a failure can take minutes
     reporters: [{}]
   }
 })
