@@ -25,7 +25,7 @@ import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
 import { isVisibleAscii } from "./internal/header.js"
-import { withPermit } from "./internal/permit.js"
+import { makePermits } from "./internal/permit.js"
 import { makeThrottle } from "./internal/rateLimit.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
@@ -207,8 +207,8 @@ export const make = Effect.fnUntraced(function*(
   const keyRing = yield* KeyRing.KeyRing
   const defaultRouterKey = yield* RouterKey.RouterKey
 
-  const turn = config.throttle ? yield* makeThrottle : Effect.void
-  const exchanges = yield* Effect.makeSemaphore(MAX_EXCHANGES)
+  const turn = config.throttle ? makeThrottle() : Effect.void
+  const withPermit = makePermits(MAX_EXCHANGES)
 
   yield* warnOfHttp(config.baseUrl)
 
@@ -288,7 +288,7 @@ export const make = Effect.fnUntraced(function*(
               Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
             )
         )
-      )).pipe(withPermit(exchanges))
+      )).pipe(withPermit)
     return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
   }, Effect.scoped)
 

@@ -143,7 +143,7 @@ describe("throttle", () => {
         currentTimeMillis: Effect.sync(() => now),
         sleep: (duration: Duration.Duration) => Effect.sync(() => void (now += Duration.toMillis(duration) + 300))
       })
-      const turn = Effect.map(yield* RateLimit.makeThrottle, () => now)
+      const turn = Effect.map(RateLimit.makeThrottle(), () => now)
       assert.deepStrictEqual(yield* Effect.withClock(Effect.replicateEffect(turn, 7), late), [0, 0, 0, 0, 1400, 1400, 2800])
     }))
 

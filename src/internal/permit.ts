@@ -1,9 +1,37 @@
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 
-/** `withPermits(1)`, which gives way to other fibers even where nobody has to wait. This does not. */
-export const withPermit = (semaphore: Effect.Semaphore) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    semaphore.withPermitsIfAvailable(1)(effect),
-    Option.match({ onNone: () => semaphore.withPermits(1)(effect), onSome: Effect.succeed })
-  )
+/**
+ * Lends a number of permits, first come, first served. A semaphore of Effect's wakes all who wait whenever one permit comes back, and has a
+ * fiber give way to others even where nobody has to wait.
+ */
+export const makePermits = (count: number) => {
+  let free = count
+  const waiting = new Set<() => void>()
+  const giveBack = Effect.sync(() => {
+    const [next] = waiting
+    if (next === undefined) free++
+    else {
+      waiting.delete(next)
+      next()
+    }
+  })
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.uninterruptibleMask((restore) => {
+      const use = Effect.ensuring(restore(effect), giveBack)
+      if (free > 0) {
+        free--
+        return use
+      }
+      let isOurs = false
+      const wait = Effect.async<void>((resume) => {
+        const next = () => {
+          isOurs = true
+          resume(Effect.void)
+        }
+        waiting.add(next)
+        return Effect.sync(() => waiting.delete(next))
+      })
+      // a permit may come together with the interruption
+      return Effect.zipRight(Effect.onInterrupt(restore(wait), () => isOurs ? giveBack : Effect.void), use)
+    })
+}

@@ -1,5 +1,6 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { makePermits } from "./permit.js"
 
 /**
  * The service's limit on the requests under one API key (protocol.md, "Limits of the service"): 2 in a second, and up to 4 in one second
@@ -46,12 +47,12 @@ export const pass = (history: History, at: number, second = SECOND): History => 
 })
 
 /** An effect that ends when it is the caller's turn to send a request. Who gives up waiting takes nothing from the others. */
-export const makeThrottle: Effect.Effect<Effect.Effect<void>> = Effect.map(Effect.makeSemaphore(1), (queue) => {
+export const makeThrottle = (): Effect.Effect<void> => {
   let history = none
-  return queue.withPermits(1)(Effect.gen(function*() {
+  return makePermits(1)(Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const at = earliest(history, now, CLIENT_SECOND)
     if (at > now) yield* Effect.sleep(at - now)
     history = pass(history, Math.max(at, yield* Clock.currentTimeMillis), CLIENT_SECOND)
   }))
-})
+}

@@ -10,7 +10,7 @@ import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto } from "../../Crypto.js"
 import { acquire } from "../../internal/acquire.js"
-import { withPermit } from "../../internal/permit.js"
+import { makePermits } from "../../internal/permit.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
@@ -100,7 +100,7 @@ const release = ({ end }: Started<unknown>): void => {
  */
 const makeHandles = (memory: Memory, read: typeof importPkcs8, key: CryptoKey, limit: number) => {
   const free = [key]
-  const semaphore = Effect.unsafeMakeSemaphore(limit)
+  const withPermit = makePermits(limit)
   const another = Effect.scoped(Effect.gen(function*() {
     const pkcs8 = yield* memory.guard(Effect.map(Effect.tryPromise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
     return yield* Effect.tryPromise(() => read(pkcs8, true))
@@ -110,7 +110,7 @@ const makeHandles = (memory: Memory, read: typeof importPkcs8, key: CryptoKey, l
     return handle === undefined ? another : Effect.succeed(handle)
   })
   return <A, E, R>(use: (handle: CryptoKey) => Effect.Effect<A, E, R>): Effect.Effect<A, unknown, R> =>
-    withPermit(semaphore)(Effect.acquireUseRelease(take, use, (handle) => Effect.sync(() => free.push(handle))))
+    withPermit(Effect.acquireUseRelease(take, use, (handle) => Effect.sync(() => free.push(handle))))
 }
 
 const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory): webCrypto.Primitives => {
