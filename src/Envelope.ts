@@ -58,16 +58,14 @@ export const Envelope = Schema.Struct({
 
 const isEnvelope = Schema.is(Envelope)
 
-const head = /* @__PURE__ */ Bytes.fromText(`{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`)
-
 /** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. */
 const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
+  const head = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
   const beforeTag = `","nonce":"${Base64.textOf(sealed.nonce)}","tag":"`
   const afterTag = `"},"encrypted_aes_key":"${Base64.textOf(sealed.encryptedKey)}"` +
     `,"key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"${processedAt === undefined ? "" : `,"processed_at":${processedAt}`}}`
   const pieces = function*() {
-    // a copy, since it is the transport's to do with what it likes
-    yield head.slice()
+    yield Bytes.fromText(head)
     for (const piece of sealed.ciphertext) yield Base64.encodePublic(piece)
     yield Bytes.fromText(`${beforeTag}${Base64.textOf(sealed.tag())}${afterTag}`)
   }

@@ -77,6 +77,7 @@ const keyDir = (bits) => {
   }
   return path
 }
+
 /** A client in a process of its own, warmed up, that measures itself when it is asked. */
 const caller = async (name, bits, at = "idle") => {
   const process_ = fork(Path.join(here, "child.mjs"), ["caller", name, (await servers())[at], bits, keyDir(bits), quick ? 5000 : 10_000])
@@ -114,7 +115,12 @@ const sections = {
     const original = { "1 KiB": 1.12 / 0.095, "1 MiB": 97 / 3.84, "10 MiB": 1049 / 32.5 }
     const names = ["floor", "nomyo-js", "jose", "floor, WebCrypto", "nomyo-js, WebCrypto"]
     const pair = keys(4096)
-    const rounds = { "1 KiB": [30, 4, 500], "100 KiB": [30, 2, 100], "1 MiB": [15, 1, 0], "10 MiB": [7, 1, 0] }
+    const effort = {
+      "1 KiB": { rounds: 30, batch: 4, warm: 500 },
+      "100 KiB": { rounds: 30, batch: 2, warm: 100 },
+      "1 MiB": { rounds: 15 },
+      "10 MiB": { rounds: 7 }
+    }
     const faster = { "1 KiB": 10, "1 MiB": 20, "10 MiB": 25 }
     for (const [size, bytes] of Object.entries(sizes)) {
       const request = payload(bytes)
@@ -126,7 +132,8 @@ const sections = {
         subjects[`${name}, seal`] = () => subject.seal(request)
         subjects[`${name}, open`] = () => subject.open(envelope)
       }
-      const times = await paired(subjects, { rounds: samples(rounds[size][0]), batch: rounds[size][1], warm: samples(rounds[size][2]) })
+      const { rounds, warm = 0, ...rest } = effort[size]
+      const times = await paired(subjects, { ...rest, rounds: samples(rounds), warm: quick ? 0 : warm })
       results[`seal ${size}`] = times
       for (const name of names) {
         say(`  ${size} ${name}: seal ${show(summary(times[`${name}, seal`]))} ms, open ${show(summary(times[`${name}, open`]))} ms`)
