@@ -186,7 +186,7 @@ export const make = Effect.fnUntraced(function*(
       return yield* replaceWith(Effect.map(generate(old), ({ kept }) => kept), "Rotated").pipe(
         Effect.tapError(failed(old.publicKey.fingerprint))
       )
-    }).pipe(Effect.scoped, oneAtATime.withPermits(1))
+    }).pipe(Effect.scoped)
 
   const ageOf = (pair: KeyPair) =>
     Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(0, now - pair.createdAt)))
@@ -195,6 +195,10 @@ export const make = Effect.fnUntraced(function*(
   const rotateIfDue = rotateAt(config.keyRotationInterval).pipe(
     Effect.flatMap(ageOf),
     Effect.map((age) => Duration.subtract(config.keyRotationInterval, age)),
+    // the pair may have been forgotten since this was due: to ask for it would make another
+    Effect.whenEffect(Effect.flatMap(Ref.get(current), (epoch) => RcMap.has(pairs, epoch))),
+    Effect.map(Option.getOrElse(() => RETRY_AFTER)),
+    oneAtATime.withPermits(1),
     Effect.catchAllCause((cause) => {
       const why = Option.match(Cause.failureOption(cause), { onNone: () => "an unexpected failure", onSome: (error) => error.message })
       return Effect.as(Effect.logWarning(`The client's key pair was not rotated: ${why}`), RETRY_AFTER)
@@ -208,7 +212,7 @@ export const make = Effect.fnUntraced(function*(
     yield* Effect.forkScoped(Effect.clockWith((clock) => Effect.withClock(rotation, rotationClock(clock))))
   }
 
-  return { lease, rotate: rotateAt(Duration.zero), replace, forget, events }
+  return { lease, rotate: oneAtATime.withPermits(1)(rotateAt(Duration.zero)), replace, forget, events }
 })
 
 /**

@@ -457,7 +457,7 @@ describe("KeyRing", () => {
   })
 
   it.scoped("forgets a pair that is being made", () => {
-    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
+    const { keys, layer, ring, store } = setup(day, { delay: "2 seconds" })
     return Effect.gen(function*() {
       const self = yield* ring
       const lease = yield* Effect.fork(fingerprint(self))
@@ -466,8 +466,17 @@ describe("KeyRing", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(forget)
       yield* Fiber.join(lease)
+      // nor is it made again to be rotated
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(keys.generated, 1)
       assert.isTrue(Option.isNone(store.saved))
       assert.strictEqual(keys.destroyed.length, 1)
+      // the next is as good as the first
+      const next = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(next)
+      yield* TestClock.adjust("25 hours")
+      assert.strictEqual(keys.generated, 3)
     }).pipe(Effect.provide(layer))
   })
 

@@ -423,14 +423,19 @@ describe("Transport.make", () => {
     Transport.make(() => Effect.succeed({ status: 200, header: () => undefined, body: stream(chunks) }))
   const request = { method: "GET", url: "", headers: {}, maxResponseBytes: 300_000 } as const
 
-  it.effect("takes a body in as many pieces as it has bytes", () =>
-    Effect.gen(function*() {
-      assert.lengthOf(yield* transport(300_000).send(request), 300_000)
-      assert.deepInclude(yield* Effect.flip(transport(300_001).send(request)), { reason: "response-too-large" })
-    }))
-
   const answering = (response: Partial<Transport.Response>, options: Partial<Transport.Request> = {}) =>
     Transport.make(() => Effect.succeed({ status: 200, header: () => undefined, body: stream(0), ...response })).send({ ...request, ...options })
+
+  it.effect("takes a body in as many pieces as it has bytes, and in one", () =>
+    Effect.gen(function*() {
+      assert.lengthOf(yield* transport(300_000).send(request), 300_000)
+      const whole = new Uint8Array(300_000).fill(120)
+      const atOnce = async function*() {
+        yield whole
+      }
+      assert.deepStrictEqual(yield* answering({ body: atOnce() }), whole)
+      assert.deepInclude(yield* Effect.flip(transport(300_001).send(request)), { reason: "response-too-large" })
+    }))
 
   it("has a name of its own among the services", () => {
     assert.strictEqual(Transport.Transport.key, "nomyo-js/Transport")
