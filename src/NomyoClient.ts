@@ -10,20 +10,19 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
+import * as Calls from "./internal/calls.js"
 import { isVisibleAscii } from "./internal/header.js"
 import { makePermits } from "./internal/permit.js"
 import { makeThrottle } from "./internal/rateLimit.js"
@@ -180,12 +179,7 @@ const publicKeyHeader = (key: PublicKey): string => {
 
 const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
 
-/** Fails with reason `timeout` when the time is up. */
-const within = (limit: Duration.Duration) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.timeoutFail(effect, {
-    duration: limit,
-    onTimeout: () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
-  })
+const outOfTime = () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
 
 /**
  * A client over its services and parts, until the scope closes.
@@ -212,85 +206,54 @@ export const make = Effect.fnUntraced(function*(
 
   yield* warnOfHttp(config.baseUrl)
 
-  const calls = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
-  let isDisposed = false
-  // not waited for: who disposes of the client may be part of a call
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      isDisposed = true
-      for (const fiber of calls) fiber.unsafeInterruptAsFork(FiberId.none)
-    }))
-  /** Runs in a fiber that disposal interrupts: to race each call against disposal would take two of them. */
-  const untilDisposed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DisposedError, R> =>
-    Effect.uninterruptibleMask((restore) =>
-      isDisposed ? new DisposedError() : Effect.flatMap(Effect.forkDaemon(Effect.exit(restore(effect))), (fiber) => {
-        calls.add(fiber)
-        fiber.addObserver(() => calls.delete(fiber))
-        // it may have been while this fiber gave way to others
-        if (isDisposed) fiber.unsafeInterruptAsFork(FiberId.none)
-        return Effect.flatMap(
-          Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber)),
-          (exit): Effect.Effect<A, E | DisposedError> => isDisposed && Exit.isInterrupted(exit) ? new DisposedError() : exit
-        )
-      })
-    )
-  /** With the client's services, and a scope that ends with the call. */
-  const call = <A, E>(effect: Effect.Effect<A, E, Crypto | Transport | SecureMemory | Scope.Scope>) =>
-    untilDisposed(Effect.scopedWith((scope) => Effect.provide(effect, Context.add(context, Scope.Scope, scope))))
+  const run = yield* Calls.make
+  const untilDisposed = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => run(() => effect, { context: Context.empty() })
 
   /** One attempt: the whole path of a request, under one key pair and one deadline. */
-  const attempt = Effect.fnUntraced(function*(request: {
+  const attempt = (request: {
     readonly baseUrl: string
     readonly routerKey: RouterKey.Service
     readonly payload: Uint8Array
     readonly payloadId: string
     readonly headers: { readonly [name: string]: string }
     readonly timeout: Duration.Duration
-  }) {
-    let left = request.timeout
-    const onTheClock = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.flatMap(Clock.currentTimeMillis, (from) =>
-        Effect.ensuring(
-          within(left)(effect),
-          Effect.map(Clock.currentTimeMillis, (to) => {
-            left = Duration.subtract(left, to - from)
-          })
-        ))
-    const cached = yield* request.routerKey.cached
-    // making the client's own pair takes seconds, once, and says nothing about the router: it is not on the clock
-    const [pair, routerKey] = cached === undefined
-      ? yield* Effect.all([keyRing.lease, onTheClock(request.routerKey.get)], { concurrency: 2 })
-      : [yield* keyRing.lease, cached]
-    const exchange = (key: PublicKey) =>
-      Envelope.sealPieces(key, request.payload).pipe(
-        Effect.flatMap((body) =>
-          transport.send({
-            method: "POST",
-            url: `${request.baseUrl}/v1/chat/secure_completion`,
-            headers: { ...request.headers, "X-Public-Key": publicKeyHeader(pair.publicKey) },
-            body,
-            maxResponseBytes: config.maxResponseBytes
-          })
-        ),
-        Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer)),
-        onTheClock,
-        // with both keys at hand, so that requests leave as far apart as they were told to
-        (exchange) => Effect.zipRight(turn, exchange)
-      )
-    const opened = yield* Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
-      exchange(routerKey.key).pipe(
-        // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
-        Effect.catchTag("InvalidRequestError", (error) =>
-          routerKey.fetchedAt >= startedAt
-            ? Effect.fail(error)
-            : onTheClock(request.routerKey.refetch).pipe(
-              Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
-              Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
-            )
+  }) =>
+    run(Effect.fnUntraced(function*({ onTheClock }) {
+      const cached = yield* request.routerKey.cached
+      // making the client's own pair takes seconds, once, and says nothing about the router: it is not on the clock
+      const [pair, routerKey] = cached === undefined
+        ? yield* Effect.all([keyRing.lease, onTheClock(request.routerKey.get)], { concurrency: 2 })
+        : [yield* keyRing.lease, cached]
+      const exchange = (key: PublicKey) =>
+        Envelope.sealPieces(key, request.payload).pipe(
+          Effect.flatMap((body) =>
+            transport.send({
+              method: "POST",
+              url: `${request.baseUrl}/v1/chat/secure_completion`,
+              headers: { ...request.headers, "X-Public-Key": publicKeyHeader(pair.publicKey) },
+              body,
+              maxResponseBytes: config.maxResponseBytes
+            })
+          ),
+          Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer)),
+          onTheClock,
+          // with both keys at hand, so that requests leave as far apart as they were told to
+          (exchange) => Effect.zipRight(turn, exchange)
         )
-      )).pipe(withPermit)
-    return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
-  }, Effect.scoped)
+      const opened = yield* Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
+        exchange(routerKey.key).pipe(
+          // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
+          Effect.catchTag("InvalidRequestError", (error) =>
+            routerKey.fetchedAt >= startedAt
+              ? Effect.fail(error)
+              : onTheClock(request.routerKey.refetch).pipe(
+                Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+                Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
+              )
+          )
+        )).pipe(withPermit)
+      return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
+    }), { context, duration: request.timeout, onTimeout: outOfTime })
 
   const sendTo = Effect.fnUntraced(function*(
     target: { readonly baseUrl: string; readonly routerKey: RouterKey.Service },
@@ -310,23 +273,29 @@ export const make = Effect.fnUntraced(function*(
       ...(securityTier === undefined ? {} : { "X-Security-Tier": yield* header("security tier", securityTier) })
     }
     let attempts = 0
-    return yield* Effect.suspend(() => {
+    const tryOnce = Effect.suspend(() => {
       attempts++
       return attempt({ ...target, payload, payloadId, headers, timeout })
     }).pipe(
       Effect.tapError((error) =>
         Effect.annotateLogs(Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`), "payloadId", payloadId)
-      ),
-      Effect.retry(retryPolicy(maxRetries)),
+      )
+    )
+    return yield* tryOnce.pipe(
+      // a schedule costs as much as an attempt does: it is for those who have failed
+      Effect.catchAll((error) => {
+        const failed = [Effect.fail(error)]
+        return untilDisposed(Effect.retry(Effect.suspend(() => failed.pop() ?? tryOnce), retryPolicy(maxRetries)))
+      }),
       Effect.mapError((error) => withRequest(error, { payloadId, attempts }))
     )
   })
 
   const defaultTarget = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
 
-  const create = Effect.fnUntraced(function*(request: ChatCompletion.ChatCompletionRequest, options?: RequestOptions) {
+  const create = Effect.fnUntraced(function*(request: ChatCompletion.ChatCompletionRequest, options: RequestOptions | undefined, span: Tracer.Span) {
     const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
-    yield* Effect.annotateCurrentSpan("gen_ai.request.model", model)
+    span.attribute("gen_ai.request.model", model)
     const target = baseUrl === undefined ? defaultTarget : yield* Effect.gen(function*() {
       const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
       yield* warnOfHttp(checked)
@@ -340,18 +309,19 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         // a tracer is handed the exit of what it traces, and is not to have the answer
         let answer: ChatCompletion.ChatCompletionResponse
-        return Effect.map(call(create(request, options)), (created) => {
-          answer = created
-        }).pipe(
-          Effect.withSpan("NomyoClient.create", {
-            captureStackTrace: false,
-            attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
-          }),
-          Effect.map(() => answer)
-        )
+        return Effect.useSpan("NomyoClient.create", {
+          captureStackTrace: false,
+          attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
+        }, (span) =>
+          Effect.map(
+            run(() => create(request, options, span), { context: Context.add(context, Tracer.ParentSpan, span) }),
+            (created) => {
+              answer = created
+            }
+          )).pipe(Effect.map(() => answer))
       }),
-    send: (payload, options) => call(sendTo(defaultTarget, payload, options)),
-    ready: Effect.map(call(keyRing.lease), publicKeyOf),
+    send: (payload, options) => sendTo(defaultTarget, payload, options),
+    ready: Effect.map(untilDisposed(keyRing.lease), publicKeyOf),
     rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf),
     forgetKeys: untilDisposed(keyRing.forget),
     keyEvents: keyRing.events

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { acquire } from "./internal/acquire.js"
+import { acquire, bracket } from "./internal/acquire.js"
 import { secureMemory } from "./internal/secureMemory.js"
 import { DisposedError } from "./NomyoError.js"
 
@@ -90,30 +90,33 @@ export interface Allocation {
 }
 
 /**
- * A service whose memory comes from `allocate`. Where that gives none, ordinary memory is used and zeroed.
+ * A service whose memory comes from `allocate`. Where that gives none, ordinary memory is used and zeroed, and `refused` run before.
  *
  * @since 0.2.0
  * @category constructors
  */
 export const make = (options: {
-  readonly allocate: (length: number) => Effect.Effect<Allocation | undefined>
+  readonly allocate: (length: number) => Allocation | undefined
+  readonly refused?: Effect.Effect<void> | undefined
   readonly info: () => MemoryProtectionInfo
 }): Service => {
-  const special = (length: number): Effect.Effect<Allocation | undefined> =>
-    Effect.suspend(() => secureMemory.isEnabled ? options.allocate(length) : Effect.succeed(undefined))
-  const zeroed = (length: number) => Effect.map(special(length), (allocation): Held => allocation ?? { bytes: unmoved(length) })
-  const hold = <E, R>(make: Effect.Effect<Held, E, R>) => Effect.map(acquire(make, release), bytesOf)
+  const special = (length: number): Allocation | undefined => secureMemory.isEnabled ? options.allocate(length) : undefined
+  const zeroed = (length: number): Held => special(length) ?? { bytes: unmoved(length) }
+  const { refused } = options
+  const told = <A, E, R>({ free }: Held, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    free === undefined && refused !== undefined ? Effect.zipRight(refused, effect) : effect
+  const hold = <E, R>(make: Effect.Effect<Held, E, R>) => Effect.flatMap(acquire(make, release), (held) => told(held, Effect.succeed(held.bytes)))
   return {
-    allocate: (length) => hold(zeroed(length)),
-    use: (length, f) => Effect.acquireUseRelease(zeroed(length), ({ bytes }) => f(bytes), (held) => Effect.sync(() => release(held))),
+    allocate: (length) => hold(Effect.sync(() => zeroed(length))),
+    use: (length, f) => bracket(() => zeroed(length), (held) => told(held, f(held.bytes)), release),
     guard: (make) =>
-      hold(Effect.flatMap(make, (bytes) =>
-        Effect.map(special(bytes.length), (allocation): Held => {
-          if (allocation === undefined) return { bytes }
-          allocation.bytes.set(bytes)
-          zero(bytes)
-          return allocation
-        }))),
+      hold(Effect.map(make, (bytes): Held => {
+        const allocation = special(bytes.length)
+        if (allocation === undefined) return { bytes }
+        allocation.bytes.set(bytes)
+        zero(bytes)
+        return allocation
+      })),
     info: Effect.sync(() => secureMemory.isEnabled ? options.info() : none)
   }
 }
@@ -124,7 +127,6 @@ const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new 
 /** A platform's memory, or ordinary. */
 type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 
-const bytesOf = ({ bytes }: Held) => bytes
 const release = (held: Held): void => {
   if (held.free === undefined) return zero(held.bytes)
   // it is given back, and on to others: zeroed whatever has been switched off meanwhile
@@ -139,7 +141,7 @@ const release = (held: Held): void => {
  * @category constructors
  */
 export const zeroOnly: Service = make({
-  allocate: () => Effect.succeed(undefined),
+  allocate: () => undefined,
   info: () => ({
     method: "zero-only",
     canLock: false,

@@ -7,8 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import { acquire } from "./internal/acquire.js"
+import { bracket } from "./internal/acquire.js"
 import * as Bytes from "./internal/bytes.js"
 import { APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
 
@@ -57,7 +56,7 @@ export interface Response {
   readonly status: number
   /** The value of a header, by its lower-case name. */
   readonly header: (name: string) => string | null | undefined
-  /** Closed by its iterator's `return`, or with the scope. */
+  /** Closed by its iterator's `return`, or when the exchange ends. */
   readonly body: AsyncIterable<Uint8Array>
 }
 
@@ -187,35 +186,41 @@ const statusError = Effect.fnUntraced(function*(
 })
 
 /**
- * A transport over any HTTP client that does not follow redirects. The client's part fails with the error it can tell,
- * and closes its connection when the scope closes; bounds, statuses and redirects are seen to here.
+ * A transport over any HTTP client that does not follow redirects. The client's part fails with the error it can tell, and gives `onEnd` what
+ * closes its connection as soon as there is one: that is run when the exchange is over, however it ends. Bounds, statuses and redirects are
+ * seen to here.
  *
  * @since 0.2.0
  * @category constructors
  */
 export const make = (
-  exchange: (request: Request) => Effect.Effect<Response, APIConnectionError | SecurityError, Scope.Scope>
+  exchange: (request: Request, onEnd: (close: () => void) => void) => Effect.Effect<Response, APIConnectionError | SecurityError>
 ): Service => ({
   send: (request) =>
-    Effect.scoped(Effect.gen(function*() {
-      const response = yield* exchange(request)
-      const body = yield* acquire(
-        Effect.sync(() => response.body[Symbol.asyncIterator]()),
-        // not awaited: a peer that stopped sending may never let it end
-        (body) => void body.return?.().catch(() => undefined)
-      )
-      // a browser reports a redirect it did not follow as status 0
-      if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
-        return yield* new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
+    bracket(
+      (): Array<() => void> => [],
+      (closing) =>
+        Effect.flatMap(exchange(request, (close) => closing.unshift(close)), (response): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> => {
+          const body = response.body[Symbol.asyncIterator]()
+          // not awaited: a peer that stopped sending may never let it end
+          closing.unshift(() => void body.return?.().catch(() => undefined))
+          // a browser reports a redirect it did not follow as status 0
+          if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
+            return new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
+          }
+          if (response.status !== 200) return Effect.flatMap(statusError(request, response, body), Effect.fail)
+          return Effect.flatMap(read(body, request.maxResponseBytes), ({ bytes, complete }) =>
+            complete
+              ? Effect.succeed(bytes)
+              : new SecurityError({
+                reason: "response-too-large",
+                message: `The answer is larger than ${request.maxResponseBytes} bytes`
+              }))
+        }),
+      (closing) => {
+        for (const close of closing) close()
       }
-      if (response.status !== 200) return yield* Effect.flatMap(statusError(request, response, body), Effect.fail)
-      const { bytes, complete } = yield* read(body, request.maxResponseBytes)
-      if (complete) return bytes
-      return yield* new SecurityError({
-        reason: "response-too-large",
-        message: `The answer is larger than ${request.maxResponseBytes} bytes`
-      })
-    }))
+    )
 })
 
 /** Codes of Node (OpenSSL's X509_V_ERR names) for a certificate that does not prove the router's name. */
@@ -286,29 +291,28 @@ async function* chunks(stream: ReadableStream<Uint8Array> | null): AsyncGenerato
  * @category constructors
  */
 export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
-  make(({ body, headers, method, url }) =>
-    Effect.gen(function*() {
-      const controller = yield* acquire(
-        Effect.sync(() => new AbortController()),
-        (controller) => controller.abort()
-      )
-      const response = yield* Effect.tryPromise({
-        try: () =>
-          fetch(url, {
+  make(({ body, headers, method, url }, onEnd) =>
+    Effect.map(
+      Effect.tryPromise({
+        try: () => {
+          const controller = new AbortController()
+          onEnd(() => controller.abort())
+          return fetch(url, {
             method,
             headers,
             ...(body === undefined ? {} : { body: bytesOf(body) }),
             signal: controller.signal,
             ...strictFetch
-          }),
+          })
+        },
         catch: connectionError
-      })
-      return {
+      }),
+      (response) => ({
         status: response.status,
         header: (name) => response.headers.get(name),
         body: chunks(response.body)
-      }
-    })
+      })
+    )
   )
 
 /**

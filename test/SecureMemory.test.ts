@@ -129,7 +129,7 @@ describe("SecureMemory", () => {
         }
       }
       const page = new Page()
-      const memory = SecureMemory.make({ allocate: () => Effect.succeed(page), info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
+      const memory = SecureMemory.make({ allocate: () => page, info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
       yield* memory.use(3, (bytes) => Effect.sync(() => bytes.set(secret())))
       assert.deepStrictEqual([page.isFree, page.bytes], [true, zeros])
     }))

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import { ensuring } from "./acquire.js"
 
 /**
  * Lends a number of permits, first come, first served. A semaphore of Effect's wakes all who wait whenever one permit comes back, and has a
@@ -7,17 +8,17 @@ import * as Effect from "effect/Effect"
 export const makePermits = (count: number) => {
   let free = count
   const waiting = new Set<() => void>()
-  const giveBack = Effect.sync(() => {
+  const giveBack = () => {
     const [next] = waiting
     if (next === undefined) free++
     else {
       waiting.delete(next)
       next()
     }
-  })
+  }
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.uninterruptibleMask((restore) => {
-      const use = Effect.ensuring(restore(effect), giveBack)
+      const use = ensuring(restore(effect), giveBack)
       if (free > 0) {
         free--
         return use
@@ -32,6 +33,6 @@ export const makePermits = (count: number) => {
         return Effect.sync(() => waiting.delete(next))
       })
       // a permit may come together with the interruption
-      return Effect.zipRight(Effect.onInterrupt(restore(wait), () => isOurs ? giveBack : Effect.void), use)
+      return Effect.zipRight(Effect.onInterrupt(restore(wait), () => isOurs ? Effect.sync(giveBack) : Effect.void), use)
     })
 }

@@ -8,5 +8,7 @@ export const secureMemory = {
   /** How many bytes are locked now. */
   lockedBytes: 0,
   /** How many buffers could not be locked so far. */
-  refusals: 0
+  refusals: 0,
+  /** Whether that has been told. */
+  isWarned: false
 }

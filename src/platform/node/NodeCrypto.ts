@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto } from "../../Crypto.js"
-import { acquire } from "../../internal/acquire.js"
+import { acquire, bracket } from "../../internal/acquire.js"
 import { makePermits } from "../../internal/permit.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
@@ -24,21 +24,18 @@ const PIECE_LENGTH = 48 * 1024
 
 /** Writes the decrypted key into `aesKey`, or leaves that as it is: what was wrong turns out later, and in one way. */
 const unwrap = (handle: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    // an `AbortSignal`, which `Effect.promise` would make for this, takes longer than the rest
+  Effect.async((resume) => {
     let isWanted = true
-    const written = Effect.promise(async () => {
-      const unwrapped = await subtle.decrypt("RSA-OAEP", handle, encryptedKey).then(
-        (buffer) => new Uint8Array(buffer),
-        () => new Uint8Array(0)
-      )
+    const run = async () => {
+      const unwrapped = await subtle.decrypt("RSA-OAEP", handle, encryptedKey).then((buffer) => new Uint8Array(buffer), () => new Uint8Array(0))
       if (isWanted && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
       unwrapped.fill(0)
+      resume(Effect.void)
+    }
+    void run()
+    return Effect.sync(() => {
+      isWanted = false
     })
-    return Effect.onInterrupt(written, () =>
-      Effect.sync(() => {
-        isWanted = false
-      }))
   })
 
 /** Of each size. 16 found the block in two of three processes, 64 in all of 15. */
@@ -105,12 +102,18 @@ const makeHandles = (memory: Memory, read: typeof importPkcs8, key: CryptoKey, l
     const pkcs8 = yield* memory.guard(Effect.map(Effect.tryPromise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
     return yield* Effect.tryPromise(() => read(pkcs8, true))
   }))
-  const take = Effect.suspend(() => {
-    const handle = free.pop()
-    return handle === undefined ? another : Effect.succeed(handle)
-  })
   return <A, E, R>(use: (handle: CryptoKey) => Effect.Effect<A, E, R>): Effect.Effect<A, unknown, R> =>
-    withPermit(Effect.acquireUseRelease(take, use, (handle) => Effect.sync(() => free.push(handle))))
+    withPermit(bracket(
+      () => ({ handle: free.pop() }),
+      (lent) =>
+        lent.handle !== undefined ? use(lent.handle) : Effect.flatMap(another, (handle) => {
+          lent.handle = handle
+          return use(handle)
+        }),
+      ({ handle }) => {
+        if (handle !== undefined) free.push(handle)
+      }
+    ))
 }
 
 const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory): webCrypto.Primitives => {
@@ -159,41 +162,42 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
     }),
 
     open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
-      memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) =>
-        Effect.gen(function*() {
-          aesKey.set(standIn)
-          yield* lend(key)((handle) => unwrap(handle, encryptedKey, aesKey))
-          const plaintext = yield* memory.allocate(length)
-          const pieces = ciphertext[Symbol.iterator]()
-          let at = 0
-          yield* Effect.acquireUseRelease(
-            Effect.try(() => started(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))),
-            Effect.fnUntraced(function*({ cipher, end }) {
-              /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
-              const decryptNext = Effect.try(() => {
-                const next = pieces.next()
-                if (next.done !== true) {
-                  const piece = cipher.update(next.value)
-                  try {
-                    plaintext.set(piece, at)
-                  } finally {
-                    piece.fill(0)
-                  }
-                  at += piece.length
-                  if (at < length) return false
-                  // there may be no tag before the end of the pieces has been seen
-                  if (pieces.next().done !== true) throw new RangeError("length")
+      memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) => {
+        aesKey.set(standIn)
+        return Effect.flatMap(
+          Effect.zipRight(lend(key)((handle) => unwrap(handle, encryptedKey, aesKey)), memory.allocate(length)),
+          (plaintext) => {
+            const pieces = ciphertext[Symbol.iterator]()
+            let at = 0
+            let decipher: Started<NodeCrypto.DecipherGCM> | undefined
+            /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
+            const decryptNext = () => {
+              decipher ??= started(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
+              const next = pieces.next()
+              if (next.done !== true) {
+                const piece = decipher.cipher.update(next.value)
+                try {
+                  plaintext.set(piece, at)
+                } finally {
+                  piece.fill(0)
                 }
-                cipher.setAuthTag(tag())
-                end()
-                return true
-              })
-              while (!(yield* decryptNext)) yield* nextTurn
-            }),
-            (decipher) => Effect.sync(() => release(decipher))
-          )
-          return plaintext
-        }))
+                at += piece.length
+                if (at < length) return false
+                // there may be no tag before the end of the pieces has been seen
+                if (pieces.next().done !== true) throw new RangeError("length")
+              }
+              decipher.cipher.setAuthTag(tag())
+              decipher.end()
+              return true
+            }
+            const decrypt: Effect.Effect<Uint8Array<ArrayBuffer>, unknown> = Effect.flatMap(
+              Effect.try(decryptNext),
+              (isOver) => isOver ? Effect.succeed(plaintext) : Effect.zipRight(nextTurn, decrypt)
+            )
+            return bracket(() => undefined, () => decrypt, () => decipher === undefined ? undefined : release(decipher))
+          }
+        )
+      })
   }
 }
 

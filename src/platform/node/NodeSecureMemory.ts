@@ -148,20 +148,21 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
       }
     }
   })
-  const warning = Effect.suspend(() =>
-    Effect.logWarning(
-      `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, but may reach the swap file`
-    )
-  )
   return SecureMemory.make({
-    allocate: (length) =>
-      Effect.suspend(() => {
-        // nothing to lock, and libsodium never gives back a buffer that is empty
-        if (length === 0) return Effect.succeed(undefined)
-        const allocation = shared.allocate(length)
-        if (allocation !== undefined) return Effect.succeed(allocation)
-        return Effect.as(secureMemory.refusals++ === 0 ? warning : Effect.void, undefined)
-      }),
+    allocate: (length) => {
+      // nothing to lock, and libsodium never gives back a buffer that is empty
+      if (length === 0) return undefined
+      const allocation = shared.allocate(length)
+      if (allocation === undefined) secureMemory.refusals++
+      return allocation
+    },
+    refused: Effect.suspend(() => {
+      if (secureMemory.refusals === 0 || secureMemory.isWarned) return Effect.void
+      secureMemory.isWarned = true
+      return Effect.logWarning(
+        `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, but may reach the swap file`
+      )
+    }),
     info: () => {
       const probe = attempt(1)
       probe?.free()

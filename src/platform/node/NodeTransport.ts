@@ -14,7 +14,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import { pipeline, Readable } from "node:stream"
 import { acquire } from "../../internal/acquire.js"
-import { APIConnectionError, type SecurityError } from "../../NomyoError.js"
+import { APIConnectionError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
 /**
@@ -68,38 +68,38 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
       : Http.request(url, { ...shared, agent: http })
   }
 
-  return Transport.make((request) =>
-    Effect.flatMap(
-      acquire(
-        Effect.try({ try: () => start(request), catch: Transport.connectionError }),
-        // closes the connection, unless the answer is complete and the connection the agent's again
-        (outgoing) => outgoing.destroy()
-      ),
-      (outgoing) =>
-        Effect.async<Transport.Response, APIConnectionError | SecurityError>((resume) => {
-          let incoming: Http.IncomingMessage | undefined
-          outgoing.on("response", (response) => {
-            incoming = response
-            resume(
-              response.statusCode === 200 && (response.headers["content-encoding"] ?? "identity") !== "identity"
-                ? Effect.fail(new APIConnectionError({ reason: "protocol", message: "The router's answer is compressed, which was not asked for" }))
-                : Effect.succeed({
-                  status: response.statusCode ?? 0,
-                  header: (name) => response.headers[name] as string | undefined,
-                  body: response
-                })
-            )
-          })
-          // without a listener Node closes the connection, and says nothing
-          outgoing.on("upgrade", (_response, socket) => {
-            socket.destroy()
-            resume(Effect.fail(new APIConnectionError({ reason: "protocol", message: "The router answered with a protocol other than HTTP" })))
-          })
-          // a parser's error within the body comes here too, and would otherwise pass for a lost connection
-          outgoing.on("error", (error) => incoming === undefined ? resume(Effect.fail(Transport.connectionError(error))) : incoming.destroy(error))
-          send(outgoing, request.body)
-        })
-    )
+  return Transport.make((request, onEnd) =>
+    Effect.async((resume) => {
+      let outgoing: Http.ClientRequest
+      try {
+        outgoing = start(request)
+      } catch (error) {
+        return resume(Effect.fail(Transport.connectionError(error)))
+      }
+      // closes the connection, unless the answer is complete and the connection the agent's again
+      onEnd(() => outgoing.destroy())
+      let incoming: Http.IncomingMessage | undefined
+      outgoing.on("response", (response) => {
+        incoming = response
+        resume(
+          response.statusCode === 200 && (response.headers["content-encoding"] ?? "identity") !== "identity"
+            ? Effect.fail(new APIConnectionError({ reason: "protocol", message: "The router's answer is compressed, which was not asked for" }))
+            : Effect.succeed({
+              status: response.statusCode ?? 0,
+              header: (name) => response.headers[name] as string | undefined,
+              body: response
+            })
+        )
+      })
+      // without a listener Node closes the connection, and says nothing
+      outgoing.on("upgrade", (_response, socket) => {
+        socket.destroy()
+        resume(Effect.fail(new APIConnectionError({ reason: "protocol", message: "The router answered with a protocol other than HTTP" })))
+      })
+      // a parser's error within the body comes here too, and would otherwise pass for a lost connection
+      outgoing.on("error", (error) => incoming === undefined ? resume(Effect.fail(Transport.connectionError(error))) : incoming.destroy(error))
+      send(outgoing, request.body)
+    })
   )
 })
 
