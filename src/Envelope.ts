@@ -118,9 +118,9 @@ const decode = (bytes: Uint8Array): Effect.Effect<{ readonly sealed: Sealed; rea
       const { base64, mark, rest } = cut(bytes)!
       const json: unknown = JSON.parse(Bytes.toText(rest))
       if (!isEnvelope(json) || json.encrypted_payload.ciphertext !== mark) throw cannotOpen()
-      const nonce = Base64.decode(Bytes.fromText(json.encrypted_payload.nonce))
-      const tag = Base64.decode(Bytes.fromText(json.encrypted_payload.tag))
-      const encryptedKey = Base64.decode(Bytes.fromText(json.encrypted_aes_key))
+      const nonce = Base64.decodePublic(Bytes.fromText(json.encrypted_payload.nonce))
+      const tag = Base64.decodePublic(Bytes.fromText(json.encrypted_payload.tag))
+      const encryptedKey = Base64.decodePublic(Bytes.fromText(json.encrypted_aes_key))
       if (encryptedKey === undefined || nonce?.length !== NONCE_LENGTH || tag?.length !== TAG_LENGTH || base64.length % 4 > 0) {
         throw cannotOpen()
       }

@@ -15,7 +15,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as RcMap from "effect/RcMap"
-import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Crypto, type KeyPair } from "./Crypto.js"
@@ -133,7 +132,7 @@ export const make = Effect.fnUntraced(function*(
     return kept
   }))
 
-  const current = yield* Ref.make<Epoch>({ acquire: first })
+  let current: Epoch = { acquire: first }
   const pairs: RcMap.RcMap<Epoch, KeyPair, SecurityError> = yield* RcMap.make({
     lookup: (epoch: Epoch) =>
       epoch.acquire.pipe(
@@ -144,21 +143,30 @@ export const make = Effect.fnUntraced(function*(
   })
 
   const inUse = yield* Effect.makeLatch()
-  const lease = Effect.gen(function*() {
-    const epoch = yield* Ref.get(current)
-    const pair = yield* RcMap.get(pairs, epoch)
-    // a rotation may have come between the two: nothing must keep the pair alive but this lease
-    yield* (yield* Ref.get(current)) === epoch ? inUse.open : RcMap.invalidate(pairs, epoch)
-    return pair
+  const lease = Effect.suspend(() => {
+    const epoch = current
+    return Effect.flatMap(RcMap.get(pairs, epoch), (pair) => {
+      // a rotation may have come between the two: nothing must keep the pair alive but this lease
+      if (current !== epoch) return Effect.as(RcMap.invalidate(pairs, epoch), pair)
+      inUse.unsafeOpen()
+      return Effect.succeed(pair)
+    })
   })
+
+  /** Begins another epoch: the pair of the one before lives on with its leases. */
+  const begin = (next: Epoch) =>
+    Effect.suspend(() => {
+      const previous = current
+      current = next
+      return RcMap.invalidate(pairs, previous)
+    })
 
   const oneAtATime = yield* Effect.makeSemaphore(1)
   const replaceWith = (acquire: Effect.Effect<KeyPair, SecurityError>, event: "Loaded" | "Rotated") =>
     Effect.gen(function*() {
       const next: Epoch = { acquire }
       const pair = yield* Effect.onInterrupt(RcMap.get(pairs, next), () => RcMap.invalidate(pairs, next))
-      const previous = yield* Ref.getAndSet(current, next)
-      yield* RcMap.invalidate(pairs, previous)
+      yield* begin(next)
       yield* inUse.open
       yield* tell(event)(pair)
       return pair
@@ -170,10 +178,7 @@ export const make = Effect.fnUntraced(function*(
       oneAtATime.withPermits(1)
     )
 
-  const letGo = Effect.zipRight(
-    inUse.close,
-    Effect.flatMap(Ref.getAndSet(current, { acquire: first }), (previous) => RcMap.invalidate(pairs, previous))
-  )
+  const letGo = Effect.zipRight(inUse.close, Effect.suspend(() => begin({ acquire: first })))
   const forget = oneAtATime.withPermits(1)(exclusively(Effect.uninterruptible(Effect.zipRight(store.remove, letGo))))
 
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
@@ -197,7 +202,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap(ageOf),
     Effect.map((age) => Duration.subtract(config.keyRotationInterval, age)),
     // the pair may have been forgotten since this was due: to ask for it would make another
-    Effect.whenEffect(Effect.flatMap(Ref.get(current), (epoch) => RcMap.has(pairs, epoch))),
+    Effect.whenEffect(Effect.suspend(() => RcMap.has(pairs, current))),
     Effect.map(Option.getOrElse(() => RETRY_AFTER)),
     oneAtATime.withPermits(1),
     Effect.catchAllCause((cause) => {

@@ -11,11 +11,13 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
 import { RotationClock } from "../KeyRing.js"
 import { DisposedError } from "../NomyoError.js"
-import { bracket } from "./acquire.js"
 
 /** Work that is under way, in a fiber of its own. */
 export interface Call {
-  /** Puts a part of the work on the clock. The whole is over when the time of all these parts together is up. */
+  /**
+   * Puts a part of the work on the clock: the whole is over when the time of all these parts together is up. One that fails leaves the clock
+   * running for what comes next, which is the end or another part.
+   */
   readonly onTheClock: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
@@ -27,7 +29,7 @@ interface Options<R, E2> {
 }
 
 interface Running {
-  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  fiber?: Fiber.RuntimeFiber<unknown, unknown>
   /** When its time is up, in milliseconds; never, while it is not on the clock. */
   due: number
   isLate: boolean
@@ -74,34 +76,32 @@ export const make = Effect.gen(function*() {
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(Scope.make(), (scope): Effect.Effect<A, E | E2 | DisposedError> => {
           if (isDisposed) return new DisposedError()
-          const call: Running = { fiber: undefined, due: Number.POSITIVE_INFINITY, isLate: false }
-          running.add(call)
+          const call: Running = { due: Number.POSITIVE_INFINITY, isLate: false }
           let left = Duration.toMillis(duration)
           const onTheClock: Call["onTheClock"] = (effect) =>
-            bracket(
-              () => {
-                call.due = now() + left
-                if (call.due < next) isEarlier.unsafeOpen()
-              },
-              () => effect,
-              () => {
+            Effect.suspend(() => {
+              if (call.due === Number.POSITIVE_INFINITY) call.due = now() + left
+              if (call.due < next) isEarlier.unsafeOpen()
+              return Effect.map(effect, (value) => {
                 left = call.due - now()
                 call.due = Number.POSITIVE_INFINITY
-              }
-            )
+                return value
+              })
+            })
           // with its services from the start: to provide them takes longer than to make the fiber
           const runtime = Runtime.make({
             context: Context.merge(parent.currentContext, Context.add(context, Scope.Scope, scope)),
             fiberRefs: parent.getFiberRefs(),
             runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.Interruption)
           })
-          const fiber = Runtime.runFork(
-            runtime,
-            Effect.flatMap(Effect.exit(restore(work({ onTheClock }))), (exit) => Effect.as(Scope.close(scope, exit), exit))
-          )
-          call.fiber = fiber
-          // by what it did at once
-          if (isDisposed) fiber.unsafeInterruptAsFork(FiberId.none)
+          let before: FiberRefs.FiberRefs | undefined
+          const begun = Effect.withFiberRuntime<A, E, R | Scope.Scope>((fiber) => {
+            call.fiber = fiber
+            running.add(call)
+            before = fiber.getFiberRefs()
+            return restore(work({ onTheClock }))
+          })
+          const fiber = Runtime.runFork(runtime, Effect.flatMap(Effect.exit(begun), (exit) => Effect.as(Scope.close(scope, exit), exit)))
           const ended = Effect.async<Exit.Exit<A, E>>((resume) => {
             fiber.addObserver((exit) => {
               running.delete(call)
@@ -116,7 +116,10 @@ export const make = Effect.gen(function*() {
               : isCutShort && call.isLate
               ? Effect.fail(onTimeout!())
               : exit
-            return Effect.zipRight(Effect.inheritFiberRefs(FiberRefs.delete(fiber.getFiberRefs(), FiberRef.currentContext)), outcome)
+            const after = fiber.getFiberRefs()
+            return after === before
+              ? outcome
+              : Effect.zipRight(Effect.inheritFiberRefs(FiberRefs.delete(after, FiberRef.currentContext)), outcome)
           })
         })
       )
