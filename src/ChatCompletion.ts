@@ -8,12 +8,12 @@
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import type { Plaintext } from "./Crypto.js"
 import * as Bytes from "./internal/bytes.js"
 import * as Json from "./internal/json.js"
+import { PIECE_LENGTH } from "./internal/plaintext.js"
 import { nextTurn } from "./internal/turn.js"
 import { APIError, InvalidRequestError, SecurityError } from "./NomyoError.js"
-import { SecureMemory } from "./SecureMemory.js"
 
 const Rest = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
@@ -286,46 +286,34 @@ const toJson = (value: unknown): Json.Json | undefined => {
 const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field")
 
 /**
- * The JSON of a payload, in bytes. Fails with an `InvalidRequestError` that names the field if JSON cannot carry it (cycles, `BigInt`,
- * functions, numbers that are not finite) or if it is larger than 10 MiB. The bytes are zeroed when the scope closes. A payload that is
- * bytes already is taken as it is and not zeroed: it is its owner's.
+ * The JSON of a payload, as it is now. Fails with an `InvalidRequestError` that names the field if JSON cannot carry it (cycles, `BigInt`,
+ * functions, numbers that are not finite) or if it is larger than 10 MiB. It becomes bytes only as it is sealed, piece by piece. A payload
+ * that is bytes already is taken as it is, for its owner to zero.
  *
  * @since 0.2.0
  * @category encoding
  */
-export const encodePayload = (
-  payload: object | Uint8Array
-): Effect.Effect<Uint8Array, InvalidRequestError, SecureMemory | Scope.Scope> => {
+export const encodePayload = (payload: object | Uint8Array): Effect.Effect<Plaintext, InvalidRequestError> => {
   // `instanceof` would not know another realm's, and make an object of them
   if (!ArrayBuffer.isView(payload)) return encodeJson(payload)
   const bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength)
   return bytes.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(bytes)
 }
 
-const encodeJson = Effect.fnUntraced(function*(
-  payload: object
-): Effect.fn.Return<Uint8Array<ArrayBuffer>, InvalidRequestError, SecureMemory | Scope.Scope> {
-  const memory = yield* SecureMemory
+const encodeJson = Effect.fnUntraced(function*(payload: object): Effect.fn.Return<Plaintext, InvalidRequestError> {
   if (typeof payload !== "object" || payload === null) return yield* invalid("The request is not an object")
   const json = toJson(payload)
   if (json === undefined) {
     const field = Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
     return yield* invalid(`${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol or a number that is not finite`)
   }
-  const isLong = json.long.length > 0
   let length = 0
   for (const text of Json.pieces(json)) {
     length += Bytes.utf8Length(text)
     if (length > MAX_PAYLOAD_BYTES) return yield* tooLarge()
-    if (isLong) yield* nextTurn
+    if (length > PIECE_LENGTH) yield* nextTurn
   }
-  const bytes = yield* memory.allocate(length)
-  let at = 0
-  for (const text of Json.pieces(json)) {
-    at += Bytes.write(text, bytes.subarray(at))
-    if (isLong) yield* nextTurn
-  }
-  return bytes
+  return { length, pieces: (window) => Json.encode(json, window) }
 })
 
 const checkRequest = Effect.fnUntraced(function*(
@@ -360,8 +348,8 @@ export const decodePayload = (plaintext: Uint8Array): Effect.Effect<ChatCompleti
  */
 export interface Encoded {
   readonly model: string
-  /** The payload's JSON, zeroed when the scope closes. */
-  readonly payload: Uint8Array
+  /** The payload's JSON. */
+  readonly payload: Plaintext
   readonly apiKey: string | undefined
   readonly baseUrl: string | undefined
   readonly securityTier: SecurityTier | undefined
@@ -375,7 +363,7 @@ export interface Encoded {
  */
 export const encodeRequest = Effect.fnUntraced(function*(
   request: ChatCompletionRequest
-): Effect.fn.Return<Encoded, InvalidRequestError, SecureMemory | Scope.Scope> {
+): Effect.fn.Return<Encoded, InvalidRequestError> {
   const { api_key, base_url, security_tier, ...payload } = yield* checkRequest(request)
   return {
     model: request.model,

@@ -62,6 +62,30 @@ export interface KeyPair {
 }
 
 /**
+ * A plaintext that is never there as a whole. It can be taken more than once, each time with a window of its own.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface PlaintextPieces {
+  /** In bytes, of all pieces together. */
+  readonly length: number
+  /**
+   * The bytes, written into `window` piece after piece: each is there until the next is taken, and all but the last are a multiple of three
+   * bytes long. `window` has 6 bytes or more; who gives it zeroes it.
+   */
+  readonly pieces: (window: Uint8Array<ArrayBuffer>) => Iterable<Uint8Array<ArrayBuffer>>
+}
+
+/**
+ * What is sealed: bytes that are there, or pieces.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type Plaintext = Uint8Array | PlaintextPieces
+
+/**
  * Bytes sealed to a public key: an AES-256-GCM ciphertext, and the AES key encrypted with RSA-OAEP.
  *
  * @since 0.2.0
@@ -100,8 +124,8 @@ export interface Service {
   readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
   /** Forgets the private key's material: nothing can be opened with it any more. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
-  /** Seals bytes under a fresh AES key and nonce. Leaves `plaintext` as it is. */
-  readonly seal: (key: PublicKey, plaintext: Uint8Array) => Effect.Effect<Sealed, SecurityError, Scope.Scope>
+  /** Seals a plaintext under a fresh AES key and nonce, and leaves it as it is. */
+  readonly seal: (key: PublicKey, plaintext: Plaintext) => Effect.Effect<Sealed, SecurityError, Scope.Scope>
   /** The sealed bytes, until the scope closes. Fails with reason `envelope`, in the same way whatever was wrong. */
   readonly open: (key: PrivateKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
   /** A random version 4 UUID. */

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { Crypto, type PrivateKey, type PublicKey, type Sealed } from "./Crypto.js"
+import { Crypto, type Plaintext, type PrivateKey, type PublicKey, type Sealed } from "./Crypto.js"
 import * as Base64 from "./internal/base64.js"
 import * as Bytes from "./internal/bytes.js"
 import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./internal/webCrypto.js"
@@ -144,7 +144,7 @@ export interface SealOptions {
 }
 
 /**
- * Seals bytes to a public key, each time under a fresh AES key and nonce, and writes the envelope. The pieces may be made as they are taken:
+ * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and writes the envelope. The pieces may be made as they are taken:
  * before the scope closes, and while `plaintext` is there.
  *
  * @since 0.2.0
@@ -152,7 +152,7 @@ export interface SealOptions {
  */
 export const sealPieces = (
   key: PublicKey,
-  plaintext: Uint8Array,
+  plaintext: Plaintext,
   options?: SealOptions
 ): Effect.Effect<Transport.Body, SecurityError, Crypto | Scope.Scope> =>
   Effect.flatMap(Crypto, (crypto) => Effect.map(crypto.seal(key, plaintext), (sealed) => encode(sealed, options?.processedAt)))
@@ -165,7 +165,7 @@ export const sealPieces = (
  */
 export const seal = (
   key: PublicKey,
-  plaintext: Uint8Array,
+  plaintext: Plaintext,
   options?: SealOptions
 ): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Crypto> =>
   Effect.scoped(Effect.map(sealPieces(key, plaintext, options), Transport.bytesOf))

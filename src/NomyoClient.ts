@@ -20,7 +20,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as ChatCompletion from "./ChatCompletion.js"
-import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
+import { Crypto, type KeyPair, type Plaintext, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
 import * as Calls from "./internal/calls.js"
 import { isVisibleAscii } from "./internal/header.js"
@@ -107,7 +107,7 @@ export interface Service {
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /** The same for a payload that is JSON already and not checked; it is left as it is. */
   readonly send: (
-    payload: Uint8Array,
+    payload: Plaintext,
     options: SendOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /** Loads or makes the client's key pair, which the first request would otherwise wait for; gives its public half. */
@@ -213,10 +213,11 @@ export const make = Effect.fnUntraced(function*(
   const attempt = (request: {
     readonly baseUrl: string
     readonly routerKey: RouterKey.Service
-    readonly payload: Uint8Array
+    readonly payload: Plaintext
     readonly payloadId: string
     readonly headers: { readonly [name: string]: string }
     readonly timeout: Duration.Duration
+    readonly context: typeof context
   }) =>
     run(Effect.fnUntraced(function*({ onTheClock }) {
       const cached = yield* request.routerKey.cached
@@ -253,11 +254,11 @@ export const make = Effect.fnUntraced(function*(
           )
         )).pipe(withPermit)
       return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
-    }), { context, duration: request.timeout, onTimeout: outOfTime })
+    }), { context: request.context, duration: request.timeout, onTimeout: outOfTime })
 
   const sendTo = Effect.fnUntraced(function*(
-    target: { readonly baseUrl: string; readonly routerKey: RouterKey.Service },
-    payload: Uint8Array,
+    target: { readonly baseUrl: string; readonly routerKey: RouterKey.Service; readonly context: typeof context },
+    payload: Plaintext,
     options: SendOptions
   ) {
     const { payloadId, securityTier } = options
@@ -278,7 +279,11 @@ export const make = Effect.fnUntraced(function*(
       return attempt({ ...target, payload, payloadId, headers, timeout })
     }).pipe(
       Effect.tapError((error) =>
-        Effect.annotateLogs(Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`), "payloadId", payloadId)
+        Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`).pipe(
+          Effect.annotateLogs("payloadId", payloadId),
+          // an event of the call's span
+          Effect.provide(target.context)
+        )
       )
     )
     return yield* tryOnce.pipe(
@@ -291,17 +296,25 @@ export const make = Effect.fnUntraced(function*(
     )
   })
 
-  const defaultTarget = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
+  const defaultTarget = { baseUrl: config.baseUrl, routerKey: defaultRouterKey, context }
 
-  const create = Effect.fnUntraced(function*(request: ChatCompletion.ChatCompletionRequest, options: RequestOptions | undefined, span: Tracer.Span) {
+  const create = Effect.fnUntraced(function*(
+    request: ChatCompletion.ChatCompletionRequest,
+    options: RequestOptions | undefined,
+    span: Tracer.Span
+  ) {
     const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
     span.attribute("gen_ai.request.model", model)
-    const target = baseUrl === undefined ? defaultTarget : yield* Effect.gen(function*() {
+    const within = Context.add(context, Tracer.ParentSpan, span)
+    const send = (target: Omit<typeof defaultTarget, "context">) =>
+      Effect.flatMap(crypto.randomId, (payloadId) =>
+        sendTo({ ...target, context: within }, payload, { ...options, payloadId, apiKey, securityTier }))
+    if (baseUrl === undefined) return yield* send(defaultTarget)
+    return yield* Effect.scoped(Effect.gen(function*() {
       const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
       yield* warnOfHttp(checked)
-      return { baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) }
-    })
-    return yield* sendTo(target, payload, { ...options, payloadId: yield* crypto.randomId, apiKey, securityTier })
+      return yield* send({ baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) })
+    })).pipe(Effect.provide(within))
   })
 
   return {
@@ -313,12 +326,9 @@ export const make = Effect.fnUntraced(function*(
           captureStackTrace: false,
           attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
         }, (span) =>
-          Effect.map(
-            run(() => create(request, options, span), { context: Context.add(context, Tracer.ParentSpan, span) }),
-            (created) => {
-              answer = created
-            }
-          )).pipe(Effect.map(() => answer))
+          Effect.map(create(request, options, span), (created) => {
+            answer = created
+          })).pipe(Effect.map(() => answer))
       }),
     send: (payload, options) => sendTo(defaultTarget, payload, options),
     ready: Effect.map(untilDisposed(keyRing.lease), publicKeyOf),

@@ -7,7 +7,7 @@ import * as Bytes from "../src/internal/bytes.js"
 import * as Json from "../src/internal/json.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 
-const LONG = 64 * 1024
+const LONG = 48 * 1024
 const keep = (_key: string, value: unknown) => value
 const join = (value: unknown) => [...Json.pieces(Json.stringify(value, keep))].join("")
 
@@ -32,6 +32,56 @@ describe("JSON in pieces", () => {
     )
   })
 
+  const awkward = ["a", "é", "漢", "😀", "\u0001", "\"", "\ud83d", "\ude00"]
+
+  /** What the pieces come to, which may be taken through a window of any size. */
+  const encode = (value: unknown, size: number): string => {
+    const window = new Uint8Array(size)
+    const copies = Array.from(Json.encode(Json.stringify(value, keep), window), (piece) => {
+      assert.strictEqual(piece.buffer, window.buffer)
+      return Uint8Array.from(piece)
+    })
+    for (const { length } of copies.slice(0, -1)) assert.isTrue(length > 0 && length % 3 === 0)
+    assert.isAbove(copies.at(-1)!.length, 0)
+    return new TextDecoder("utf-8", { fatal: true }).decode(Bytes.concat(copies))
+  }
+
+  it("is the same in bytes, through a window of any size", () => {
+    const text = FastCheck.string({ unit: FastCheck.constantFrom(...awkward), maxLength: 40 })
+    const value = FastCheck.oneof(FastCheck.jsonValue(), FastCheck.dictionary(text, FastCheck.array(text)))
+    FastCheck.assert(FastCheck.property(value, FastCheck.integer({ min: 6, max: 40 }), (value, size) => {
+      assert.strictEqual(encode(value, size), JSON.stringify(value))
+    }))
+  })
+
+  it.each(awkward)("is the same in bytes, of whatever length, for texts of %j", (character) => {
+    for (const length of [LONG, LONG / 3, 2 * LONG]) {
+      for (let shift = -3; shift <= 3; shift++) {
+        const text = character.repeat(length).slice(0, length + shift)
+        for (const value of [text, [text, "x".repeat(LONG + shift), text], { [text]: [] }]) {
+          assert.isTrue(encode(value, LONG) === JSON.stringify(value), `${length} ${shift}`)
+        }
+      }
+    }
+  })
+
+  it.effect.each([1, LONG, LONG + 1])("is no bytes before they are taken: %i of them", (length) =>
+    Effect.gen(function*() {
+      const long = "x".repeat(Math.max(0, length - JSON.stringify({ text: "" }).length))
+      const plaintext = yield* ChatCompletion.encodePayload({ text: long })
+      if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
+      assert.strictEqual(plaintext.length, JSON.stringify({ text: long }).length)
+      // two at a time, as for two routers
+      const [some, others] = [plaintext.pieces(new Uint8Array(100)), plaintext.pieces(new Uint8Array(1000))].map((pieces) => pieces[Symbol.iterator]())
+      const texts = ["", ""]
+      for (let done = false; !done;) {
+        const taken = [some!.next(), others!.next()]
+        taken.forEach(({ value }, i) => (texts[i] += new TextDecoder().decode(value)))
+        done = taken.every((next) => next.done)
+      }
+      assert.deepStrictEqual(texts, [JSON.stringify({ text: long }), JSON.stringify({ text: long })])
+    }))
+
   it("counts the bytes of a text", () => {
     for (const text of ["", "a", "é", "漢", "😀", "a😀漢é"]) assert.strictEqual(Bytes.utf8Length(text), Buffer.byteLength(text))
   })
@@ -50,6 +100,9 @@ describe("JSON in pieces", () => {
       const fiber = yield* Effect.fork(ChatCompletion.encodePayload({ messages: [message] }))
       yield* Effect.yieldNow()
       message.content = "something else"
-      assert.strictEqual(new TextDecoder().decode(yield* fiber), expected)
+      const plaintext = yield* fiber
+      if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
+      assert.strictEqual(plaintext.length, Buffer.byteLength(expected))
+      assert.strictEqual(Buffer.concat(Array.from(plaintext.pieces(new Uint8Array(1000)), (piece) => Uint8Array.from(piece))).toString(), expected)
     }).pipe(Effect.provide(SecureMemory.layer)))
 })

@@ -223,14 +223,23 @@ describe("NodeSecureMemory", () => {
     }))
 })
 
-describe.each([["zero-only", SecureMemory.layer], ["locked", NodeSecureMemory.layer]] as const)("a request's secrets, %s", (_, layer) => {
-  const request = { model: "m", messages: [{ role: "user", content: "a secret" }] } as const
+const short = "a secret"
+const long = short.repeat(100_000)
+
+describe.each([
+  // a short one is sealed within one buffer, the AES key beside it
+  ["zero-only", SecureMemory.layer, short, 1],
+  ["locked", NodeSecureMemory.layer, short, 1],
+  ["zero-only, of a long request", SecureMemory.layer, long, 2],
+  ["locked, of a long request", NodeSecureMemory.layer, long, 2]
+] as const)("a request's secrets, %s", (_, layer, content, sealing) => {
+  const request = { model: "m", messages: [{ role: "user", content }] } as const
 
   /** A client on a router that answers like this, and every secret buffer it had. */
   const watched = (answer: Effect.Effect<object, Transport.TransportError>, options: { readonly timeout?: number } = {}) =>
     Effect.gen(function*() {
-      const buffers: Array<{ readonly bytes: Uint8Array; wasUsed: boolean }> = []
-      const used = (bytes: Uint8Array<ArrayBuffer>) => Effect.sync(() => buffers.push({ bytes, wasUsed: !isGone(bytes) }))
+      const buffers: Array<{ readonly bytes: Uint8Array; readonly length: number; wasUsed: boolean }> = []
+      const used = (bytes: Uint8Array<ArrayBuffer>) => Effect.sync(() => buffers.push({ bytes, length: bytes.length, wasUsed: !isGone(bytes) }))
       const watch = (bytes: Uint8Array<ArrayBuffer>) => Effect.addFinalizer(() => used(bytes))
       const spied = Layer.map(layer, (context) => {
         const memory = Context.get(context, SecureMemory.SecureMemory)
@@ -254,18 +263,19 @@ describe.each([["zero-only", SecureMemory.layer], ["locked", NodeSecureMemory.la
     })
 
   const outcomes: ReadonlyArray<readonly [string, Effect.Effect<object, Transport.TransportError>, number, string]> = [
-    ["an answer", Effect.succeed(Mocks.completion("a secret too")), 4, "Success"],
-    ["an error status", Effect.fail(fromStatus({ statusCode: 400, message: "no" })), 2, "InvalidRequestError"],
-    ["no chat completion", Effect.succeed({ no: "choices" }), 4, "APIError"]
+    ["an answer", Effect.succeed(Mocks.completion("a secret too")), 2, "Success"],
+    ["an error status", Effect.fail(fromStatus({ statusCode: 400, message: "no" })), 0, "InvalidRequestError"],
+    ["no chat completion", Effect.succeed({ no: "choices" }), 2, "APIError"]
   ]
 
-  it.scopedLive.each(outcomes)("are gone after %s", ([, answer, count, outcome]) =>
+  it.scopedLive.each(outcomes)("are gone after %s", ([, answer, opening, outcome]) =>
     Effect.gen(function*() {
       const { buffers, create } = yield* watched(answer)
       const exit = yield* Effect.either(create)
       assert.strictEqual(exit._tag === "Right" ? "Success" : exit.left._tag, outcome)
       assert.isTrue(buffers.every(({ wasUsed }) => wasUsed))
-      assert.lengthOf(buffers, count)
+      assert.lengthOf(buffers, sealing + opening)
+      for (const { length } of buffers) assert.isAtMost(length, 48 * 1024)
       assert.isTrue(buffers.every(({ bytes }) => isGone(bytes)))
       assert.strictEqual(yield* settled, 0)
     }))
@@ -274,7 +284,7 @@ describe.each([["zero-only", SecureMemory.layer], ["locked", NodeSecureMemory.la
     Effect.gen(function*() {
       const { buffers, create } = yield* watched(Effect.never, { timeout: 300 })
       assert.deepInclude(yield* Effect.flip(create), { _tag: "APIConnectionError", reason: "timeout" })
-      assert.lengthOf(buffers, 2)
+      assert.lengthOf(buffers, sealing)
       assert.isTrue(buffers.every(({ bytes }) => isGone(bytes)))
       assert.strictEqual(yield* settled, 0)
     }))
@@ -287,7 +297,7 @@ describe.each([["zero-only", SecureMemory.layer], ["locked", NodeSecureMemory.la
       yield* Deferred.await(arrived)
       assert.strictEqual(locked() > 0, layer === NodeSecureMemory.layer)
       yield* Fiber.interrupt(call)
-      assert.lengthOf(buffers, 2)
+      assert.lengthOf(buffers, sealing)
       assert.isTrue(buffers.every(({ bytes, wasUsed }) => wasUsed && isGone(bytes)))
       assert.strictEqual(yield* settled, 0)
     }))

@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
+import { vi } from "vitest"
 import * as Crypto from "../src/Crypto.js"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
@@ -398,6 +399,26 @@ describe("NomyoClient over mock layers", () => {
     }).pipe(Effect.provide(Mocks.client(layer)))
   })
 
+  it.effect("seals a long request afresh for each attempt, as it was when it was given", () => {
+    const router = Mocks.scripted((n) => n < 3 ? status(503) : ok)
+    const message = { role: "user", content: "é\n".repeat(100_000) }
+    const expected = JSON.stringify({ model: "m", messages: [message] })
+    return Effect.gen(function*() {
+      const call = yield* Effect.fork(create({ model: "m", messages: [message] }))
+      yield* Effect.promise(() => vi.waitFor(() => assert.lengthOf(router.state.sent, 1)))
+      message.content = "something else"
+      while (router.state.sent.length < 3) {
+        yield* TestClock.adjust("10 seconds")
+        yield* Effect.promise(() => new Promise(setImmediate))
+      }
+      yield* Fiber.join(call)
+      const sealed = router.state.sent.map(({ body }) => JSON.parse(new TextDecoder().decode(body)).encrypted_payload)
+      // the ciphertext for tests is the plaintext
+      for (const { ciphertext } of sealed) assert.isTrue(Buffer.from(ciphertext, "base64").toString() === expected)
+      assert.strictEqual(new Set(sealed.map(({ nonce }) => nonce)).size, 3)
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
   it.effect("zeroes the payload and the opened answer on every way out", () => {
     const plaintexts: Array<Uint8Array> = []
     const spied = Layer.map(Crypto.layerTest, (context) => {
@@ -405,8 +426,11 @@ describe("NomyoClient over mock layers", () => {
       return Context.make(Crypto.Crypto, {
         ...crypto,
         seal: (key, plaintext) => {
-          plaintexts.push(plaintext)
-          return crypto.seal(key, plaintext)
+          const pieces = (window: Uint8Array<ArrayBuffer>) => {
+            plaintexts.push(window)
+            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.pieces(window)
+          }
+          return crypto.seal(key, { length: plaintext.length, pieces })
         },
         open: (key, sealed) => Effect.tap(crypto.open(key, sealed), (plaintext) => plaintexts.push(plaintext))
       })

@@ -64,7 +64,7 @@ describe("load", () => {
         return Context.add(context, Crypto.Crypto, {
           ...crypto,
           seal: (key, plaintext) => {
-            const [, number] = /number (\d+)/.exec(new TextDecoder().decode(plaintext)) ?? []
+            const [, number] = /number (\d+)/.exec(new TextDecoder().decode(ArrayBuffer.isView(plaintext) ? plaintext : undefined)) ?? []
             if (number !== undefined) turns.push(Number(number))
             return crypto.seal(key, plaintext)
           }

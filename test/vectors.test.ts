@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as NodeCryptoModule from "node:crypto"
 import * as Fs from "node:fs"
@@ -305,6 +307,48 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         assert.deepInclude(yield* Effect.flip(Envelope.open(privateKey, envelope)), { reason: "envelope" })
       }).pipe(Effect.scoped))
 
+    /** A plaintext of random pieces, so long. */
+    const inPieces = (length: number, promised = length) => {
+      const bytes = NodeCryptoModule.randomFillSync(new Uint8Array(length))
+      const windows: Array<Uint8Array> = []
+      const pieces = function*(window: Uint8Array<ArrayBuffer>) {
+        windows.push(window)
+        const most = window.length - window.length % 3
+        for (let at = 0; at < length; at += most) {
+          const part = bytes.subarray(at, at + most)
+          window.set(part)
+          yield window.subarray(0, part.length)
+        }
+      }
+      return { bytes, windows, plaintext: { length: promised, pieces } }
+    }
+    const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0)
+
+    it.effect.each([0, 1, 48 * 1024, 48 * 1024 + 1, 1_000_003])("seals %i bytes that come in pieces, as often as it is asked, and zeroes them", (length) =>
+      Effect.gen(function*() {
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const { bytes, plaintext, windows } = inPieces(length)
+        for (let i = 1; i <= 2; i++) {
+          const envelope = yield* Envelope.seal(publicKey, plaintext)
+          assert.lengthOf(windows, i)
+          assert.isTrue(windows.every((window) => window.length >= Math.min(length, 48 * 1024) && window.length <= 48 * 1024) && windows.every(isZero))
+          const opened = yield* Envelope.open(privateKey, envelope)
+          assert.isTrue(Buffer.from(opened.plaintext).equals(bytes))
+        }
+      }).pipe(Effect.scoped))
+
+    it.scoped.each([-100_000, -1, 1, 100_000])("fails where pieces come to %i bytes more than they should, and zeroes them", (more) =>
+      Effect.gen(function*() {
+        const { publicKey } = yield* load("client_2048.pem")
+        const { plaintext, windows } = inPieces(200_000 + more, 200_000)
+        const exit = yield* Effect.exit(Envelope.seal(publicKey, plaintext))
+        // the node layer has begun by then: the pieces are made as they are taken
+        const said = Exit.isFailure(exit) ? (Cause.squash(exit.cause) as Error).message : "nothing"
+        assert.strictEqual(said, name === "node" ? "length" : "The request could not be encrypted")
+        assert.lengthOf(windows, 1)
+        assert.isTrue(windows.every(isZero))
+      }))
+
     it.scoped("reads an envelope in any JSON, and refuses one that has two ciphertexts", () =>
       Effect.gen(function*() {
         const { privateKey, publicKey } = yield* load("client_2048.pem")
@@ -440,6 +484,44 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
   })
 })
 
+/** Counts the turns of the event loop, until the scope closes. */
+const countTurns = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const turns = { count: 0, timer: setImmediate(() => undefined) }
+      const turn = () => {
+        turns.count++
+        turns.timer = setImmediate(turn)
+      }
+      turn()
+      return turns
+    }),
+    (turns) => Effect.sync(() => clearImmediate(turns.timer))
+  ),
+  (turns) => () => turns.count
+)
+
+describe("portable Crypto", () => {
+  it.scoped("lets others have a turn between the pieces of a long request, which it counts and puts together", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { publicKey } = yield* load("client_2048.pem")
+      const turns = yield* countTurns
+      const plaintext = yield* ChatCompletion.encodePayload({ content: "x".repeat(10 * 48 * 1024) })
+      assert.isAtLeast(turns(), 10)
+      if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
+      const seen = new Set<number>()
+      const pieces = function*(window: Uint8Array<ArrayBuffer>) {
+        for (const piece of plaintext.pieces(window)) {
+          seen.add(turns())
+          yield piece
+        }
+      }
+      yield* crypto.seal(publicKey, { length: plaintext.length, pieces })
+      assert.strictEqual(seen.size, 11)
+    }).pipe(Effect.provide(Layer.provideMerge(Crypto.layer, SecureMemory.layer))))
+})
+
 describe("NodeCrypto", () => {
   const { subtle } = globalThis.crypto
   const decrypt = subtle.decrypt.bind(subtle)
@@ -546,6 +628,27 @@ describe("NodeCrypto", () => {
       assert.strictEqual(sealed.length, 100_000)
     }).pipe(Effect.provide(layerWith({}))))
 
+  it.scoped("writes nothing into a window that it has given back", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { publicKey } = yield* load("client_2048.pem")
+      const windows: Array<Uint8Array> = []
+      const pieces = function*(window: Uint8Array<ArrayBuffer>) {
+        windows.push(window)
+        for (;;) yield window.fill(7)
+      }
+      const scope = yield* Scope.make()
+      const sealed = yield* Scope.extend(crypto.seal(publicKey, { length: 10 * 48 * 1024, pieces }), scope)
+      const ciphertext = sealed.ciphertext[Symbol.iterator]()
+      assert.lengthOf(ciphertext.next().value!, 48 * 1024)
+      assert.isTrue(windows[0]!.every((byte) => byte === 7))
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(windows[0]!.every((byte) => byte === 0))
+      assert.throws(() => ciphertext.next(), "length")
+      assert.isTrue(windows[0]!.every((byte) => byte === 0))
+      assert.lengthOf(windows, 1)
+    }).pipe(Effect.provide(layerWith({}))))
+
   it.scoped("lets others have a turn between the pieces of a long answer", () =>
     Effect.gen(function*() {
       const crypto = yield* Crypto.Crypto
@@ -554,21 +657,15 @@ describe("NodeCrypto", () => {
       const ciphertext = [...sealed.ciphertext]
       const tag = sealed.tag()
       assert.lengthOf(ciphertext, 10)
-      let turns = 0
-      const turn = () => {
-        turns++
-        timer = setImmediate(turn)
-      }
-      let timer = setImmediate(turn)
+      const turns = yield* countTurns
       const seen = new Set<number>()
       const watched = function*() {
         for (const piece of ciphertext) {
-          seen.add(turns)
+          seen.add(turns())
           yield piece
         }
       }
       yield* crypto.open(privateKey, { ...sealed, ciphertext: watched(), tag: () => tag })
-      clearImmediate(timer)
       assert.strictEqual(seen.size, 10)
     }).pipe(Effect.provide(layerWith({}))))
 })

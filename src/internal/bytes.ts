@@ -5,8 +5,8 @@ const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBO
 
 export const fromText = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text) as Uint8Array<ArrayBuffer>
 
-/** Writes a text's UTF-8 into bytes; gives how many it took. */
-export const write = (text: string, target: Uint8Array): number => encoder.encodeInto(text, target).written
+/** Writes as many whole characters of a text as there is room for, in UTF-8; gives how much it read (in UTF-16 units) and wrote (in bytes). */
+export const write = (text: string, target: Uint8Array): TextEncoderEncodeIntoResult => encoder.encodeInto(text, target)
 
 /** How many bytes the UTF-8 of a well-formed text takes. */
 export const utf8Length: (text: string) => number = typeof Buffer === "undefined"

@@ -1,9 +1,11 @@
 /** JSON in pieces, so that a long text is never there twice, and nothing has to wait for all of it. */
+import * as Bytes from "./bytes.js"
+import { PIECE_LENGTH } from "./plaintext.js"
 
-/** A string of more characters is cut out of the JSON, and goes in pieces of as many. */
-const LONG = 64 * 1024
-
-/** The JSON of a value, its long strings aside: they stand between the parts. What the caller changes later changes nothing here. */
+/**
+ * The JSON of a value, its long strings aside, which have more characters than a piece: they stand between the parts. What the caller changes
+ * later changes nothing here.
+ */
 export interface Json {
   readonly parts: ReadonlyArray<string>
   readonly long: ReadonlyArray<string>
@@ -16,7 +18,7 @@ export const stringify = (value: unknown, replacer: (this: unknown, key: string,
   let mark = ""
   const skeleton: string | undefined = JSON.stringify(value, function(key, member: unknown) {
     const replaced = replacer.call(this, key, member)
-    if (typeof replaced !== "string" || replaced.length <= LONG) return replaced
+    if (typeof replaced !== "string" || replaced.length <= PIECE_LENGTH) return replaced
     long.push(replaced)
     return mark ||= crypto.randomUUID()
   })
@@ -26,20 +28,44 @@ export const stringify = (value: unknown, replacer: (this: unknown, key: string,
 
 const isHighSurrogate = (unit: number) => (unit & 0xfc00) === 0xd800
 
+/** A text in pieces, none of which begins or ends within a pair of surrogates: half a character would be written twice. */
+const cut = function*(text: string): Generator<string, void> {
+  for (let at = 0; at < text.length;) {
+    const end = Math.min(at + PIECE_LENGTH, text.length)
+    const next = end < text.length && isHighSurrogate(text.charCodeAt(end - 1)) ? end - 1 : end
+    yield text.slice(at, next)
+    at = next
+  }
+}
+
 /** The text, piece by piece. */
 export const pieces = function*({ long, parts }: Json): Generator<string, void> {
   for (const [i, part] of parts.entries()) {
-    yield part
+    yield* cut(part)
     const text = long[i]
     if (text === undefined) continue
     yield "\""
-    for (let at = 0; at < text.length;) {
-      const end = Math.min(at + LONG, text.length)
-      // both halves of a pair, or half a character would be written twice
-      const next = end < text.length && isHighSurrogate(text.charCodeAt(end - 1)) ? end - 1 : end
-      yield JSON.stringify(text.slice(at, next)).slice(1, -1)
-      at = next
-    }
+    for (const piece of cut(text)) yield JSON.stringify(piece).slice(1, -1)
     yield "\""
   }
+}
+
+/** Its UTF-8, in pieces as `PlaintextPieces` has them. */
+export const encode = function*(json: Json, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
+  let end = 0
+  for (const piece of pieces(json)) {
+    let text = piece
+    for (;;) {
+      const { read, written } = Bytes.write(text, window.subarray(end))
+      end += written
+      text = text.slice(read)
+      if (text === "") break
+      // what is left of three bytes waits for the rest of them
+      const whole = end - end % 3
+      yield window.subarray(0, whole)
+      window.copyWithin(0, whole, end)
+      end -= whole
+    }
+  }
+  yield window.subarray(0, end)
 }

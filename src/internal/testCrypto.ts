@@ -5,7 +5,8 @@ import { SecurityError } from "../NomyoError.js"
 import type { Service as SecureMemory } from "../SecureMemory.js"
 import * as Bytes from "./bytes.js"
 import * as Pem from "./pem.js"
-import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./webCrypto.js"
+import { withBytes } from "./plaintext.js"
+import { cannotOpen, cannotSeal, NONCE_LENGTH, TAG_LENGTH } from "./webCrypto.js"
 
 /** A 16-byte checksum (FNV-1a, 32 bits, of the bytes and a counter): finds accidents, protects from nobody. */
 const checksum = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
@@ -62,13 +63,14 @@ export const make = (memory: SecureMemory): Service => {
       )),
     destroy: (key) => Effect.sync(() => names.delete(key)),
     seal: (key, plaintext) =>
-      Effect.sync(() => {
-        const nonce = new Uint8Array(NONCE_LENGTH)
-        new DataView(nonce.buffer).setUint32(0, ++nonces)
-        const ciphertext = Uint8Array.from(plaintext)
-        const tag = checksum(key.spki, nonce, ciphertext)
-        return { encryptedKey: key.spki, nonce, length: ciphertext.length, ciphertext: [ciphertext], tag: () => tag }
-      }),
+      withBytes(memory, plaintext, (bytes) =>
+        Effect.sync(() => {
+          const nonce = new Uint8Array(NONCE_LENGTH)
+          new DataView(nonce.buffer).setUint32(0, ++nonces)
+          const ciphertext = Uint8Array.from(bytes)
+          const tag = checksum(key.spki, nonce, ciphertext)
+          return { encryptedKey: key.spki, nonce, length: ciphertext.length, ciphertext: [ciphertext], tag: () => tag }
+        })).pipe(Effect.mapError(cannotSeal)),
     open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
       nameOf(key, cannotOpen).pipe(
         Effect.flatMap((name) =>

@@ -1,12 +1,13 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { KeyPair, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
+import type { KeyPair, Plaintext, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
 import { type SecurityReason, SecurityError } from "../NomyoError.js"
 import { SecureMemory as SecureMemoryTag, type Service as SecureMemory } from "../SecureMemory.js"
 import * as Bytes from "./bytes.js"
 import * as Der from "./der.js"
 import * as Pem from "./pem.js"
+import { withBytes } from "./plaintext.js"
 
 export const NONCE_LENGTH = 12
 export const TAG_LENGTH = 16
@@ -21,7 +22,7 @@ const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const
 
 /** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They fail with anything. */
 export interface Primitives {
-  readonly seal: (key: CryptoKey, plaintext: Uint8Array) => Effect.Effect<Sealed, unknown, Scope.Scope>
+  readonly seal: (key: CryptoKey, plaintext: Plaintext) => Effect.Effect<Sealed, unknown, Scope.Scope>
   readonly open: (key: CryptoKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, unknown, Scope.Scope>
 }
 
@@ -32,21 +33,24 @@ const standIn = () =>
 /** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
 export const primitives = (memory: SecureMemory): Primitives => ({
   seal: (key, plaintext) =>
-    Effect.tryPromise(async () => {
-      const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
-      const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
-      const [encryptedKey, joined] = await Promise.all([
-        crypto.subtle.wrapKey("raw", aesKey, key, rsa),
-        crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, plaintext as Uint8Array<ArrayBuffer>)
-      ])
-      return {
-        encryptedKey: new Uint8Array(encryptedKey),
-        nonce,
-        length: plaintext.length,
-        ciphertext: [new Uint8Array(joined, 0, plaintext.length)],
-        tag: () => new Uint8Array(joined, plaintext.length)
-      }
-    }),
+    withBytes(memory, plaintext, (bytes) =>
+      Effect.tryPromise(async () => {
+        const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
+        const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
+        const [encryptedKey, joined] = await Promise.all([
+          crypto.subtle.wrapKey("raw", aesKey, key, rsa),
+          crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, bytes as Uint8Array<ArrayBuffer>)
+        ])
+        // as it was encrypted: a buffer may have been resized since
+        const length = joined.byteLength - TAG_LENGTH
+        return {
+          encryptedKey: new Uint8Array(encryptedKey),
+          nonce,
+          length,
+          ciphertext: [new Uint8Array(joined, 0, length)],
+          tag: () => new Uint8Array(joined, length)
+        }
+      })),
   open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
     memory.guard(Effect.tryPromise(async () => {
       const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
@@ -75,6 +79,8 @@ export const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array
 /** The one thing that is ever said about an envelope that does not open. */
 export const cannotOpen = (): SecurityError =>
   new SecurityError({ reason: "envelope", message: "The answer could not be opened with this client's key" })
+
+export const cannotSeal = (): SecurityError => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
 
 const importFailure = {
   "router-key": "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM",
@@ -172,7 +178,7 @@ const service = (memory: SecureMemory, { extractable, importPkcs8: read = import
     seal: (key, plaintext) =>
       Effect.mapError(
         Effect.suspend(() => seal(publicKeys.get(key)!, plaintext)),
-        () => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
+        cannotSeal
       ),
 
     open: (key, sealed) =>

@@ -102,11 +102,11 @@ export class SecureCompletionClient extends PromiseClient {
    * left as it is, for the caller to zero.
    */
   encryptPayload(payload: object | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-    return this.run(Effect.scoped(Effect.gen(function*() {
-      const bytes = yield* ChatCompletion.encodePayload(payload)
+    return this.run(Effect.gen(function*() {
+      const plaintext = yield* ChatCompletion.encodePayload(payload)
       const { key } = yield* Effect.flatMap(RouterKey, (routerKey) => routerKey.get)
-      return yield* Envelope.seal(key, bytes)
-    })))
+      return yield* Envelope.seal(key, plaintext)
+    }))
   }
 
   /**
@@ -130,10 +130,10 @@ export class SecureCompletionClient extends PromiseClient {
     options?: CallOptions
   ): Promise<ChatCompletion.ChatCompletionResponse> {
     return this.run(
-      Effect.scoped(Effect.gen(function*() {
+      Effect.gen(function*() {
         const client = yield* NomyoClient
         return yield* client.send(yield* ChatCompletion.encodePayload(payload), { ...options, payloadId, apiKey, securityTier })
-      })),
+      }),
       options?.signal
     )
   }

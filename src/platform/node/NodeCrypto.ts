@@ -8,9 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
-import { Crypto } from "../../Crypto.js"
+import { Crypto, type Plaintext, type Sealed } from "../../Crypto.js"
 import { acquire, bracket } from "../../internal/acquire.js"
 import { makePermits } from "../../internal/permit.js"
+import { PIECE_LENGTH, windowLength } from "../../internal/plaintext.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
@@ -19,8 +20,7 @@ import { asBytes } from "./buffer.js"
 
 const { subtle } = NodeCrypto.webcrypto
 const CIPHER = "aes-256-gcm"
-/** A piece takes OpenSSL a few hundredths of a millisecond: nothing else waits for long. A multiple of three, for base64. */
-const PIECE_LENGTH = 48 * 1024
+const RANDOM_LENGTH = webCrypto.AES_KEY_LENGTH + webCrypto.NONCE_LENGTH
 
 /** Writes the decrypted key into `aesKey`, or leaves that as it is: what was wrong turns out later, and in one way. */
 const unwrap = (handle: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array): Effect.Effect<void> =>
@@ -67,6 +67,7 @@ const importPkcs8: typeof webCrypto.importPkcs8 = async (pkcs8, extractable) => 
 
 interface Started<Cipher> {
   readonly cipher: Cipher
+  readonly isOver: () => boolean
   /** Once. OpenSSL clears its copy of the AES key then. */
   readonly end: () => void
 }
@@ -75,6 +76,7 @@ const started = <Cipher extends { readonly final: () => Buffer }>(cipher: Cipher
   let isOver = false
   return {
     cipher,
+    isOver: () => isOver,
     end: () => {
       if (isOver) return
       isOver = true
@@ -89,6 +91,36 @@ const release = ({ end }: Started<unknown>): void => {
   } catch {
     // a tag that was never given, or is wrong: whoever wanted the end has been told
   }
+}
+
+/** Throws where a buffer has been resized by its owner meanwhile. */
+const piecesOf = function*(plaintext: Plaintext, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array, void> {
+  if (!ArrayBuffer.isView(plaintext)) return yield* plaintext.pieces(window)
+  const { length } = plaintext
+  for (let at = 0; at < length; at += PIECE_LENGTH) {
+    if (plaintext.length !== length) throw new RangeError("length")
+    yield plaintext.subarray(at, at + PIECE_LENGTH)
+  }
+}
+
+/** The ciphertext, made as it is taken. Throws if it does not come to `length`, which has been promised. */
+const encrypt = function*(
+  { cipher, end, isOver }: Started<NodeCrypto.CipherGCM>,
+  pieces: Iterable<Uint8Array>,
+  length: number
+): Generator<Uint8Array<ArrayBuffer>, void> {
+  const source = pieces[Symbol.iterator]()
+  let at = 0
+  // nothing is written into a window when the scope has closed
+  while (!isOver()) {
+    const next = source.next()
+    if (next.done === true) break
+    at += next.value.length
+    if (at > length) break
+    yield asBytes(cipher.update(next.value))
+  }
+  if (at !== length) throw new RangeError("length")
+  end()
 }
 
 /**
@@ -126,40 +158,46 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
     lenders.set(key, lender)
     return lender
   }
-  /** A cipher with a fresh key, and that key encrypted: the key itself is gone then. */
-  const start = (key: CryptoKey) =>
-    memory.use(webCrypto.AES_KEY_LENGTH + webCrypto.NONCE_LENGTH, (random) =>
-      Effect.try(() => {
-        NodeCrypto.randomFillSync(random)
-        const aesKey = random.subarray(0, webCrypto.AES_KEY_LENGTH)
-        const nonce = new Uint8Array(random.subarray(webCrypto.AES_KEY_LENGTH))
-        const cipher = NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)
-        const encryptedKey = NodeCrypto.publicEncrypt(
-          { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
-          aesKey
-        )
-        return { ...started(cipher), encryptedKey, nonce }
-      }))
+  /** A cipher with a fresh key, which is gone with `random`, and that key encrypted. */
+  const start = (key: CryptoKey, random: Uint8Array) => {
+    NodeCrypto.randomFillSync(random)
+    const aesKey = random.subarray(0, webCrypto.AES_KEY_LENGTH)
+    const nonce = new Uint8Array(random.subarray(webCrypto.AES_KEY_LENGTH))
+    const cipher = NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)
+    const encryptedKey = NodeCrypto.publicEncrypt(
+      { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
+      aesKey
+    )
+    return { ...started(cipher), encryptedKey, nonce }
+  }
+  const sealed = ({ cipher, encryptedKey, nonce }: ReturnType<typeof start>, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({
+    encryptedKey: asBytes(encryptedKey),
+    nonce,
+    length,
+    ciphertext,
+    tag: () => asBytes(cipher.getAuthTag())
+  })
   return {
-    seal: Effect.fnUntraced(function*(key, plaintext) {
-      const { cipher, encryptedKey, end, nonce } = yield* acquire(start(key), release)
+    seal: (key, plaintext) => {
       const { length } = plaintext
-      const pieces = function*() {
-        for (let at = 0; at < length; at += PIECE_LENGTH) {
-          // the length has been promised: a buffer that its owner has resized since is not to break the promise
-          if (plaintext.length !== length) throw new RangeError("length")
-          yield asBytes(cipher.update(plaintext.subarray(at, Math.min(at + PIECE_LENGTH, length))))
-        }
-        end()
+      const window = ArrayBuffer.isView(plaintext) ? 0 : windowLength(plaintext)
+      if (length <= PIECE_LENGTH) {
+        return memory.use(RANDOM_LENGTH + window, (secret) =>
+          Effect.try(() => {
+            const cipher = start(key, secret.subarray(0, RANDOM_LENGTH))
+            try {
+              return sealed(cipher, length, [...encrypt(cipher, piecesOf(plaintext, secret.subarray(RANDOM_LENGTH)), length)])
+            } finally {
+              release(cipher)
+            }
+          }))
       }
-      return {
-        encryptedKey: asBytes(encryptedKey),
-        nonce,
-        length,
-        ciphertext: pieces(),
-        tag: () => asBytes(cipher.getAuthTag())
-      }
-    }),
+      return Effect.flatMap(memory.allocate(window), (window) =>
+        Effect.map(
+          acquire(memory.use(RANDOM_LENGTH, (random) => Effect.try(() => start(key, random))), release),
+          (cipher) => sealed(cipher, length, encrypt(cipher, piecesOf(plaintext, window), length))
+        ))
+    },
 
     open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
       memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) => {
