@@ -102,14 +102,9 @@ export const make = Effect.gen(function*() {
             return restore(work({ onTheClock }))
           })
           const fiber = Runtime.runFork(runtime, Effect.flatMap(Effect.exit(begun), (exit) => Effect.as(Scope.close(scope, exit), exit)))
-          const ended = Effect.async<Exit.Exit<A, E>>((resume) => {
-            fiber.addObserver((exit) => {
-              running.delete(call)
-              resume(Effect.succeed(Exit.flatten(exit)))
-            })
-            return Fiber.interrupt(fiber)
-          })
-          return Effect.flatMap(restore(ended), (exit) => {
+          fiber.addObserver(() => running.delete(call))
+          const ended = Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver((exit) => resume(Effect.succeed(Exit.flatten(exit)))))
+          return Effect.flatMap(Effect.onInterrupt(restore(ended), () => Fiber.interrupt(fiber)), (exit) => {
             const isCutShort = Exit.isInterrupted(exit)
             const outcome: Effect.Effect<A, E | E2 | DisposedError> = isCutShort && isDisposed
               ? new DisposedError()
