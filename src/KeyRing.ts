@@ -66,8 +66,8 @@ export interface Service {
 export class KeyRing extends Context.Tag("nomyo-js/KeyRing")<KeyRing, Service>() {}
 
 /**
- * Which clock keys age and deadlines come by, given the fiber's own. Default: that one. On Node it is one whose timers do not keep the process
- * alive.
+ * By which clock keys age and calls run out of time, given the fiber's own. Default: that one. On Node it is one whose timers do not keep the
+ * process alive.
  *
  * @since 0.2.0
  * @category references

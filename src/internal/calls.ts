@@ -29,6 +29,7 @@ interface Options<R, E2> {
 }
 
 interface Running {
+  /** Absent until it has begun. */
   fiber?: Fiber.RuntimeFiber<unknown, unknown>
   /** When its time is up, in milliseconds; never, while it is not on the clock. */
   due: number

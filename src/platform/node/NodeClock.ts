@@ -34,7 +34,7 @@ export const background: Clock.Clock = {
 const live = () => Effect.runSync(Effect.clock)
 
 /**
- * Rotates keys by a clock that lets a script end by itself, unless there is another clock than the system's, such as a `TestClock`.
+ * Rotates keys and keeps deadlines by a clock that lets a script end by itself, unless there is another clock than the system's, such as a `TestClock`.
  *
  * @since 0.2.0
  * @category layers
