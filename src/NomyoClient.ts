@@ -3,13 +3,13 @@
  *
  * @since 0.2.0
  */
-import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -32,7 +32,7 @@ import * as NomyoConfig from "./NomyoConfig.js"
 import {
   APIConnectionError,
   DisposedError,
-  type InvalidRequestError,
+  InvalidRequestError,
   type NomyoError,
   SecurityError,
   withRequest
@@ -221,10 +221,11 @@ export const make = Effect.fnUntraced(function*(
   }) =>
     run(Effect.fnUntraced(function*({ onTheClock }) {
       const cached = yield* request.routerKey.cached
-      // making the client's own pair takes seconds, once, and says nothing about the router: it is not on the clock
-      const [pair, routerKey] = cached === undefined
-        ? yield* Effect.all([keyRing.lease, onTheClock(request.routerKey.get)], { concurrency: 2 })
-        : [yield* keyRing.lease, cached]
+      // side by side with the client's own pair. Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
+      const fetching = cached ?? (yield* Effect.forkScoped(Effect.exit(onTheClock(request.routerKey.get))))
+      // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
+      const pair = yield* keyRing.lease
+      const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
       const exchange = (key: PublicKey) =>
         Envelope.sealPieces(key, request.payload).pipe(
           Effect.flatMap((body) =>
@@ -241,8 +242,9 @@ export const make = Effect.fnUntraced(function*(
           // with both keys at hand, so that requests leave as far apart as they were told to
           (exchange) => Effect.zipRight(turn, exchange)
         )
-      const opened = yield* Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
-        exchange(routerKey.key).pipe(
+      const opened = yield* Effect.clockWith((clock) => {
+        const startedAt = clock.unsafeCurrentTimeMillis()
+        return exchange(routerKey.key).pipe(
           // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
           Effect.catchTag("InvalidRequestError", (error) =>
             routerKey.fetchedAt >= startedAt
@@ -252,7 +254,8 @@ export const make = Effect.fnUntraced(function*(
                 Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
               )
           )
-        )).pipe(withPermit)
+        )
+      }).pipe(withPermit)
       return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
     }), { context: request.context, duration: request.timeout, onTimeout: outOfTime })
 
@@ -273,9 +276,11 @@ export const make = Effect.fnUntraced(function*(
       ...(apiKey === "" ? {} : { Authorization: `Bearer ${yield* header("API key", apiKey)}` }),
       ...(securityTier === undefined ? {} : { "X-Security-Tier": yield* header("security tier", securityTier) })
     }
+    const { length } = payload
     let attempts = 0
     const tryOnce = Effect.suspend(() => {
       attempts++
+      if (payload.length !== length) return new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
       return attempt({ ...target, payload, payloadId, headers, timeout })
     }).pipe(
       Effect.tapError((error) =>
@@ -289,6 +294,7 @@ export const make = Effect.fnUntraced(function*(
     return yield* tryOnce.pipe(
       // a schedule costs as much as an attempt does: it is for those who have failed
       Effect.catchAll((error) => {
+        if (maxRetries === 0 || !isRetryable(error)) return Effect.fail(error)
         const failed = [Effect.fail(error)]
         return untilDisposed(Effect.retry(Effect.suspend(() => failed.pop() ?? tryOnce), retryPolicy(maxRetries)))
       }),

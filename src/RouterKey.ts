@@ -104,7 +104,8 @@ export const make = Effect.fnUntraced(function*(
   const flights = yield* RcMap.make({ lookup: (_url: string) => fetch })
   const refetch = Effect.scoped(RcMap.get(flights, config.baseUrl))
 
-  const fresh = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  const fresh = Effect.clockWith((clock) => {
+    const now = clock.unsafeCurrentTimeMillis()
     // a clock that was set back makes a key no younger
     if (cached === undefined || now < cached.fetchedAt || now - cached.fetchedAt >= ttl) return Effect.succeed(undefined)
     return now - cached.fetchedAt < ttl * REFRESH_AFTER

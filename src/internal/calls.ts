@@ -4,8 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as FiberRef from "effect/FiberRef"
-import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
@@ -16,7 +14,7 @@ import { DisposedError } from "../NomyoError.js"
 export interface Call {
   /**
    * Puts a part of the work on the clock: the whole is over when the time of all these parts together is up. One that fails leaves the clock
-   * running for what comes next, which is the end or another part.
+   * running for what comes next, which is the end or another part. Not to be nested.
    */
   readonly onTheClock: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
@@ -29,12 +27,15 @@ interface Options<R, E2> {
 }
 
 interface Running {
-  /** Absent until it has begun. */
+  /** Absent until it has given way for the first time, or ended. */
   fiber?: Fiber.RuntimeFiber<unknown, unknown>
   /** When its time is up, in milliseconds; never, while it is not on the clock. */
   due: number
   isLate: boolean
 }
+
+/** What a timer of JavaScript can wait, in milliseconds: one that is to wait for longer does not at all. */
+const LONGEST_SLEEP = 2 ** 31 - 1
 
 /**
  * Runs calls until the scope closes, which interrupts what is under way and does not wait for it: who closes the scope may be part of it.
@@ -65,7 +66,9 @@ export const make = Effect.gen(function*() {
         call.fiber?.unsafeInterruptAsFork(FiberId.none)
       }
     }
-    return Number.isFinite(next) ? Effect.raceFirst(clock.sleep(Duration.millis(Math.ceil(next - time))), isEarlier.await) : isEarlier.await
+    return Number.isFinite(next)
+      ? Effect.raceFirst(clock.sleep(Duration.millis(Math.min(Math.ceil(next - time), LONGEST_SLEEP))), isEarlier.await)
+      : isEarlier.await
   })
   yield* Effect.forkScoped(Effect.forever(watch))
 
@@ -95,27 +98,20 @@ export const make = Effect.gen(function*() {
             fiberRefs: parent.getFiberRefs(),
             runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.Interruption)
           })
-          let before: FiberRefs.FiberRefs | undefined
-          const begun = Effect.withFiberRuntime<A, E, R | Scope.Scope>((fiber) => {
-            call.fiber = fiber
-            running.add(call)
-            before = fiber.getFiberRefs()
-            return restore(work({ onTheClock }))
-          })
-          const fiber = Runtime.runFork(runtime, Effect.flatMap(Effect.exit(begun), (exit) => Effect.as(Scope.close(scope, exit), exit)))
+          // whatever its caller may be in, which only waits for it: disposal and deadline are to end it
+          const begun = Effect.exit(Effect.interruptible(work({ onTheClock })))
+          const fiber = Runtime.runFork(runtime, Effect.flatMap(begun, (exit) => Effect.as(Scope.close(scope, exit), exit)))
+          call.fiber = fiber
+          running.add(call)
           fiber.addObserver(() => running.delete(call))
+          // by what it did itself
+          if (isDisposed) fiber.unsafeInterruptAsFork(FiberId.none)
           const ended = Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver((exit) => resume(Effect.succeed(Exit.flatten(exit)))))
-          return Effect.flatMap(Effect.onInterrupt(restore(ended), () => Fiber.interrupt(fiber)), (exit) => {
-            const isCutShort = Exit.isInterrupted(exit)
-            const outcome: Effect.Effect<A, E | E2 | DisposedError> = isCutShort && isDisposed
-              ? new DisposedError()
-              : isCutShort && call.isLate
-              ? Effect.fail(onTimeout!())
-              : exit
-            const after = fiber.getFiberRefs()
-            return after === before
-              ? outcome
-              : Effect.zipRight(Effect.inheritFiberRefs(FiberRefs.delete(after, FiberRef.currentContext)), outcome)
+          return Effect.matchCauseEffect(restore(ended), {
+            // it was the caller who was interrupted
+            onFailure: (cause) => Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause)),
+            onSuccess: (exit): Effect.Effect<A, E | E2 | DisposedError> =>
+              !Exit.isInterrupted(exit) ? exit : isDisposed ? new DisposedError() : call.isLate ? Effect.fail(onTimeout!()) : exit
           })
         })
       )
