@@ -6,6 +6,7 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Plaintext } from "./Crypto.js"
@@ -259,8 +260,8 @@ const describe = (error: ParseResult.ParseError, depth = Number.POSITIVE_INFINIT
 
 const validateRequest = Schema.validateEither(ChatCompletionRequest)
 
-/** Refuses what `JSON.stringify` would drop or turn into `null` without a word. */
-const strict = function(this: unknown, _key: string, value: unknown): unknown {
+/** Refuses what `JSON.stringify` would drop, empty or turn into `null` without a word. */
+const strict = function(this: unknown, key: string, value: unknown): unknown {
   switch (typeof value) {
     case "number":
       if (!Number.isFinite(value)) throw new TypeError(`${value}`)
@@ -271,6 +272,10 @@ const strict = function(this: unknown, _key: string, value: unknown): unknown {
       throw new TypeError(typeof value)
     case "undefined":
       if (Array.isArray(this)) throw new TypeError("undefined")
+      break
+    case "object":
+      if (value instanceof Map || value instanceof Set) throw new TypeError("a collection")
+      if (value === null && (this as { readonly [key: string]: unknown })[key] instanceof Date) throw new TypeError("no date")
   }
   return value
 }
@@ -282,6 +287,16 @@ const toJson = (value: unknown): Json.Json | undefined => {
     return undefined
   }
 }
+
+/** Reads what is the caller's, whose getters and proxies may throw. */
+const reading = <A>(read: () => Either.Either<A, InvalidRequestError>): Effect.Effect<A, InvalidRequestError> =>
+  Effect.suspend(() => {
+    try {
+      return read()
+    } catch {
+      return invalid("The request cannot be read: a getter or a proxy of it throws")
+    }
+  })
 
 const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field")
 
@@ -304,8 +319,13 @@ const encodeJson = Effect.fnUntraced(function*(payload: object): Effect.fn.Retur
   if (typeof payload !== "object" || payload === null) return yield* invalid("The request is not an object")
   const json = toJson(payload)
   if (json === undefined) {
-    const field = Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
-    return yield* invalid(`${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol or a number that is not finite`)
+    const field = yield* reading(() =>
+      Either.right(Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request")
+    )
+    return yield* invalid(
+      `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, a number that is not finite, ` +
+        "undefined in a list, or is nested too deeply"
+    )
   }
   let length = 0
   for (const text of Json.pieces(json)) {
@@ -316,13 +336,11 @@ const encodeJson = Effect.fnUntraced(function*(payload: object): Effect.fn.Retur
   return { length, pieces: (window) => Json.encode(json, window) }
 })
 
-const checkRequest = Effect.fnUntraced(function*(
-  request: unknown,
-  depth?: number
-): Effect.fn.Return<ChatCompletionRequest, InvalidRequestError> {
-  const checked = validateRequest(request)
-  return checked._tag === "Left" ? yield* invalid(describe(checked.left, depth)) : (request as ChatCompletionRequest)
-})
+const checkRequest = (request: unknown, depth?: number): Either.Either<ChatCompletionRequest, InvalidRequestError> =>
+  Either.mapBoth(validateRequest(request), {
+    onLeft: (error) => invalid(describe(error, depth)),
+    onRight: () => request as ChatCompletionRequest
+  })
 
 /**
  * Reads and checks a payload, as a router does. Fails with an `InvalidRequestError` that names the top-level field and nothing within:
@@ -332,12 +350,14 @@ const checkRequest = Effect.fnUntraced(function*(
  * @category decoding
  */
 export const decodePayload = (plaintext: Uint8Array): Effect.Effect<ChatCompletionRequest, InvalidRequestError> =>
-  Effect.flatMap(
-    Effect.try({
-      try: (): unknown => JSON.parse(Bytes.toText(plaintext)),
-      catch: () => invalid("The payload is not JSON")
-    }),
-    (payload) => checkRequest(payload, 1)
+  Effect.suspend(() =>
+    Either.flatMap(
+      Either.try({
+        try: (): unknown => JSON.parse(Bytes.toText(plaintext)),
+        catch: () => invalid("The payload is not JSON")
+      }),
+      (payload) => checkRequest(payload, 1)
+    )
   )
 
 /**
@@ -361,18 +381,18 @@ export interface Encoded {
  * @since 0.2.0
  * @category encoding
  */
-export const encodeRequest = Effect.fnUntraced(function*(
-  request: ChatCompletionRequest
-): Effect.fn.Return<Encoded, InvalidRequestError> {
-  const { api_key, base_url, security_tier, ...payload } = yield* checkRequest(request)
-  return {
-    model: request.model,
-    payload: yield* encodePayload(payload),
-    apiKey: api_key ?? undefined,
-    baseUrl: base_url ?? undefined,
-    securityTier: security_tier ?? undefined
-  }
-})
+export const encodeRequest = (request: ChatCompletionRequest): Effect.Effect<Encoded, InvalidRequestError> =>
+  Effect.flatMap(
+    reading(() => Either.map(checkRequest(request), ({ api_key, base_url, security_tier, ...payload }) => ({ api_key, base_url, security_tier, payload }))),
+    ({ api_key, base_url, payload, security_tier }) =>
+      Effect.map(encodePayload(payload), (encoded) => ({
+        model: payload.model,
+        payload: encoded,
+        apiKey: api_key ?? undefined,
+        baseUrl: base_url ?? undefined,
+        securityTier: security_tier ?? undefined
+      }))
+  )
 
 const isAnswer = Schema.is(Answer)
 
@@ -383,32 +403,37 @@ const isAnswer = Schema.is(Answer)
  * @since 0.2.0
  * @category decoding
  */
-export const decodeResponse = Effect.fnUntraced(function*(
+export const decodeResponse = (
   plaintext: Uint8Array,
   { algorithm, payloadId, processedAt }: {
     readonly payloadId: string
     readonly processedAt: number | undefined
     readonly algorithm: string
   }
-): Effect.fn.Return<ChatCompletionResponse, APIError | SecurityError> {
-  const answer = yield* Effect.try({ try: (): unknown => JSON.parse(Bytes.toText(plaintext)), catch: noChatCompletion })
-  if (!isAnswer(answer)) return yield* noChatCompletion()
-  const said = typeof answer["_metadata"] === "object" ? answer["_metadata"] as { readonly payload_id?: unknown } | null : undefined
-  if (typeof said?.payload_id === "string" && said.payload_id !== payloadId) {
-    return yield* new SecurityError({ reason: "replay", message: "The answer belongs to another request" })
-  }
-  // a copy by spread: what the router sent stays as it is, an own `__proto__` included
-  return {
-    ...answer,
-    _metadata: {
-      ...said,
-      payload_id: payloadId,
-      ...(processedAt === undefined ? {} : { processed_at: processedAt }),
-      is_encrypted: true,
-      encryption_algorithm: algorithm
-    }
-  }
-})
+): Effect.Effect<ChatCompletionResponse, APIError | SecurityError> =>
+  Effect.suspend(() =>
+    Either.flatMap(
+      Either.try({ try: (): unknown => JSON.parse(Bytes.toText(plaintext)), catch: noChatCompletion }),
+      (answer): Either.Either<ChatCompletionResponse, APIError | SecurityError> => {
+        if (!isAnswer(answer)) return Either.left(noChatCompletion())
+        const said = typeof answer["_metadata"] === "object" ? answer["_metadata"] as { readonly payload_id?: unknown } | null : undefined
+        if (typeof said?.payload_id === "string" && said.payload_id !== payloadId) {
+          return Either.left(new SecurityError({ reason: "replay", message: "The answer belongs to another request" }))
+        }
+        // a copy by spread: what the router sent stays as it is, an own `__proto__` included
+        return Either.right({
+          ...answer,
+          _metadata: {
+            ...said,
+            payload_id: payloadId,
+            ...(processedAt === undefined ? {} : { processed_at: processedAt }),
+            is_encrypted: true,
+            encryption_algorithm: algorithm
+          }
+        })
+      }
+    )
+  )
 
 const noChatCompletion = () =>
   new APIError<"APIError">({ statusCode: 200, message: "The router's answer was opened, but is no chat completion" })

@@ -4,12 +4,13 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Crypto, type Plaintext, type PrivateKey, type PublicKey, type Sealed } from "./Crypto.js"
 import * as Base64 from "./internal/base64.js"
 import * as Bytes from "./internal/bytes.js"
-import { cannotOpen, NONCE_LENGTH, TAG_LENGTH } from "./internal/webCrypto.js"
+import { cannotOpen, cannotSeal, NONCE_LENGTH, TAG_LENGTH } from "./internal/webCrypto.js"
 import type { SecurityError } from "./NomyoError.js"
 import * as Transport from "./Transport.js"
 
@@ -58,7 +59,7 @@ export const Envelope = Schema.Struct({
 
 const isEnvelope = Schema.is(Envelope)
 
-/** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. */
+/** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. Its pieces throw a `SecurityError`. */
 const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
   const head = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
   const beforeTag = `","nonce":"${Base64.textOf(sealed.nonce)}","tag":"`
@@ -66,8 +67,18 @@ const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body
     `,"key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"${processedAt === undefined ? "" : `,"processed_at":${processedAt}`}}`
   const pieces = function*() {
     yield Bytes.fromText(head)
-    for (const piece of sealed.ciphertext) yield Base64.encodePublic(piece)
-    yield Bytes.fromText(`${beforeTag}${Base64.textOf(sealed.tag())}${afterTag}`)
+    try {
+      let at = 0
+      for (const piece of sealed.ciphertext) {
+        // padding is for the end
+        if (at % 3 > 0) throw cannotSeal()
+        at += piece.length
+        yield Base64.encodePublic(piece)
+      }
+      yield Bytes.fromText(`${beforeTag}${Base64.textOf(sealed.tag())}${afterTag}`)
+    } catch {
+      throw cannotSeal()
+    }
   }
   const length = head.length + Base64.encodedLength(sealed.length) + beforeTag.length + Base64.encodedLength(TAG_LENGTH) + afterTag.length
   return { length, pieces: pieces() }
@@ -112,15 +123,15 @@ const decodePieces = function*(base64: Uint8Array): Generator<Uint8Array<ArrayBu
   }
 }
 
-const decode = (bytes: Uint8Array): Effect.Effect<{ readonly sealed: Sealed; readonly processedAt: number | undefined }, SecurityError> =>
-  Effect.try({
+const decode = (bytes: Uint8Array): Either.Either<{ readonly sealed: Sealed; readonly processedAt: number | undefined }, SecurityError> =>
+  Either.try({
     try: () => {
       const { base64, mark, rest } = cut(bytes)!
       const json: unknown = JSON.parse(Bytes.toText(rest))
       if (!isEnvelope(json) || json.encrypted_payload.ciphertext !== mark) throw cannotOpen()
-      const nonce = Base64.decodePublic(Bytes.fromText(json.encrypted_payload.nonce))
-      const tag = Base64.decodePublic(Bytes.fromText(json.encrypted_payload.tag))
-      const encryptedKey = Base64.decodePublic(Bytes.fromText(json.encrypted_aes_key))
+      const nonce = Base64.decodePublic(json.encrypted_payload.nonce)
+      const tag = Base64.decodePublic(json.encrypted_payload.tag)
+      const encryptedKey = Base64.decodePublic(json.encrypted_aes_key)
       if (encryptedKey === undefined || nonce?.length !== NONCE_LENGTH || tag?.length !== TAG_LENGTH || base64.length % 4 > 0) {
         throw cannotOpen()
       }
@@ -145,7 +156,7 @@ export interface SealOptions {
 
 /**
  * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and writes the envelope. The pieces may be made as they are taken:
- * before the scope closes, and while `plaintext` is there.
+ * before the scope closes, and while `plaintext` is there. If that fails, so late, they throw a `SecurityError` with reason `encryption`.
  *
  * @since 0.2.0
  * @category operations
@@ -168,7 +179,10 @@ export const seal = (
   plaintext: Plaintext,
   options?: SealOptions
 ): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Crypto> =>
-  Effect.scoped(Effect.map(sealPieces(key, plaintext, options), Transport.bytesOf))
+  Effect.scoped(Effect.flatMap(
+    sealPieces(key, plaintext, options),
+    (body) => Either.try({ try: () => Transport.bytesOf(body), catch: cannotSeal })
+  ))
 
 /**
  * An opened envelope.
@@ -191,11 +205,7 @@ export interface Opened {
  * @since 0.2.0
  * @category operations
  */
-export const open = Effect.fnUntraced(function*(
-  key: PrivateKey,
-  bytes: Uint8Array
-): Effect.fn.Return<Opened, SecurityError, Crypto | Scope.Scope> {
-  const crypto = yield* Crypto
-  const { processedAt, sealed } = yield* decode(bytes)
-  return { plaintext: yield* crypto.open(key, sealed), algorithm, processedAt }
-})
+export const open = (key: PrivateKey, bytes: Uint8Array): Effect.Effect<Opened, SecurityError, Crypto | Scope.Scope> =>
+  Effect.flatMap(Crypto, (crypto) =>
+    Effect.flatMap(decode(bytes), ({ processedAt, sealed }) =>
+      Effect.map(crypto.open(key, sealed), (plaintext) => ({ plaintext, algorithm, processedAt }))))

@@ -66,8 +66,13 @@ export interface Service {
  */
 export class SecureMemory extends Context.Tag("nomyo-js/SecureMemory")<SecureMemory, Service>() {}
 
+/** Whatever a buffer was that has been transferred, it is somebody else's now. */
+const clear = (bytes: Uint8Array): void => {
+  if (bytes.length > 0) bytes.fill(0)
+}
+
 const zero = (bytes: Uint8Array): void => {
-  if (secureMemory.isEnabled) bytes.fill(0)
+  if (secureMemory.isEnabled) clear(bytes)
 }
 
 const none: MemoryProtectionInfo = {
@@ -105,7 +110,8 @@ export const make = (options: {
   const { refused } = options
   const told = <A, E, R>({ free }: Held, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     free === undefined && refused !== undefined ? Effect.zipRight(refused, effect) : effect
-  const hold = <E, R>(make: Effect.Effect<Held, E, R>) => Effect.flatMap(acquire(make, release), (held) => told(held, Effect.succeed(held.bytes)))
+  const hold = <E, R>(make: Effect.Effect<Held, E, R>) =>
+    Effect.flatMap(acquire(make, release), (held) => told(held, Effect.succeed(held.bytes)))
   return {
     allocate: (length) => hold(Effect.sync(() => zeroed(length))),
     use: (length, f) => bracket(() => zeroed(length), (held) => told(held, f(held.bytes)), release),
@@ -130,7 +136,7 @@ type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 const release = (held: Held): void => {
   if (held.free === undefined) return zero(held.bytes)
   // it is given back, and on to others: zeroed whatever has been switched off meanwhile
-  held.bytes.fill(0)
+  clear(held.bytes)
   held.free()
 }
 
@@ -233,7 +239,7 @@ export class SecureByteContext {
     } finally {
       if (--this.#uses === 0 && this.#secure && secureMemory.isEnabled) {
         this.#isZeroed = true
-        this.#bytes.fill(0)
+        clear(this.#bytes)
       }
     }
   }

@@ -94,14 +94,11 @@ const ERROR_BODY_TIMEOUT = "2 seconds"
 /** As much of a router's `detail` as an error message repeats, in characters. */
 const MAX_DETAIL_LENGTH = 500
 
-/** Most answers fit, and room that is not needed has to be zeroed all the same; in bytes. */
-const FIRST_BUFFER = 8 * 1024
-
 /** Reads a body up to a limit; `complete` tells whether that was all of it. Chunks are copied at once: a byte may come in an object of its own. */
 const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
   Effect.tryPromise({
     try: async () => {
-      let buffer = new Uint8Array(Math.min(limit, FIRST_BUFFER))
+      let buffer = new Uint8Array(0)
       let length = 0
       for (let next = await body.next(); !next.done; next = await body.next()) {
         const end = length + next.value.length
@@ -246,6 +243,8 @@ const notHttp = (code: string) => new APIConnectionError({ reason: "protocol", m
  * @category constructors
  */
 export const connectionError = (error: unknown): APIConnectionError | SecurityError => {
+  // of the body's pieces, which are made as they are taken
+  if (error instanceof SecurityError) return error
   const code = codeOf(error)
   if (certificateCode.test(code)) {
     return new SecurityError({ reason: "certificate", message: `The router's TLS certificate is not trusted (${code})` })

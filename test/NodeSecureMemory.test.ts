@@ -17,6 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll } from "vitest"
+import { secureMemory } from "../src/internal/secureMemory.js"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
 import * as CryptoModule from "../src/Crypto.js"
@@ -158,6 +159,33 @@ describe("NodeSecureMemory", () => {
       // the page, and what was too short
       assert.deepStrictEqual([given, freed], [[32], 2])
     }).pipe(Effect.ensuring(Effect.sync(SecureMemory.enableSecureMemory))))
+
+  it.live("does without a library that fails, in whatever it does", () =>
+    Effect.gen(function*() {
+      // a block that was shared is given back by a timer
+      const blocksAreGone = Effect.sleep("100 millis")
+      yield* blocksAreGone
+      const before = secureMemory.lockedBytes
+      const unwritable = NodeSecureMemory.make("a library", {
+        allocate: (length) => ({
+          bytes: new Proxy(new Uint8Array(length), { get: (bytes, name) => name === "length" ? length : bytes[name as "fill"] }),
+          free: () => undefined
+        })
+      })
+      assert.lengthOf(yield* Effect.scoped(unwritable.allocate(32)), 32)
+      assert.strictEqual(secureMemory.lockedBytes, before)
+      const unfreeable = NodeSecureMemory.make("a library", {
+        allocate: (length) => ({
+          bytes: new Uint8Array(length),
+          free: () => {
+            throw new Error("no")
+          }
+        })
+      })
+      for (const length of [32, 5000]) assert.lengthOf(yield* Effect.scoped(unfreeable.allocate(length)), length)
+      yield* blocksAreGone
+      assert.strictEqual(secureMemory.lockedBytes, before)
+    }))
 
   /** Runs a program against the built package, without the privilege to lock without limit. */
   const run = (program: string, options: { readonly limit?: number; readonly env?: NodeJS.ProcessEnv } = {}) =>

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -19,7 +18,9 @@ import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
 import { vi } from "vitest"
+import * as ChatCompletion from "../src/ChatCompletion.js"
 import * as Crypto from "../src/Crypto.js"
+import * as KeyRing from "../src/KeyRing.js"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
 import { APIConnectionError, fromStatus, InvalidRequestError, SecurityError } from "../src/NomyoError.js"
@@ -309,15 +310,74 @@ describe("NomyoClient over mock layers", () => {
     })
   })
 
-  it.effect("logs no failure but that of an attempt, and lets a transport's fiber refs through", () => {
-    const messages: Array<unknown> = []
-    const router = Mocks.scripted((n) =>
-      n === 1 ? Effect.zipRight(FiberRef.set(FiberRef.currentMaxOpsBeforeYield, 1234), ok) : Effect.die("a secret in a defect")
-    )
+  it.effect.each(["deadline", "disposal"])("ends by its %s, though its caller may not be interrupted, and holds up no one else", (what) => {
+    const router = Mocks.scripted(() => ok)
+    let [isSilent, fetches] = [true, 0]
+    const transport = Layer.map(router.layer, (context) => {
+      const transport = Context.get(context, Transport.Transport)
+      return Context.make(Transport.Transport, {
+        send: (request) => request.method === "GET" && fetches++ === 0 && isSilent ? Effect.never : transport.send(request)
+      })
+    })
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Mocks.client(transport, { timeout: "10 seconds", maxRetries: 0 }), scope)
+      const client = Context.get(context, NomyoClient.NomyoClient)
+      const fiber = yield* Effect.fork(Effect.uninterruptible(Effect.flip(client.create(hello))))
+      yield* TestClock.adjust("9 seconds")
+      if (what === "disposal") {
+        yield* Scope.close(scope, Exit.void)
+        return assert.strictEqual((yield* Fiber.join(fiber))._tag, "DisposedError")
+      }
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* Fiber.join(fiber), { _tag: "APIConnectionError", reason: "timeout" })
+      isSilent = false
+      assert.strictEqual((yield* client.create(hello)).model, "m")
+      yield* Scope.close(scope, Exit.void)
+    })
+  })
+
+  it.live("waits without a stop where its time is longer than a timer's", () => {
+    const router = Mocks.scripted(() => Effect.zipRight(Effect.sleep("50 millis"), ok))
+    const sleeps: Array<number> = []
+    const clock = (clock: Clock.Clock): Clock.Clock => ({
+      ...clock,
+      unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+      sleep: (duration) => {
+        sleeps.push(Duration.toMillis(duration))
+        return clock.sleep(duration)
+      }
+    })
     return Effect.gen(function*() {
       const client = yield* NomyoClient.NomyoClient
-      yield* client.create(hello)
-      assert.strictEqual(yield* FiberRef.get(FiberRef.currentMaxOpsBeforeYield), 1234)
+      yield* client.create(hello, { timeout: Number.MAX_SAFE_INTEGER })
+      assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
+    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(KeyRing.RotationClock, clock))))
+  })
+
+  it.effect("refuses to send bytes again that have gone meanwhile", () => {
+    const payload = new Uint8Array(Buffer.from(JSON.stringify(hello)))
+    const router = Mocks.scripted(() => Effect.suspend(() => {
+      structuredClone(payload.buffer, { transfer: [payload.buffer] })
+      return Effect.fail(fromStatus({ statusCode: 503, message: "no", retryAfter: 0 }))
+    }))
+    return Effect.gen(function*() {
+      const client = yield* NomyoClient.NomyoClient
+      const error = yield* Effect.flip(Effect.zipLeft(
+        Effect.flatMap(ChatCompletion.encodePayload(payload), (bytes) => client.send(bytes, { payloadId: "id" })),
+        TestClock.adjust("1 minute"),
+        { concurrent: true }
+      ))
+      assert.deepInclude(error, { _tag: "InvalidRequestError", attempts: 2 })
+      assert.lengthOf(router.state.sent, 1)
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
+  it.effect("logs no failure but that of an attempt", () => {
+    const messages: Array<unknown> = []
+    const router = Mocks.scripted(() => Effect.die("a secret in a defect"))
+    return Effect.gen(function*() {
+      const client = yield* NomyoClient.NomyoClient
       assert.isTrue(Exit.isFailure(yield* Effect.exit(client.create(hello))))
       yield* Effect.flip(client.create(hello, { maxRetries: -1 }))
       assert.notInclude(JSON.stringify(messages), "unhandled")
@@ -360,6 +420,12 @@ describe("NomyoClient over mock layers", () => {
       [{ ...hello, seed: 1n }, /^seed cannot be written as JSON/],
       [{ ...hello, x: [undefined] }, /^x cannot be written as JSON/],
       [{ ...hello, x: () => 1 }, /^x cannot be written as JSON/],
+      [{ ...hello, x: [new Date(Number.NaN)] }, /^x cannot be written as JSON/],
+      [{ ...hello, x: new Map([["a", 1]]) }, /^x cannot be written as JSON/],
+      [{ ...hello, x: { y: new Set() } }, /^x cannot be written as JSON/],
+      [{ ...hello, messages: [{ role: "user", get content() { throw new Error("a secret") } }] }, /^The request cannot be read/],
+      [{ ...hello, get x() { throw new Error("a secret") } }, /^The request cannot be read/],
+      [new Proxy(hello, { ownKeys: () => { throw new Error("a secret") } }), /^The request cannot be read/],
       [{ ...hello, x: { y: Number.POSITIVE_INFINITY } }, /^x cannot be written as JSON/],
       [{ ...hello, x: "x".repeat(10 * 1024 * 1024) }, /10 MiB/],
       [{ ...hello, x: "ü".repeat(5 * 1024 * 1024) }, /10 MiB/],

@@ -70,6 +70,16 @@ describe("SecureByteContext", () => {
     assert.deepStrictEqual(bytes, zeros)
   })
 
+  it("leaves a callback's outcome as it is that has handed its buffer on", async () => {
+    const handOn = (bytes: Uint8Array) => structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] })
+    assert.strictEqual((await new SecureByteContext(secret()).use(handOn)).byteLength, secret().length)
+    const failure = await new SecureByteContext(secret()).use((bytes) => {
+      handOn(bytes)
+      throw new Error("no")
+    }).catch((error: Error) => error.message)
+    assert.strictEqual(failure, "no")
+  })
+
   it("shows nothing of the bytes", () => {
     assert.strictEqual(JSON.stringify(new SecureByteContext(secret())), "{}")
   })

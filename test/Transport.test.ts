@@ -5,12 +5,14 @@ import { assert, describe, it, layer as provide } from "@effect/vitest"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { gzipSync } from "node:zlib"
 import { layerTransport } from "../src/platform/effect/index.js"
+import { SecurityError } from "../src/NomyoError.js"
 import * as NodeTransport from "../src/platform/node/NodeTransport.js"
 import * as Transport from "../src/Transport.js"
 import * as Servers from "./support/servers.js"
@@ -287,6 +289,28 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         yield* Effect.sleep("20 millis")
         yield* Fiber.interrupt(fiber)
         yield* Deferred.await(closed)
+      }))
+
+    it.scoped.each([1000, 100_000, 1_000_000])("fails as its body does, of %i bytes", (length) =>
+      Effect.gen(function*() {
+        const failure = new SecurityError({ reason: "encryption", message: "No more of it" })
+        const pieces = function*() {
+          yield new Uint8Array(length / 2)
+          throw failure
+        }
+        const error = yield* Effect.flip(exchange((request, response) => {
+          request.resume().on("end", () => body(response, 200, ""))
+        }, { method: "POST", body: { length, pieces: pieces() } }))
+        assert.strictEqual(error, failure)
+      }))
+
+    it.scoped.each([-1, 1])("sends no body that is %i bytes longer than it says", (more) =>
+      Effect.gen(function*() {
+        const errors: Array<unknown> = []
+        const exit = yield* Effect.exit(exchange((request, response) => {
+          request.resume().on("error", (error) => errors.push(error)).on("end", () => body(response, 200, "read"))
+        }, { method: "POST", body: { length: 1000, pieces: [new Uint8Array(1000 + more)] } }))
+        assert.isTrue(Exit.isFailure(exit))
       }))
 
     it.scoped("shows nothing of the request in an error", () =>

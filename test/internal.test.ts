@@ -31,8 +31,15 @@ describe("base64", () => {
         const isCanonical = Buffer.from(candidate, "base64").toString("base64") === candidate
         assert.strictEqual(Base64.decode(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
         assert.strictEqual(Base64.decodePublic(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
+        assert.strictEqual(Base64.decodePublic(candidate) !== undefined, isCanonical, candidate)
       }
     }))
+  })
+
+  it("takes no character for another that has its lower byte", () => {
+    assert.isUndefined(Base64.decodePublic("QUJ\u0144"))
+    assert.isUndefined(Base64.decodePublic("QUJ\u0144QUJD"))
+    assert.deepStrictEqual(Base64.decodePublic("QUJD"), Buffer.from("ABC"))
   })
 
   it.each(["A", "AA", "AAA", "AA=", "A===", "====", "AA==AA==", "A=AA", "AB==", "AAB=", "AA A", "AA\nA", "AA-_", "AAAA="])(

@@ -1,3 +1,4 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 
@@ -9,9 +10,10 @@ export const acquire = <A, E, R>(
   make: Effect.Effect<A, E, R>,
   release: (resource: A) => void
 ): Effect.Effect<A, E, R | Scope.Scope> =>
-  Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) =>
+  Effect.uninterruptible(Effect.withFiberRuntime<A, E, R | Scope.Scope>(({ currentContext }) =>
     Effect.flatMap(make, (resource) =>
-      Effect.as(Scope.addFinalizerExit(scope, () => Effect.sync(() => release(resource))), resource))))
+      Effect.as(Scope.addFinalizer(Context.unsafeGet(currentContext, Scope.Scope), Effect.sync(() => release(resource))), resource))
+  ))
 
 /** `Effect.ensuring` for plain code, where nothing interrupts. */
 export const ensuring = <A, E, R>(effect: Effect.Effect<A, E, R>, finalizer: () => void): Effect.Effect<A, E, R> =>

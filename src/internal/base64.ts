@@ -96,14 +96,16 @@ export const textOf: (bytes: Uint8Array) => string = typeof Buffer === "undefine
 export const encodePublic: typeof encode = typeof Buffer === "undefined" ? encode : (bytes) =>
   Buffer.from(textOf(bytes), "latin1") as Uint8Array<ArrayBuffer>
 
-/** `decode` for what is no secret. Node passes over what is no base64, and takes the alphabet of URLs for it: the result is then too short, or not canonical. */
-export const decodePublic: typeof decode = typeof Buffer === "undefined" ? decode : (ascii) => {
-  const text = buffer(ascii).toString("latin1")
-  const bytes = Buffer.from(text, "base64") as Uint8Array<ArrayBuffer>
-  const rest = bytes.length % 3
-  const isValid = ascii.length % 4 === 0 && bytes.length === decodedLength(ascii) && !text.includes("-") && !text.includes("_") &&
-    (rest === 0 || Bytes.toText(encode(bytes.subarray(-rest))) === text.slice(-4))
-  return isValid ? bytes : undefined
-}
+/**
+ * `decode` for what is no secret, of a text or its bytes. Node passes over what is no base64, takes the alphabet of URLs for it, and of other
+ * characters the lower byte.
+ */
+export const decodePublic: (ascii: Uint8Array | string) => Uint8Array<ArrayBuffer> | undefined = typeof Buffer === "undefined"
+  ? (ascii) => decode(typeof ascii === "string" ? Bytes.fromText(ascii) : ascii)
+  : (ascii) => {
+    const text = typeof ascii === "string" ? ascii : buffer(ascii).toString("latin1")
+    const bytes = Buffer.from(text, "base64") as Uint8Array<ArrayBuffer>
+    return textOf(bytes) === text ? bytes : undefined
+  }
 
 const buffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -27,7 +27,7 @@ export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
   join(parts, parts.reduce((total, part) => total + part.length, 0))
 
-/** The same for pieces that are made as they are taken, and are so long together. */
+/** The same for pieces that are made as they are taken, and are so long together. Throws if they are not. */
 export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const joined = new Uint8Array(length)
   let at = 0
@@ -35,14 +35,17 @@ export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<Ar
     joined.set(part, at)
     at += part.length
   }
+  if (at !== length) throw new RangeError("length")
   return joined
 }
 
-/** Where a text begins within bytes, -1 if nowhere. */
+/** Where an ASCII text begins within bytes, -1 if nowhere. */
 export const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
-  const wanted = fromText(text)
-  for (let at = bytes.indexOf(wanted[0]!, from); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
-    if (equals(bytes.subarray(at, at + wanted.length), wanted)) return at
+  const first = text.charCodeAt(0)
+  for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {
+    let i = 1
+    while (i < text.length && bytes[at + i] === text.charCodeAt(i)) i++
+    if (i === text.length) return at
   }
   return -1
 }

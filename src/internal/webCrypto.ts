@@ -33,25 +33,26 @@ const standIn = () =>
 /** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
 export const primitives = (memory: SecureMemory): Primitives => ({
   seal: (key, plaintext) =>
-    withBytes(memory, plaintext, (bytes) =>
+    Effect.flatMap(
       Effect.tryPromise(async () => {
-        const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
         const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
-        const [encryptedKey, joined] = await Promise.all([
-          crypto.subtle.wrapKey("raw", aesKey, key, rsa),
-          crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, bytes as Uint8Array<ArrayBuffer>)
-        ])
-        // as it was encrypted: a buffer may have been resized since
-        const length = joined.byteLength - TAG_LENGTH
-        return {
-          encryptedKey: new Uint8Array(encryptedKey),
-          nonce,
-          length,
-          ciphertext: [new Uint8Array(joined, 0, length)],
-          tag: () => new Uint8Array(joined, length)
-        }
-      })),
-  open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
+        return { aesKey, encryptedKey: new Uint8Array(await crypto.subtle.wrapKey("raw", aesKey, key, rsa)) }
+      }),
+      ({ aesKey, encryptedKey }) => {
+        const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
+        return Effect.map(
+          // copied before the call returns: nothing reads the bytes when they have been given back
+          withBytes(memory, plaintext, (bytes) =>
+            Effect.tryPromise(() => crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, bytes as Uint8Array<ArrayBuffer>))),
+          (joined) => {
+            // as it was encrypted: a buffer may have been resized since
+            const length = joined.byteLength - TAG_LENGTH
+            return { encryptedKey, nonce, length, ciphertext: [new Uint8Array(joined, 0, length)], tag: () => new Uint8Array(joined, length) }
+          }
+        )
+      }
+    ),
+  open: (key, { ciphertext, encryptedKey, nonce, tag }) =>
     memory.guard(Effect.tryPromise(async () => {
       const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
         (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : standIn(),
@@ -60,7 +61,7 @@ export const primitives = (memory: SecureMemory): Primitives => ({
       const plaintext = await crypto.subtle.decrypt(
         { name: "AES-GCM", iv: nonce },
         aesKey,
-        Bytes.join([...ciphertext, tag()], length + TAG_LENGTH)
+        Bytes.concat([...ciphertext, tag()])
       )
       return new Uint8Array(plaintext)
     }))

@@ -27,10 +27,14 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
       HttpClient.withTracerDisabledWhen(() => true)
     )
     return Transport.make(({ body, headers, method, url }) =>
-      HttpClientRequest.make(method)(url).pipe(
-        HttpClientRequest.setHeaders(headers),
-        body === undefined ? (request) => request : HttpClientRequest.bodyUint8Array(Transport.bytesOf(body), headers["Content-Type"]),
-        client.execute,
+      Effect.try({
+        try: () => {
+          const request = HttpClientRequest.setHeaders(HttpClientRequest.make(method)(url), headers)
+          return body === undefined ? request : HttpClientRequest.bodyUint8Array(request, Transport.bytesOf(body), headers["Content-Type"])
+        },
+        catch: Transport.connectionError
+      }).pipe(
+        Effect.flatMap(client.execute),
         Effect.provideService(FetchHttpClient.RequestInit, Transport.strictFetch),
         // a client may have been told to fail on a status: here its class tells more
         Effect.catchTag("ResponseError", ({ response }) => Effect.succeed(response)),

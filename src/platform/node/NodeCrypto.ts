@@ -6,11 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto, type Plaintext, type Sealed } from "../../Crypto.js"
 import { acquire, bracket } from "../../internal/acquire.js"
-import { makePermits } from "../../internal/permit.js"
 import { PIECE_LENGTH, windowLength } from "../../internal/plaintext.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
@@ -21,22 +21,6 @@ import { asBytes } from "./buffer.js"
 const { subtle } = NodeCrypto.webcrypto
 const CIPHER = "aes-256-gcm"
 const RANDOM_LENGTH = webCrypto.AES_KEY_LENGTH + webCrypto.NONCE_LENGTH
-
-/** Writes the decrypted key into `aesKey`, or leaves that as it is: what was wrong turns out later, and in one way. */
-const unwrap = (handle: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    let isWanted = true
-    const run = async () => {
-      const unwrapped = await subtle.decrypt("RSA-OAEP", handle, encryptedKey).then((buffer) => new Uint8Array(buffer), () => new Uint8Array(0))
-      if (isWanted && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
-      unwrapped.fill(0)
-      resume(Effect.void)
-    }
-    void run()
-    return Effect.sync(() => {
-      isWanted = false
-    })
-  })
 
 /** Of each size. 16 found the block in two of three processes, 64 in all of 15. */
 const BLOCKS = 256
@@ -127,37 +111,50 @@ const encrypt = function*(
  * Lends the handles of one private key. Node lets no two operations at a time into a handle, so that one keeps no more than one core at
  * work; more of them are made when they are wanted, up to a limit that leaves the thread pool free for others. Who waits, waits here.
  */
-const makeHandles = (memory: Memory, read: typeof importPkcs8, key: CryptoKey, limit: number) => {
-  const free = [key]
-  const withPermit = makePermits(limit)
-  const another = Effect.scoped(Effect.gen(function*() {
-    const pkcs8 = yield* memory.guard(Effect.map(Effect.tryPromise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
-    return yield* Effect.tryPromise(() => read(pkcs8, true))
-  }))
-  return <A, E, R>(use: (handle: CryptoKey) => Effect.Effect<A, E, R>): Effect.Effect<A, unknown, R> =>
-    withPermit(bracket(
-      () => ({ handle: free.pop() }),
-      (lent) =>
-        lent.handle !== undefined ? use(lent.handle) : Effect.flatMap(another, (handle) => {
-          lent.handle = handle
-          return use(handle)
-        }),
-      ({ handle }) => {
-        if (handle !== undefined) free.push(handle)
-      }
-    ))
+const makeHandles = (first: CryptoKey, another: () => Promise<CryptoKey>, limit: number) => {
+  const free = [first]
+  const waiting: Array<() => void> = []
+  let lent = 0
+  /** Nothing, if it is not wanted any more when there is a handle. Who has stopped waiting leaves the handle at work until it is done. */
+  return async <A>(use: (handle: CryptoKey) => Promise<A>, isWanted: () => boolean): Promise<A | undefined> => {
+    if (lent < limit) lent++
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    let handle: CryptoKey | undefined
+    try {
+      if (!isWanted()) return undefined
+      handle = free.pop() ?? await another()
+      return await use(handle)
+    } finally {
+      if (handle !== undefined) free.push(handle)
+      const next = waiting.shift()
+      if (next === undefined) lent--
+      else next()
+    }
+  }
 }
 
-const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory): webCrypto.Primitives => {
+const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Runtime<never>) => (memory: Memory): webCrypto.Primitives => {
   // in place of a key that does not unwrap, so that this fails where a bad tag fails. Who knew it could make an envelope that opens, which
   // everybody can with the public key.
   const standIn = NodeCrypto.randomBytes(webCrypto.AES_KEY_LENGTH)
+  const copy = (key: CryptoKey) =>
+    Effect.scoped(Effect.gen(function*() {
+      const pkcs8 = yield* memory.guard(Effect.map(Effect.promise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
+      return yield* Effect.promise(() => read(pkcs8, true))
+    }))
   const lenders = new WeakMap<CryptoKey, ReturnType<typeof makeHandles>>()
   const lend = (key: CryptoKey) => {
-    const lender = lenders.get(key) ?? makeHandles(memory, read, key, limit)
+    const lender = lenders.get(key) ?? makeHandles(key, () => Runtime.runPromise(runtime)(copy(key)), limit)
     lenders.set(key, lender)
     return lender
   }
+  /** Writes the decrypted key into `aesKey` if it is wanted then, or leaves that as it is: what was wrong turns out later, and in one way. */
+  const unwrap = (key: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array, isWanted: () => boolean) =>
+    lend(key)(async (handle) => {
+      const unwrapped = new Uint8Array(await subtle.decrypt("RSA-OAEP", handle, encryptedKey).catch(() => new ArrayBuffer(0)))
+      if (isWanted() && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
+      unwrapped.fill(0)
+    }, isWanted)
   /** A cipher with a fresh key, which is gone with `random`, and that key encrypted. */
   const start = (key: CryptoKey, random: Uint8Array) => {
     NodeCrypto.randomFillSync(random)
@@ -201,38 +198,49 @@ const primitives = (read: typeof importPkcs8, limit: number) => (memory: Memory)
 
     open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
       memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) => {
-        aesKey.set(standIn)
-        return Effect.flatMap(
-          Effect.zipRight(lend(key)((handle) => unwrap(handle, encryptedKey, aesKey)), memory.allocate(length)),
-          (plaintext) => {
-            const pieces = ciphertext[Symbol.iterator]()
-            let at = 0
-            let decipher: Started<NodeCrypto.DecipherGCM> | undefined
-            /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
-            const decryptNext = () => {
-              decipher ??= started(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
-              const next = pieces.next()
-              if (next.done !== true) {
-                const piece = decipher.cipher.update(next.value)
-                try {
-                  plaintext.set(piece, at)
-                } finally {
-                  piece.fill(0)
-                }
-                at += piece.length
-                if (at < length) return false
-                // there may be no tag before the end of the pieces has been seen
-                if (pieces.next().done !== true) throw new RangeError("length")
-              }
-              decipher.cipher.setAuthTag(tag())
-              decipher.end()
-              return true
+        let isOver = false
+        let decipher: Started<NodeCrypto.DecipherGCM> | undefined
+        const pieces = ciphertext[Symbol.iterator]()
+        let at = 0
+        /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
+        const decryptNext = (plaintext: Uint8Array) => {
+          decipher ??= started(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
+          const next = pieces.next()
+          if (next.done !== true) {
+            const piece = decipher.cipher.update(next.value)
+            try {
+              plaintext.set(piece, at)
+            } finally {
+              piece.fill(0)
             }
-            const decrypt: Effect.Effect<Uint8Array<ArrayBuffer>, unknown> = Effect.flatMap(
-              Effect.try(decryptNext),
-              (isOver) => isOver ? Effect.succeed(plaintext) : Effect.zipRight(nextTurn, decrypt)
-            )
-            return bracket(() => undefined, () => decrypt, () => decipher === undefined ? undefined : release(decipher))
+            at += piece.length
+            if (at < length) return false
+            // there may be no tag before the end of the pieces has been seen
+            if (pieces.next().done !== true) throw new RangeError("length")
+          }
+          if (at !== length) throw new RangeError("length")
+          decipher.cipher.setAuthTag(tag())
+          decipher.end()
+          return true
+        }
+        const decrypt = (plaintext: Uint8Array<ArrayBuffer>): Effect.Effect<Uint8Array<ArrayBuffer>, unknown> =>
+          Effect.suspend(() => {
+            try {
+              return decryptNext(plaintext) ? Effect.succeed(plaintext) : Effect.zipRight(nextTurn, decrypt(plaintext))
+            } catch (error) {
+              return Effect.fail(error)
+            }
+          })
+        return bracket(
+          () => aesKey.set(standIn),
+          () =>
+            Effect.tryPromise(() => unwrap(key, encryptedKey, aesKey, () => !isOver)).pipe(
+              Effect.zipRight(memory.allocate(length)),
+              Effect.flatMap(decrypt)
+            ),
+          () => {
+            isOver = true
+            if (decipher !== undefined) release(decipher)
           }
         )
       })
@@ -267,8 +275,9 @@ export const layerWith = (
     Crypto,
     Effect.gen(function*() {
       const { method } = yield* Effect.flatMap(SecureMemory, (memory) => memory.info)
+      const runtime = yield* Effect.runtime<never>()
       const read = method === "none" ? webCrypto.importPkcs8 : importPkcs8
-      return yield* webCrypto.make({ extractable: true, importPkcs8: read, primitives: primitives(read, Math.max(1, Math.floor(handles))) })
+      return yield* webCrypto.make({ extractable: true, importPkcs8: read, primitives: primitives(read, Math.max(1, Math.floor(handles)), runtime) })
     })
   )
 

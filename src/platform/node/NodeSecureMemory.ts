@@ -127,7 +127,7 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
   const attempt = (length: number): SecureMemory.Allocation | undefined => {
     try {
       const allocation = library.allocate(length)
-      if (allocation?.bytes.length === length) return allocation
+      if (allocation?.bytes.length === length) return { bytes: allocation.bytes.fill(0), free: () => allocation.free() }
       allocation?.free()
       return undefined
     } catch {
@@ -140,10 +140,14 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
       if (allocation === undefined) return undefined
       secureMemory.lockedBytes += length
       return {
-        bytes: allocation.bytes.fill(0),
+        bytes: allocation.bytes,
         free: () => {
           secureMemory.lockedBytes -= length
-          allocation.free()
+          try {
+            allocation.free()
+          } catch {
+            // zero by then, and nobody's: to throw from a timer would end the process
+          }
         }
       }
     }

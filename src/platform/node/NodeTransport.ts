@@ -32,12 +32,12 @@ const acquireAgent = <Agent extends Http.Agent>(make: () => Agent): Effect.Effec
 /** A body of so many bytes is written at once; a larger one as fast as the network takes it. */
 const LARGEST_WRITE = 128 * 1024
 
-const send = (outgoing: Http.ClientRequest, body: Transport.Body | undefined): void => {
+const send = (outgoing: Http.ClientRequest, body: Transport.Body | undefined, onError: (error: unknown) => void): void => {
   if (body === undefined) return void outgoing.end()
   outgoing.setHeader("Content-Length", body.length)
   if (body.length <= LARGEST_WRITE) outgoing.end(Transport.bytesOf(body))
-  // its failure is told by the request's own event
-  else pipeline(Readable.from(body.pieces, { objectMode: false }), outgoing, () => undefined)
+  // a failure of the request is told by its own event, one of the pieces would be told as a lost connection
+  else pipeline(Readable.from(body.pieces, { objectMode: false }).on("error", onError), outgoing, () => undefined)
 }
 
 /**
@@ -98,7 +98,12 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
       })
       // a parser's error within the body comes here too, and would otherwise pass for a lost connection
       outgoing.on("error", (error) => incoming === undefined ? resume(Effect.fail(Transport.connectionError(error))) : incoming.destroy(error))
-      send(outgoing, request.body)
+      const onError = (error: unknown) => resume(Effect.fail(Transport.connectionError(error)))
+      try {
+        send(outgoing, request.body, onError)
+      } catch (error) {
+        onError(error)
+      }
     })
   )
 })
