@@ -59,29 +59,32 @@ export const Envelope = Schema.Struct({
 
 const isEnvelope = Schema.is(Envelope)
 
-/** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. Its pieces throw a `SecurityError`. */
+const head = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
+
+/** Throws a `SecurityError`. Not within `encode`: each generator function, made anew for a call, would keep all of the call until a major collection. */
+const pieces = function*({ ciphertext, tag }: Sealed, beforeTag: string, afterTag: string): Generator<Uint8Array<ArrayBuffer>, void> {
+  yield Bytes.fromText(head)
+  try {
+    let at = 0
+    for (const piece of ciphertext) {
+      // padding is for the end
+      if (at % 3 > 0) throw cannotSeal()
+      at += piece.length
+      yield Base64.encodePublic(piece)
+    }
+    yield Bytes.fromText(`${beforeTag}${Base64.textOf(tag())}${afterTag}`)
+  } catch {
+    throw cannotSeal()
+  }
+}
+
+/** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. */
 const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
-  const head = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
   const beforeTag = `","nonce":"${Base64.textOf(sealed.nonce)}","tag":"`
   const afterTag = `"},"encrypted_aes_key":"${Base64.textOf(sealed.encryptedKey)}"` +
     `,"key_algorithm":"${keyAlgorithm}","payload_algorithm":"${payloadAlgorithm}"${processedAt === undefined ? "" : `,"processed_at":${processedAt}`}}`
-  const pieces = function*() {
-    yield Bytes.fromText(head)
-    try {
-      let at = 0
-      for (const piece of sealed.ciphertext) {
-        // padding is for the end
-        if (at % 3 > 0) throw cannotSeal()
-        at += piece.length
-        yield Base64.encodePublic(piece)
-      }
-      yield Bytes.fromText(`${beforeTag}${Base64.textOf(sealed.tag())}${afterTag}`)
-    } catch {
-      throw cannotSeal()
-    }
-  }
   const length = head.length + Base64.encodedLength(sealed.length) + beforeTag.length + Base64.encodedLength(TAG_LENGTH) + afterTag.length
-  return { length, pieces: pieces() }
+  return { length, pieces: pieces(sealed, beforeTag, afterTag) }
 }
 
 const QUOTE = 34

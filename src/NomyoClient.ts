@@ -179,6 +179,33 @@ const publicKeyHeader = (key: PublicKey): string => {
 
 const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
 
+/** Where requests go. */
+interface Target {
+  readonly baseUrl: string
+  readonly routerKey: RouterKey.Service
+}
+
+/** What an attempt needs to know. None of it is spread into another object on its way: V8 makes a shape of its own for each such object. */
+interface Prepared {
+  readonly target: Target
+  readonly payload: Plaintext
+  readonly payloadId: string
+  /** Empty if there is none. */
+  readonly apiKey: string
+  readonly securityTier: string | undefined
+}
+
+const headersOf = ({ apiKey, payloadId, securityTier }: Prepared, key: PublicKey): { readonly [name: string]: string } => {
+  const headers: Record<string, string> = {
+    "Content-Type": "application/octet-stream",
+    "X-Payload-ID": payloadId,
+    "X-Public-Key": publicKeyHeader(key)
+  }
+  if (apiKey !== "") headers["Authorization"] = `Bearer ${apiKey}`
+  if (securityTier !== undefined) headers["X-Security-Tier"] = securityTier
+  return headers
+}
+
 const outOfTime = () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
 
 /**
@@ -210,84 +237,75 @@ export const make = Effect.fnUntraced(function*(
   const untilDisposed = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => run(() => effect, { context: Context.empty() })
 
   /** One attempt: the whole path of a request, under one key pair and one deadline. */
-  const attempt = (request: {
-    readonly baseUrl: string
-    readonly routerKey: RouterKey.Service
-    readonly payload: Plaintext
-    readonly payloadId: string
-    readonly headers: { readonly [name: string]: string }
-    readonly timeout: Duration.Duration
-    readonly context: typeof context
-  }) =>
-    run(Effect.fnUntraced(function*({ onTheClock }) {
-      const cached = yield* request.routerKey.cached
-      // side by side with the client's own pair. Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
-      const fetching = cached ?? (yield* Effect.forkScoped(Effect.exit(onTheClock(request.routerKey.get))))
-      // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
-      const pair = yield* keyRing.lease
-      const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
-      const exchange = (key: PublicKey) =>
-        Envelope.sealPieces(key, request.payload).pipe(
-          Effect.flatMap((body) =>
-            transport.send({
-              method: "POST",
-              url: `${request.baseUrl}/v1/chat/secure_completion`,
-              headers: { ...request.headers, "X-Public-Key": publicKeyHeader(pair.publicKey) },
-              body,
-              maxResponseBytes: config.maxResponseBytes
-            })
-          ),
-          Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer)),
-          onTheClock,
-          // with both keys at hand, so that requests leave as far apart as they were told to
-          (exchange) => Effect.zipRight(turn, exchange)
+  const attempt = Effect.fnUntraced(function*({ onTheClock }: Calls.Call, request: Prepared) {
+    const { target } = request
+    const cached = yield* target.routerKey.cached
+    // side by side with the client's own pair. Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
+    const fetching = cached ?? (yield* Effect.forkScoped(Effect.exit(onTheClock(target.routerKey.get))))
+    // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
+    const pair = yield* keyRing.lease
+    const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
+    const exchange = (key: PublicKey) =>
+      Envelope.sealPieces(key, request.payload).pipe(
+        Effect.flatMap((body) =>
+          transport.send({
+            method: "POST",
+            url: `${target.baseUrl}/v1/chat/secure_completion`,
+            headers: headersOf(request, pair.publicKey),
+            body,
+            maxResponseBytes: config.maxResponseBytes
+          })
+        ),
+        Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer)),
+        onTheClock,
+        // with both keys at hand, so that requests leave as far apart as they were told to
+        (exchange) => Effect.zipRight(turn, exchange)
+      )
+    const { algorithm, plaintext, processedAt } = yield* Effect.clockWith((clock) => {
+      const startedAt = clock.unsafeCurrentTimeMillis()
+      return exchange(routerKey.key).pipe(
+        // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
+        Effect.catchTag("InvalidRequestError", (error) =>
+          routerKey.fetchedAt >= startedAt
+            ? Effect.fail(error)
+            : onTheClock(target.routerKey.refetch).pipe(
+              Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+              Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
+            )
         )
-      const opened = yield* Effect.clockWith((clock) => {
-        const startedAt = clock.unsafeCurrentTimeMillis()
-        return exchange(routerKey.key).pipe(
-          // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
-          Effect.catchTag("InvalidRequestError", (error) =>
-            routerKey.fetchedAt >= startedAt
-              ? Effect.fail(error)
-              : onTheClock(request.routerKey.refetch).pipe(
-                Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
-                Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
-              )
-          )
-        )
-      }).pipe(withPermit)
-      return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: request.payloadId })
-    }), { context: request.context, duration: request.timeout, onTimeout: outOfTime })
+      )
+    }).pipe(withPermit)
+    return yield* ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt })
+  })
 
   const sendTo = Effect.fnUntraced(function*(
-    target: { readonly baseUrl: string; readonly routerKey: RouterKey.Service; readonly context: typeof context },
+    within: typeof context,
+    target: Target,
     payload: Plaintext,
-    options: SendOptions
+    { apiKey, maxRetries = config.maxRetries, payloadId, securityTier, timeout }: SendOptions
   ) {
-    const { payloadId, securityTier } = options
-    const timeout = options.timeout === undefined
-      ? config.timeout
-      : yield* NomyoConfig.positiveDuration("timeout", options.timeout)
-    const maxRetries = options.maxRetries === undefined ? config.maxRetries : yield* NomyoConfig.retries(options.maxRetries)
-    const apiKey = options.apiKey ?? (config.apiKey === undefined ? "" : Redacted.value(config.apiKey))
-    const headers = {
-      "Content-Type": "application/octet-stream",
-      "X-Payload-ID": yield* header("payload id", payloadId),
-      ...(apiKey === "" ? {} : { Authorization: `Bearer ${yield* header("API key", apiKey)}` }),
-      ...(securityTier === undefined ? {} : { "X-Security-Tier": yield* header("security tier", securityTier) })
+    const duration = timeout === undefined ? config.timeout : yield* NomyoConfig.positiveDuration("timeout", timeout)
+    yield* NomyoConfig.retries(maxRetries)
+    const key = apiKey ?? (config.apiKey === undefined ? "" : Redacted.value(config.apiKey))
+    const request: Prepared = {
+      target,
+      payload,
+      payloadId: yield* header("payload id", payloadId),
+      apiKey: key === "" ? "" : yield* header("API key", key),
+      securityTier: securityTier === undefined ? undefined : yield* header("security tier", securityTier)
     }
     const { length } = payload
     let attempts = 0
     const tryOnce = Effect.suspend(() => {
       attempts++
       if (payload.length !== length) return new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
-      return attempt({ ...target, payload, payloadId, headers, timeout })
+      return run((call) => attempt(call, request), { context: within, duration, onTimeout: outOfTime })
     }).pipe(
       Effect.tapError((error) =>
         Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`).pipe(
           Effect.annotateLogs("payloadId", payloadId),
           // an event of the call's span
-          Effect.provide(target.context)
+          Effect.provide(within)
         )
       )
     )
@@ -302,7 +320,7 @@ export const make = Effect.fnUntraced(function*(
     )
   })
 
-  const defaultTarget = { baseUrl: config.baseUrl, routerKey: defaultRouterKey, context }
+  const defaultTarget: Target = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
 
   const create = Effect.fnUntraced(function*(
     request: ChatCompletion.ChatCompletionRequest,
@@ -312,9 +330,9 @@ export const make = Effect.fnUntraced(function*(
     const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
     span.attribute("gen_ai.request.model", model)
     const within = Context.add(context, Tracer.ParentSpan, span)
-    const send = (target: Omit<typeof defaultTarget, "context">) =>
+    const send = (target: Target) =>
       Effect.flatMap(crypto.randomId, (payloadId) =>
-        sendTo({ ...target, context: within }, payload, { ...options, payloadId, apiKey, securityTier }))
+        sendTo(within, target, payload, { timeout: options?.timeout, maxRetries: options?.maxRetries, payloadId, apiKey, securityTier }))
     if (baseUrl === undefined) return yield* send(defaultTarget)
     return yield* Effect.scoped(Effect.gen(function*() {
       const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
@@ -336,7 +354,7 @@ export const make = Effect.fnUntraced(function*(
             answer = created
           })).pipe(Effect.map(() => answer))
       }),
-    send: (payload, options) => sendTo(defaultTarget, payload, options),
+    send: (payload, options) => sendTo(context, defaultTarget, payload, options),
     ready: Effect.map(untilDisposed(keyRing.lease), publicKeyOf),
     rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf),
     forgetKeys: untilDisposed(keyRing.forget),

@@ -32,6 +32,8 @@ interface Running {
   /** When its time is up, in milliseconds; never, while it is not on the clock. */
   due: number
   isLate: boolean
+  /** Ends the wait for it. */
+  resume?: ((ended: Effect.Effect<void>) => void) | undefined
 }
 
 /** What a timer of JavaScript can wait, in milliseconds: one that is to wait for longer does not at all. */
@@ -72,6 +74,22 @@ export const make = Effect.gen(function*() {
   })
   yield* Effect.forkScoped(Effect.forever(watch))
 
+  /**
+   * What observes a fiber is kept with it by V8 until a major collection, if it allocates fibers' lists among what lives long: it holds the call, and
+   * nothing that the call was about.
+   */
+  const watchOver = (call: Running, fiber: Fiber.RuntimeFiber<unknown, unknown>) => {
+    call.fiber = fiber
+    running.add(call)
+    fiber.addObserver(() => {
+      running.delete(call)
+      call.resume?.(Effect.void)
+      call.resume = undefined
+    })
+    // by what it did itself
+    if (isDisposed) fiber.unsafeInterruptAsFork(FiberId.none)
+  }
+
   return <A, E, R, E2 = never>(
     work: (call: Call) => Effect.Effect<A, E, R | Scope.Scope>,
     { context, duration = Duration.infinity, onTimeout }: Options<R, E2>
@@ -101,17 +119,18 @@ export const make = Effect.gen(function*() {
           // whatever its caller may be in, which only waits for it: disposal and deadline are to end it
           const begun = Effect.exit(Effect.interruptible(work({ onTheClock })))
           const fiber = Runtime.runFork(runtime, Effect.flatMap(begun, (exit) => Effect.as(Scope.close(scope, exit), exit)))
-          call.fiber = fiber
-          running.add(call)
-          fiber.addObserver(() => running.delete(call))
-          // by what it did itself
-          if (isDisposed) fiber.unsafeInterruptAsFork(FiberId.none)
-          const ended = Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver((exit) => resume(Effect.succeed(Exit.flatten(exit)))))
+          watchOver(call, fiber)
+          const ended = Effect.async<void>((resume) => {
+            if (running.has(call)) call.resume = resume
+            else resume(Effect.void)
+          })
           return Effect.matchCauseEffect(restore(ended), {
             // it was the caller who was interrupted
             onFailure: (cause) => Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause)),
-            onSuccess: (exit): Effect.Effect<A, E | E2 | DisposedError> =>
-              !Exit.isInterrupted(exit) ? exit : isDisposed ? new DisposedError() : call.isLate ? Effect.fail(onTimeout!()) : exit
+            onSuccess: (): Effect.Effect<A, E | E2 | DisposedError> => {
+              const exit = Exit.flatten(fiber.unsafePoll()!)
+              return !Exit.isInterrupted(exit) ? exit : isDisposed ? new DisposedError() : call.isLate ? Effect.fail(onTimeout!()) : exit
+            }
           })
         })
       )
