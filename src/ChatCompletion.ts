@@ -260,29 +260,9 @@ const describe = (error: ParseResult.ParseError, depth = Number.POSITIVE_INFINIT
 
 const validateRequest = Schema.validateEither(ChatCompletionRequest)
 
-/** Refuses what `JSON.stringify` would drop, empty or turn into `null` without a word. */
-const strict = function(this: unknown, key: string, value: unknown): unknown {
-  switch (typeof value) {
-    case "number":
-      if (!Number.isFinite(value)) throw new TypeError(`${value}`)
-      break
-    case "bigint":
-    case "function":
-    case "symbol":
-      throw new TypeError(typeof value)
-    case "undefined":
-      if (Array.isArray(this)) throw new TypeError("undefined")
-      break
-    case "object":
-      if (value instanceof Map || value instanceof Set) throw new TypeError("a collection")
-      if (value === null && (this as { readonly [key: string]: unknown })[key] instanceof Date) throw new TypeError("no date")
-  }
-  return value
-}
-
 const toJson = (value: unknown): Json.Json | undefined => {
   try {
-    return Json.stringify(value, strict)
+    return Json.stringify(value)
   } catch {
     return undefined
   }

@@ -8,8 +8,7 @@ import * as Json from "../src/internal/json.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 
 const LONG = 48 * 1024
-const keep = (_key: string, value: unknown) => value
-const join = (value: unknown) => [...Json.pieces(Json.stringify(value, keep))].join("")
+const join = (value: unknown) => [...Json.pieces(Json.stringify(value))].join("")
 
 describe("JSON in pieces", () => {
   it("is what JSON.stringify gives", () => {
@@ -17,6 +16,35 @@ describe("JSON in pieces", () => {
       assert.strictEqual(join(value), JSON.stringify(value))
     }))
   })
+
+  it("is that for what is no plain data, but says what it is in JSON", () => {
+    class Point {
+      readonly x = 1
+      get y() {
+        return 2
+      }
+    }
+    for (
+      const value of [
+        { at: new Date(0) },
+        Object.assign([1], { toJSON: () => ["other"] }),
+        { inner: { toJSON: (key: string) => `${key}!` } },
+        new Point(),
+        Object.create({ inherited: 1 }, { own: { value: 1, enumerable: true }, hidden: { value: 2 } }),
+        Object.assign(Object.create(null), { a: 1 }),
+        { a: undefined, [Symbol("b")]: 1, c: Object("boxed"), d: Object(false) },
+        new Proxy({ a: [1] }, {}),
+        JSON.parse("{\"__proto__\":{\"toJSON\":1}}")
+      ]
+    ) assert.strictEqual(join(value), JSON.stringify(value))
+  })
+
+  it.each([[Object.assign([], { length: 2 })], [{ a: [undefined] }], [{ a: { toJSON: () => 1n } }], [undefined], [() => 1], [[Symbol("a")]], [{ a: Number.NEGATIVE_INFINITY }], [new Set()]])(
+    "refuses what would be lost: %o",
+    (value) => {
+      assert.throws(() => Json.stringify(value))
+    }
+  )
 
   it("is that for long strings of any characters, in pieces that are not long", () => {
     const text = FastCheck.string({ unit: FastCheck.constantFrom("a", "\"", "\\", "\n", "é", "漢", "😀", "\ud83d", "\ude00"), maxLength: 40 })
@@ -26,7 +54,7 @@ describe("JSON in pieces", () => {
         const value = { a: [long, other], b: { c: long, [other]: unit } }
         assert.strictEqual(join(value), JSON.stringify(value))
         // a character takes six at the most
-        for (const piece of Json.pieces(Json.stringify(value, keep))) assert.isAtMost(piece.length, 6 * LONG)
+        for (const piece of Json.pieces(Json.stringify(value))) assert.isAtMost(piece.length, 6 * LONG)
       }),
       { numRuns: 20 }
     )
@@ -37,7 +65,7 @@ describe("JSON in pieces", () => {
   /** What the pieces come to, which may be taken through a window of any size. */
   const encode = (value: unknown, size: number): string => {
     const window = new Uint8Array(size)
-    const copies = Array.from(Json.encode(Json.stringify(value, keep), window), (piece) => {
+    const copies = Array.from(Json.encode(Json.stringify(value), window), (piece) => {
       assert.strictEqual(piece.buffer, window.buffer)
       return Uint8Array.from(piece)
     })

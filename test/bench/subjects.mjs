@@ -146,7 +146,7 @@ const own = async ({ pem, pkcs8 }, crypto, memory) => {
   }))
   return {
     seal: (request) =>
-      runtime.runPromise(Effect.scoped(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.seal(publicKey, bytes)))),
+      runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.seal(publicKey, bytes))),
     /** As the transport takes it: a piece, and then whatever else there is to do. */
     send: (request) =>
       runtime.runPromise(Effect.scoped(Effect.flatMap(
