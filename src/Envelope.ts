@@ -101,7 +101,8 @@ const cut = (bytes: Uint8Array) => {
   const at = Bytes.indexOf(bytes.subarray(0, LARGEST_REST), name, 0)
   const start = bytes.indexOf(QUOTE, at + name.length) + 1
   const end = bytes.indexOf(QUOTE, start)
-  if (at < 0 || start === 0 || end < 0 || bytes.length - (end - start) > LARGEST_REST || Bytes.indexOf(bytes, name, end) >= 0) return undefined
+  // where there is none, this cuts what it finds, and the mark is not where it should be
+  if (bytes.length - (end - start) > LARGEST_REST || Bytes.indexOf(bytes, name, end) >= 0) return undefined
   const text = bytes.subarray(start, end)
   const mark = crypto.randomUUID()
   return {

@@ -19,6 +19,7 @@ import * as ChatCompletion from "../src/ChatCompletion.js"
 import * as Crypto from "../src/Crypto.js"
 import * as Envelope from "../src/Envelope.js"
 import * as WebCrypto from "../src/internal/webCrypto.js"
+import { SecurityError } from "../src/NomyoError.js"
 import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
 import * as SecureMemory from "../src/SecureMemory.js"
@@ -362,6 +363,10 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         const error = yield* Effect.flip(Envelope.seal(publicKey, plaintext))
         assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption", message: "The request could not be encrypted" })
         assert.isUndefined(error.cause)
+        // the same for who takes it piece by piece
+        const body = yield* Effect.either(Envelope.sealPieces(publicKey, plaintext))
+        if (body._tag === "Left") return assert.deepStrictEqual(body.left, error)
+        assert.throws(() => [...body.right.pieces], SecurityError, error.message)
       }))
 
     it.scoped("never writes more than it promised, whatever the pieces are", () =>
@@ -436,6 +441,18 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
           const error = yield* Effect.flip(open(refused))
           assert.deepInclude(error, { _tag: "SecurityError", reason: "envelope" }, refused.slice(0, 80))
         }
+      }))
+
+    it.scoped("opens nothing whose AES key does not decrypt, whatever key it was sealed under", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { privateKey } = yield* load("client_2048.pem")
+        const nonce = new Uint8Array(12)
+        const cipher = NodeCryptoModule.createCipheriv("aes-256-gcm", new Uint8Array(32), nonce)
+        const ciphertext = Uint8Array.from(Buffer.concat([cipher.update("under a key that everybody knows"), cipher.final()]))
+        const tag = Uint8Array.from(cipher.getAuthTag())
+        const sealed = { encryptedKey: new Uint8Array(256).fill(1), nonce, length: ciphertext.length, ciphertext: [ciphertext], tag: () => tag }
+        assert.deepInclude(yield* Effect.flip(crypto.open(privateKey, sealed)), { _tag: "SecurityError", reason: "envelope" })
       }))
 
     it.scoped.each([16, 24, 32])("opens what is sealed under an AES key of 32 bytes only: %i", (length) =>
@@ -652,8 +669,9 @@ describe("NodeCrypto", () => {
       const { privateKey, publicKey } = yield* load("client_2048.pem")
       const started = yield* Deferred.make<void>()
       let goOn = (): void => undefined
-      let [working, most] = [0, 0]
+      let [working, most, calls] = [0, 0, 0]
       yield* mockDecrypt(async (...parameters) => {
+        calls++
         most = Math.max(most, ++working)
         Deferred.unsafeDone(started, Effect.void)
         await new Promise<void>((resolve) => {
@@ -674,7 +692,8 @@ describe("NodeCrypto", () => {
       goOn()
       yield* Effect.repeat(Effect.sync(() => goOn()), { until: () => waiting.unsafePoll() !== null, schedule: Schedule.spaced("1 millis") })
       assert.strictEqual(yield* Fiber.join(waiting), 9)
-      assert.strictEqual(most, 1)
+      // nothing is done for who is gone
+      assert.deepStrictEqual([most, calls], [1, 2])
     }).pipe(Effect.provide(layerWith({ handles: 1 }))))
 
   it.scoped("leaves no AES key behind, not even where the answer is given up meanwhile", () => {
