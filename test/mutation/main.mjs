@@ -11,7 +11,6 @@ const modules = {
   webCrypto: ["src/internal/webCrypto.ts", "vectors"],
   NodeCrypto: ["src/platform/node/NodeCrypto.ts", "vectors"],
   KeyRing: ["src/KeyRing.ts", "KeyRing"],
-  calls: ["src/internal/calls.ts", "NomyoClient"],
   RouterKey: ["src/RouterKey.ts", "RouterKey"],
   Transport: ["src/Transport.ts", "Transport"],
   rateLimit: ["src/internal/rateLimit.ts", "throttle"]
