@@ -18,6 +18,7 @@ import * as RcMap from "effect/RcMap"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Crypto, type KeyPair } from "./Crypto.js"
+import { makePermits } from "./internal/permit.js"
 import { KeyStore } from "./KeyStore.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
@@ -142,10 +143,15 @@ export const make = Effect.fnUntraced(function*(
     idleTimeToLive: Duration.infinity
   })
 
+  // `RcMap.get` looks, may give way, and acquires without looking again: those who come at the same time would each make a pair
+  const oneByOne = makePermits(1)
+  const pairOf = (epoch: Epoch) =>
+    Effect.flatMap(RcMap.has(pairs, epoch), (isThere) => isThere ? RcMap.get(pairs, epoch) : oneByOne(RcMap.get(pairs, epoch)))
+
   const inUse = yield* Effect.makeLatch()
   const lease = Effect.suspend(() => {
     const epoch = current
-    return Effect.flatMap(RcMap.get(pairs, epoch), (pair) => {
+    return Effect.flatMap(pairOf(epoch), (pair) => {
       // a rotation may have come between the two: nothing must keep the pair alive but this lease
       if (current !== epoch) return Effect.as(RcMap.invalidate(pairs, epoch), pair)
       inUse.unsafeOpen()

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
@@ -64,6 +65,18 @@ describe("KeyRing", () => {
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(new Set(yield* Fiber.join(leases)).size, 1)
       assert.deepStrictEqual([keys.generated, store.loads, store.saves.length], [1, 1, 1])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("makes one pair for all who ask in the same turn, each in a fiber that starts at once", () => {
+    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
+    return Effect.gen(function*() {
+      const self = yield* ring
+      const runtime = yield* Effect.runtime<never>()
+      const leases = Array.from({ length: 20 }, () => Runtime.runFork(runtime)(fingerprint(self)))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(new Set(yield* Fiber.join(Fiber.all(leases))).size, 1)
+      assert.deepStrictEqual([keys.generated, store.loads], [1, 1])
     }).pipe(Effect.provide(layer))
   })
 
@@ -146,7 +159,7 @@ describe("KeyRing", () => {
   })
 
   it.scoped("goes on making the pair when the one who asked first gives up", () => {
-    const { keys, layer, ring } = setup(never, { delay: "2 seconds" })
+    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
     return Effect.gen(function*() {
       const self = yield* ring
       const impatient = yield* Effect.fork(fingerprint(self))
@@ -155,7 +168,7 @@ describe("KeyRing", () => {
       const patient = yield* Effect.fork(fingerprint(self))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(patient)
-      assert.strictEqual(keys.generated, 1)
+      assert.deepStrictEqual([keys.generated, store.loads], [1, 1])
     }).pipe(Effect.provide(layer))
   })
 
@@ -468,7 +481,7 @@ describe("KeyRing", () => {
       yield* Fiber.join(lease)
       // nor is it made again to be rotated
       yield* TestClock.adjust("1 hour")
-      assert.strictEqual(keys.generated, 1)
+      assert.deepStrictEqual([keys.generated, store.loads], [1, 1])
       assert.isTrue(Option.isNone(store.saved))
       assert.strictEqual(keys.destroyed.length, 1)
       // the next is as good as the first

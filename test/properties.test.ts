@@ -211,7 +211,7 @@ describe("retries", () => {
         })
       }).pipe(Effect.provide(Mocks.client(router.layer))))
     }, 50)
-  })
+  }, 120_000)
 })
 
 describe("a client's life", () => {
