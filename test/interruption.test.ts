@@ -127,7 +127,7 @@ const calls: Readonly<Record<string, Call>> = {
   "a call that fails": { isWarm: true, statuses: [200, 401] },
   "a call that finds the router's key changed": { isWarm: true, statuses: [200, 400] },
   "a call to another router": { isWarm: true, request: { ...hello, base_url: "https://other.test" } },
-  "a call whose caller waits whatever comes": { within: Effect.uninterruptible }
+  "a call whose caller waits whatever comes": { isWarm: true, within: Effect.uninterruptible }
 }
 
 describe.each(Object.entries(calls))("%s", (_, call) => {
