@@ -66,7 +66,7 @@ export interface Service {
  */
 export class SecureMemory extends Context.Tag("nomyo-js/SecureMemory")<SecureMemory, Service>() {}
 
-/** Whatever a buffer was that has been transferred, it is somebody else's now. */
+/** Of a buffer that has been transferred nothing is left here to clear, and to try would throw. */
 const clear = (bytes: Uint8Array): void => {
   if (bytes.length > 0) bytes.fill(0)
 }

@@ -159,7 +159,7 @@ describe("KeyRing", () => {
   })
 
   it.scoped("goes on making the pair when the one who asked first gives up", () => {
-    const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
+    const { keys, layer, ring } = setup(never, { delay: "2 seconds" })
     return Effect.gen(function*() {
       const self = yield* ring
       const impatient = yield* Effect.fork(fingerprint(self))
@@ -168,7 +168,7 @@ describe("KeyRing", () => {
       const patient = yield* Effect.fork(fingerprint(self))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(patient)
-      assert.deepStrictEqual([keys.generated, store.loads], [1, 1])
+      assert.strictEqual(keys.generated, 1)
     }).pipe(Effect.provide(layer))
   })
 
@@ -481,7 +481,7 @@ describe("KeyRing", () => {
       yield* Fiber.join(lease)
       // nor is it made again to be rotated
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual([keys.generated, store.loads], [1, 1])
+      assert.strictEqual(keys.generated, 1)
       assert.isTrue(Option.isNone(store.saved))
       assert.strictEqual(keys.destroyed.length, 1)
       // the next is as good as the first

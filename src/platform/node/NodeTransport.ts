@@ -70,11 +70,12 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
 
   return Transport.make((request, onEnd) =>
     Effect.async((resume) => {
+      const fail = (error: unknown) => resume(Effect.fail(Transport.connectionError(error)))
       let outgoing: Http.ClientRequest
       try {
         outgoing = start(request)
       } catch (error) {
-        return resume(Effect.fail(Transport.connectionError(error)))
+        return fail(error)
       }
       // closes the connection, unless the answer is complete and the connection the agent's again
       onEnd(() => outgoing.destroy())
@@ -97,12 +98,11 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
         resume(Effect.fail(new APIConnectionError({ reason: "protocol", message: "The router answered with a protocol other than HTTP" })))
       })
       // a parser's error within the body comes here too, and would otherwise pass for a lost connection
-      outgoing.on("error", (error) => incoming === undefined ? resume(Effect.fail(Transport.connectionError(error))) : incoming.destroy(error))
-      const onError = (error: unknown) => resume(Effect.fail(Transport.connectionError(error)))
+      outgoing.on("error", (error) => incoming === undefined ? fail(error) : incoming.destroy(error))
       try {
-        send(outgoing, request.body, onError)
+        send(outgoing, request.body, fail)
       } catch (error) {
-        onError(error)
+        fail(error)
       }
     })
   )
