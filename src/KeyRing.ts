@@ -11,14 +11,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as RcMap from "effect/RcMap"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { Crypto, type KeyPair } from "./Crypto.js"
-import { makePermits } from "./internal/permit.js"
+import { makeShared, type Shared } from "./internal/shared.js"
 import { KeyStore } from "./KeyStore.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
@@ -84,10 +84,8 @@ const RETRY_AFTER = Duration.minutes(1)
 /** Events kept for a subscriber that is slow to take them. */
 const EVENT_CAPACITY = 64
 
-/** One pair's time in office. Its identity is the key under which the pair is shared. */
-interface Epoch {
-  readonly acquire: Effect.Effect<KeyPair, SecurityError>
-}
+/** One pair's time in office. */
+type Epoch = Shared<KeyPair, SecurityError>
 
 /**
  * A key ring that rotates its pair until the scope closes, and destroys it then.
@@ -100,6 +98,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Service, never, Crypto | KeyStore | Scope.Scope> {
   const crypto = yield* Crypto
   const store = yield* KeyStore
+  // the last to close: who waits for a pair when it does is to be gone by then
+  const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
   // a `PubSub` would do the same for 2.5 kB more in a browser, gzipped
   const subscribers = new Set<Queue.Queue<KeyEvent>>()
   yield* Effect.addFinalizer(() => Effect.forEach(subscribers, Queue.shutdown, { discard: true }))
@@ -133,50 +133,34 @@ export const make = Effect.fnUntraced(function*(
     return kept
   }))
 
-  let current: Epoch = { acquire: first }
-  const pairs: RcMap.RcMap<Epoch, KeyPair, SecurityError> = yield* RcMap.make({
-    lookup: (epoch: Epoch) =>
-      epoch.acquire.pipe(
-        Effect.tap((pair) => Effect.addFinalizer(() => crypto.destroy(pair.privateKey))),
-        Effect.tapErrorCause(() => RcMap.invalidate(pairs, epoch))
-      ),
-    idleTimeToLive: Duration.infinity
-  })
-
-  // `RcMap.get` looks, may give way, and acquires without looking again: those who come at the same time would each make a pair
-  const oneByOne = makePermits(1)
-  const pairOf = (epoch: Epoch) =>
-    Effect.flatMap(RcMap.has(pairs, epoch), (isThere) => isThere ? RcMap.get(pairs, epoch) : oneByOne(RcMap.get(pairs, epoch)))
+  const epochOf = (acquire: Effect.Effect<KeyPair, SecurityError>): Epoch =>
+    makeShared(scope, Effect.tap(acquire, ({ privateKey }) => Effect.addFinalizer(() => crypto.destroy(privateKey))))
 
   const inUse = yield* Effect.makeLatch()
-  const lease = Effect.suspend(() => {
-    const epoch = current
-    return Effect.flatMap(pairOf(epoch), (pair) => {
-      // a rotation may have come between the two: nothing must keep the pair alive but this lease
-      if (current !== epoch) return Effect.as(RcMap.invalidate(pairs, epoch), pair)
-      inUse.unsafeOpen()
-      return Effect.succeed(pair)
-    })
-  })
+  const firstEpoch = () => epochOf(Effect.zipLeft(first, inUse.open))
+  let current = firstEpoch()
+  const lease = Effect.uninterruptibleMask((restore) => current.lease(restore))
 
   /** Begins another epoch: the pair of the one before lives on with its leases. */
   const begin = (next: Epoch) =>
-    Effect.suspend(() => {
+    Effect.uninterruptible(Effect.suspend(() => {
       const previous = current
       current = next
-      return RcMap.invalidate(pairs, previous)
-    })
+      return previous.letGo
+    }))
 
   const oneAtATime = yield* Effect.makeSemaphore(1)
   const replaceWith = (acquire: Effect.Effect<KeyPair, SecurityError>, event: "Loaded" | "Rotated") =>
-    Effect.gen(function*() {
-      const next: Epoch = { acquire }
-      const pair = yield* Effect.onInterrupt(RcMap.get(pairs, next), () => RcMap.invalidate(pairs, next))
-      yield* begin(next)
-      yield* inUse.open
-      yield* tell(event)(pair)
-      return pair
-    }).pipe(Effect.scoped)
+    Effect.suspend(() => {
+      const next = epochOf(acquire)
+      return Effect.uninterruptibleMask(next.lease).pipe(
+        Effect.zipLeft(begin(next)),
+        Effect.zipLeft(inUse.open),
+        Effect.tap(tell(event)),
+        Effect.ensuring(Effect.suspend(() => current === next ? Effect.void : next.letGo)),
+        Effect.scoped
+      )
+    })
 
   const replace = (acquire: Effect.Effect<KeyPair, SecurityError>) =>
     Effect.zipWith(acquire, Clock.currentTimeMillis, (pair, createdAt) => ({ ...pair, createdAt })).pipe(
@@ -184,7 +168,7 @@ export const make = Effect.fnUntraced(function*(
       oneAtATime.withPermits(1)
     )
 
-  const letGo = Effect.zipRight(inUse.close, Effect.suspend(() => begin({ acquire: first })))
+  const letGo = Effect.zipRight(inUse.close, Effect.suspend(() => begin(firstEpoch())))
   const forget = oneAtATime.withPermits(1)(exclusively(Effect.uninterruptible(Effect.zipRight(store.remove, letGo))))
 
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
@@ -208,7 +192,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap(ageOf),
     Effect.map((age) => Duration.subtract(config.keyRotationInterval, age)),
     // the pair may have been forgotten since this was due: to ask for it would make another
-    Effect.whenEffect(Effect.suspend(() => RcMap.has(pairs, current))),
+    Effect.when(() => current.isHeld()),
     Effect.map(Option.getOrElse(() => RETRY_AFTER)),
     oneAtATime.withPermits(1),
     Effect.catchAllCause((cause) => {

@@ -8,9 +8,9 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import { Crypto, type PublicKey } from "./Crypto.js"
+import { makeShared } from "./internal/shared.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import { APIConnectionError, SecurityError } from "./NomyoError.js"
 import { Transport, type TransportError } from "./Transport.js"
@@ -100,9 +100,10 @@ export const make = Effect.fnUntraced(function*(
     })
   )
 
-  // an entry lives as long as somebody waits for it: that is one request for all who ask at the same time
-  const flights = yield* RcMap.make({ lookup: (_url: string) => fetch })
-  const refetch = Effect.scoped(RcMap.get(flights, config.baseUrl))
+  // lives as long as somebody waits for it: that is one request for all who ask at the same time
+  const flight = makeShared(scope, fetch)
+  yield* flight.letGo
+  const refetch = Effect.scoped(Effect.uninterruptibleMask(flight.lease))
 
   const fresh = Effect.clockWith((clock) => {
     const now = clock.unsafeCurrentTimeMillis()

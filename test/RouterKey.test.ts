@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../src/Crypto.js"
 import * as NomyoConfig from "../src/NomyoConfig.js"
@@ -53,6 +54,17 @@ describe("RouterKey", () => {
       router.routerKey = "another"
       assert.notStrictEqual(yield* fingerprint(self), first[0])
       assert.strictEqual(router.keyFetches, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("fetches once for all who ask in the same turn, each in a fiber that starts at once", () => {
+    const { layer, router } = setup()
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      const runtime = yield* Effect.runtime<never>()
+      const keys = Array.from({ length: 10 }, (_, i) => Runtime.runFork(runtime)(i % 2 === 0 ? self.get : self.refetch))
+      assert.strictEqual(new Set(yield* Fiber.join(Fiber.all(keys))).size, 1)
+      assert.strictEqual(router.keyFetches, 1)
     }).pipe(Effect.provide(layer))
   })
 

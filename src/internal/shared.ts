@@ -1,0 +1,83 @@
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Scope from "effect/Scope"
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** One value for all who lease it. */
+export interface Shared<A, E> {
+  /**
+   * The value, until the scope closes: of the first who asks it is made, and it goes on being made if they give up. A failure is told to all who
+   * wait, and not remembered. To be called within `Effect.uninterruptibleMask`: from the call on, it is leased.
+   */
+  readonly lease: (restore: Restore) => Effect.Effect<A, E, Scope.Scope>
+  /** From now on it lives only as long as somebody leases it. */
+  readonly letGo: Effect.Effect<void>
+  /** Whether it is there, or being made. */
+  readonly isHeld: () => boolean
+}
+
+/**
+ * A value that is made when it is first asked for, once for all who ask meanwhile, in a fiber and a scope of its own. The scope closes when the
+ * value has been let go of, or with `scope`. (`RcMap` has two look before either acquires, if they come in the same turn.)
+ */
+export const makeShared = <A, E>(scope: Scope.Scope, acquire: Effect.Effect<A, E, Scope.Scope>): Shared<A, E> => {
+  interface Held {
+    readonly made: Deferred.Deferred<A, E>
+    readonly scope: Scope.CloseableScope
+    value?: Exit.Exit<A, E>
+  }
+  let held: Held | undefined
+  let leases = 0
+  let isLetGo = false
+
+  const make = (mine: Held): Effect.Effect<void> =>
+    Effect.flatMap(Effect.exit(Effect.interruptible(Scope.extend(acquire, mine.scope))), (exit) => {
+      const leave = () => {
+        if (held === mine) held = undefined
+      }
+      const isMade = Exit.isSuccess(exit)
+      if (isMade) mine.value = exit
+      else leave()
+      Deferred.unsafeDone(mine.made, exit)
+      return isMade ? Scope.addFinalizer(mine.scope, Effect.sync(leave)) : Scope.close(mine.scope, exit)
+    })
+
+  const start = Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) => {
+    if (held !== undefined) return Effect.as(Scope.close(own, Exit.void), held)
+    const mine: Held = held = { made: Deferred.unsafeMake(FiberId.none), scope: own }
+    return Effect.as(Effect.forkIn(make(mine), own), mine)
+  })
+
+  const endIfUnused = Effect.suspend(() => {
+    if (!isLetGo || leases > 0 || held === undefined) return Effect.void
+    const { scope } = held
+    held = undefined
+    return Scope.close(scope, Exit.void)
+  })
+  const giveBack = Effect.suspend(() => {
+    leases--
+    return endIfUnused
+  })
+
+  return {
+    lease: (restore) => {
+      leases++
+      return Effect.withFiberRuntime(({ currentContext }) => {
+        const leased = Scope.addFinalizer(Context.unsafeGet(currentContext, Scope.Scope), giveBack)
+        return held?.value !== undefined
+          ? Effect.zipRight(leased, held.value)
+          : Effect.flatMap(held === undefined ? start : Effect.succeed(held), ({ made }) => Effect.zipRight(leased, restore(Deferred.await(made))))
+      })
+    },
+    letGo: Effect.suspend(() => {
+      isLetGo = true
+      return endIfUnused
+    }),
+    isHeld: () => held !== undefined
+  }
+}
