@@ -5,6 +5,7 @@
  *
  * @since 0.2.0
  */
+import { UnknownException } from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -47,6 +48,8 @@ export interface Service {
   readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
   /** The same for as long as one effect uses them. */
   readonly use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The same for plain code. It fails if that throws. */
+  readonly useSync: <A>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => A) => Effect.Effect<A, UnknownException>
   /**
    * Takes charge of secret bytes as soon as they exist: the same bytes, or their only copy in locked memory. They are acquired without
    * interruption, so that none are made and then forgotten, and zeroed when the scope closes.
@@ -95,7 +98,7 @@ export interface Allocation {
 }
 
 /**
- * A service whose memory comes from `allocate`. Where that gives none, ordinary memory is used and zeroed, and `refused` run before.
+ * A service whose memory comes from `allocate`. Where that gives none, ordinary memory is used and zeroed, and `refused` run.
  *
  * @since 0.2.0
  * @category constructors
@@ -115,6 +118,17 @@ export const make = (options: {
   return {
     allocate: (length) => hold(Effect.sync(() => zeroed(length))),
     use: (length, f) => bracket(() => zeroed(length), (held) => told(held, f(held.bytes)), release),
+    useSync: (length, f) =>
+      Effect.suspend(() => {
+        const held = zeroed(length)
+        try {
+          return told(held, Effect.succeed(f(held.bytes)))
+        } catch (error) {
+          return told(held, Effect.fail(new UnknownException(error)))
+        } finally {
+          release(held)
+        }
+      }),
     guard: (make) =>
       hold(Effect.map(make, (bytes): Held => {
         const allocation = special(bytes.length)
@@ -173,6 +187,7 @@ export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, zero
 export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
   allocate: (length) => Effect.sync(() => unmoved(length)),
   use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) => Effect.suspend(() => f(unmoved(length))),
+  useSync: (length, f) => Effect.try(() => f(unmoved(length))),
   guard: identity,
   info: Effect.succeed(none)
 })

@@ -26,6 +26,7 @@ import * as NodeSecureMemory from "../src/platform/node/NodeSecureMemory.js"
 import { fromStatus } from "../src/NomyoError.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 import * as Transport from "../src/Transport.js"
+import * as Memory from "./support/memory.js"
 import * as Mocks from "./support/mocks.js"
 import { scan } from "./support/scan.js"
 import * as Servers from "./support/servers.js"
@@ -267,18 +268,7 @@ describe.each([
   const watched = (answer: Effect.Effect<object, Transport.TransportError>, options: { readonly timeout?: number } = {}) =>
     Effect.gen(function*() {
       const buffers: Array<{ readonly bytes: Uint8Array; readonly length: number; wasUsed: boolean }> = []
-      const used = (bytes: Uint8Array<ArrayBuffer>) => Effect.sync(() => buffers.push({ bytes, length: bytes.length, wasUsed: !isGone(bytes) }))
-      const watch = (bytes: Uint8Array<ArrayBuffer>) => Effect.addFinalizer(() => used(bytes))
-      const spied = Layer.map(layer, (context) => {
-        const memory = Context.get(context, SecureMemory.SecureMemory)
-        return Context.make(SecureMemory.SecureMemory, {
-          ...memory,
-          allocate: (length) => Effect.tap(memory.allocate(length), watch),
-          use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
-            memory.use(length, (bytes) => Effect.ensuring(f(bytes), used(bytes))),
-          guard: <E, R>(acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>) => Effect.tap(memory.guard(acquire), watch)
-        })
-      })
+      const spied = Memory.spied(layer, (bytes) => buffers.push({ bytes, length: bytes.length, wasUsed: !isGone(bytes) }))
       const baseUrl = yield* Servers.router({ model: () => answer as never })
       const client = yield* Layer.build(
         NomyoClient.layer({ baseUrl, allowHttp: true, keySize: 2048, maxRetries: 0, ...options }).pipe(

@@ -129,6 +129,25 @@ describe("SecureMemory", () => {
       assert.deepStrictEqual(seen, [zeros, zeros, zeros, zeros, zeros])
     }).pipe(Effect.provide(SecureMemory.layer)))
 
+  it.effect("zeroes what plain code has used, whether it throws or not", () =>
+    Effect.gen(function*() {
+      const memory = yield* SecureMemory.SecureMemory
+      const seen: Array<Uint8Array> = []
+      const use = (f: () => string) =>
+        memory.useSync(3, (bytes) => {
+          assert.deepStrictEqual(bytes, zeros)
+          bytes.set(secret())
+          seen.push(bytes)
+          return f()
+        })
+      assert.strictEqual(yield* use(() => "yes"), "yes")
+      const { error } = yield* Effect.flip(use(() => {
+        throw new Error("no")
+      }))
+      assert.instanceOf(error, Error)
+      assert.deepStrictEqual(seen, [zeros, zeros])
+    }).pipe(Effect.provide(SecureMemory.layer)))
+
   it.effect("gives special memory back zeroed, to the allocation it came from", () =>
     Effect.gen(function*() {
       class Page {
@@ -142,6 +161,9 @@ describe("SecureMemory", () => {
       const memory = SecureMemory.make({ allocate: () => page, info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
       yield* memory.use(3, (bytes) => Effect.sync(() => bytes.set(secret())))
       assert.deepStrictEqual([page.isFree, page.bytes], [true, zeros])
+      page.isFree = false
+      yield* memory.useSync(3, (bytes) => bytes.set(secret()))
+      assert.deepStrictEqual([page.isFree, page.bytes], [true, zeros])
     }))
 
   it.effect("leaves the bytes when it is off", () =>
@@ -152,6 +174,7 @@ describe("SecureMemory", () => {
       const memory = yield* SecureMemory.SecureMemory
       const used = yield* memory.use(3, (used) => Effect.sync(() => used.fill(7)))
       assert.deepStrictEqual(used, Uint8Array.of(7, 7, 7))
+      assert.deepStrictEqual(yield* memory.useSync(3, (used) => used.fill(7)), Uint8Array.of(7, 7, 7))
       assert.strictEqual((yield* memory.info).method, "none")
     }).pipe(Effect.provide(SecureMemory.layerOff)))
 
