@@ -12,7 +12,6 @@ import * as Schema from "effect/Schema"
 import type { Plaintext } from "./Crypto.js"
 import * as Bytes from "./internal/bytes.js"
 import * as Json from "./internal/json.js"
-import { PIECE_LENGTH } from "./internal/plaintext.js"
 import { nextTurn } from "./internal/turn.js"
 import { APIError, InvalidRequestError, SecurityError } from "./NomyoError.js"
 
@@ -288,33 +287,46 @@ const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messa
  * @since 0.2.0
  * @category encoding
  */
-export const encodePayload = (payload: object | Uint8Array): Effect.Effect<Plaintext, InvalidRequestError> => {
-  // `instanceof` would not know another realm's, and make an object of them
-  if (!ArrayBuffer.isView(payload)) return encodeJson(payload)
-  const bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength)
-  return bytes.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(bytes)
-}
+export const encodePayload = (payload: object | Uint8Array): Effect.Effect<Plaintext, InvalidRequestError> =>
+  Effect.suspend(() => {
+    // `instanceof` would not know another realm's, and make an object of them
+    if (!ArrayBuffer.isView(payload)) return encodeJson(payload)
+    const bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength)
+    return bytes.length > MAX_PAYLOAD_BYTES ? Effect.fail(tooLarge()) : Effect.succeed(bytes)
+  })
 
-const encodeJson = Effect.fnUntraced(function*(payload: object): Effect.fn.Return<Plaintext, InvalidRequestError> {
-  if (typeof payload !== "object" || payload === null) return yield* invalid("The request is not an object")
+/** What is counted without giving way, in bytes: it takes a millisecond. */
+const LONGEST_COUNT = 256 * 1024
+/** Long strings of so many UTF-16 units, together, are written as JSON once, and not again to be sealed. */
+const LONGEST_KEPT = 1024 * 1024
+
+const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestError> => {
+  if (typeof payload !== "object" || payload === null) return invalid("The request is not an object")
   const json = toJson(payload)
   if (json === undefined) {
-    const field = yield* reading(() =>
-      Either.right(Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request")
-    )
-    return yield* invalid(
-      `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, a number that is not finite, ` +
-        "undefined in a list, or is nested too deeply"
+    return Effect.flatMap(
+      reading(() => Either.right(Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request")),
+      (field) =>
+        invalid(
+          `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, a number that is not finite, ` +
+            "undefined in a list, or is nested too deeply"
+        )
     )
   }
-  let length = 0
-  for (const text of Json.pieces(json)) {
-    length += Bytes.utf8Length(text)
-    if (length > MAX_PAYLOAD_BYTES) return yield* tooLarge()
-    if (length > PIECE_LENGTH) yield* nextTurn
+  const kept: Array<string> | undefined = json.long.reduce((total, text) => total + text.length, 0) <= LONGEST_KEPT ? [] : undefined
+  const lengths = Json.lengths(json, kept)
+  const countFrom = (start: number): Effect.Effect<Plaintext, InvalidRequestError> => {
+    let length = start
+    while (length < start + LONGEST_COUNT) {
+      const next = lengths.next()
+      if (next.done === true) return Effect.succeed({ length, pieces: (window) => Json.encode(kept ?? Json.pieces(json), window) })
+      length += next.value
+      if (length > MAX_PAYLOAD_BYTES) return tooLarge()
+    }
+    return Effect.flatMap(nextTurn, () => countFrom(length))
   }
-  return { length, pieces: (window) => Json.encode(json, window) }
-})
+  return countFrom(0)
+}
 
 const checkRequest = (request: unknown, depth?: number): Either.Either<ChatCompletionRequest, InvalidRequestError> =>
   Either.mapBoth(validateRequest(request), {
@@ -365,7 +377,7 @@ export const encodeRequest = (request: ChatCompletionRequest): Effect.Effect<Enc
   Effect.flatMap(
     reading(() => Either.map(checkRequest(request), ({ api_key, base_url, security_tier, ...payload }) => ({ api_key, base_url, security_tier, payload }))),
     ({ api_key, base_url, payload, security_tier }) =>
-      Effect.map(encodePayload(payload), (encoded) => ({
+      Effect.map(encodeJson(payload), (encoded) => ({
         model: payload.model,
         payload: encoded,
         apiKey: api_key ?? undefined,

@@ -8,7 +8,18 @@ import * as Json from "../src/internal/json.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 
 const LONG = 48 * 1024
-const join = (value: unknown) => [...Json.pieces(Json.stringify(value))].join("")
+
+/** What it comes to, which is as long as it says, whether its text is kept or not. */
+const join = (value: unknown) => {
+  const json = Json.stringify(value)
+  const kept: Array<string> = []
+  const text = [...Json.pieces(json)].join("")
+  for (const lengths of [Json.lengths(json, kept), Json.lengths(json, undefined)]) {
+    assert.strictEqual([...lengths].reduce((total, length) => total + length), Buffer.byteLength(text))
+  }
+  assert.strictEqual(kept.join(""), text)
+  return text
+}
 
 describe("JSON in pieces", () => {
   it("is what JSON.stringify gives", () => {
@@ -65,7 +76,7 @@ describe("JSON in pieces", () => {
   /** What the pieces come to, which may be taken through a window of any size. */
   const encode = (value: unknown, size: number): string => {
     const window = new Uint8Array(size)
-    const copies = Array.from(Json.encode(Json.stringify(value), window), (piece) => {
+    const copies = Array.from(Json.encode(Json.pieces(Json.stringify(value)), window), (piece) => {
       assert.strictEqual(piece.buffer, window.buffer)
       return Uint8Array.from(piece)
     })
@@ -93,7 +104,7 @@ describe("JSON in pieces", () => {
     }
   })
 
-  it.effect.each([11, LONG, LONG + 1])("is no bytes before they are taken: %i of them", (length) =>
+  it.effect.each([11, LONG, LONG + 1, 1024 * 1024, 2 * 1024 * 1024])("is no bytes before they are taken: %i of them", (length) =>
     Effect.gen(function*() {
       const long = "x".repeat(length - JSON.stringify({ text: "" }).length)
       const plaintext = yield* ChatCompletion.encodePayload({ text: long })

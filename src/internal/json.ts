@@ -75,6 +75,8 @@ const cut = function*(text: string): Generator<string, void> {
   }
 }
 
+const inString = (text: string) => JSON.stringify(text).slice(1, -1)
+
 /** The text, piece by piece. */
 export const pieces = function*({ long, parts }: Json): Generator<string, void> {
   for (const [i, part] of parts.entries()) {
@@ -82,15 +84,52 @@ export const pieces = function*({ long, parts }: Json): Generator<string, void> 
     const text = long[i]
     if (text === undefined) continue
     yield "\""
-    for (const piece of cut(text)) yield JSON.stringify(piece).slice(1, -1)
+    for (const piece of cut(text)) yield inString(piece)
     yield "\""
   }
 }
 
-/** Its UTF-8, in pieces as `PlaintextPieces` has them. */
-export const encode = function*(json: Json, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
+/** How many bytes each byte of UTF-8 takes within a string. */
+const widths = /* @__PURE__ */ Uint8Array.from({ length: 0x100 }, (_, byte) => byte < 0x80 ? inString(String.fromCharCode(byte)).length : 1)
+
+/** How many bytes of UTF-8 a text takes within a string. To count them takes a third of the time of writing it. */
+const lengthInString = (text: string, utf8: Uint8Array): number => {
+  // half a pair of surrogates has no UTF-8, and is escaped
+  if (!text.isWellFormed()) return Bytes.utf8Length(inString(text))
+  const { written } = Bytes.write(text, utf8)
+  let length = 0
+  for (let at = 0; at < written; at++) length += widths[utf8[at]!]!
+  utf8.fill(0, 0, written)
+  return length
+}
+
+/** Of UTF-8, for a unit of UTF-16. */
+const MOST_BYTES = 3
+
+/** How many bytes of UTF-8 the text takes, piece by piece. `kept`, if there is such a list, gets the pieces. */
+export const lengths = function*(json: Json, kept: Array<string> | undefined): Generator<number, void> {
+  if (kept !== undefined) {
+    for (const text of pieces(json)) {
+      kept.push(text)
+      yield Bytes.utf8Length(text)
+    }
+    return
+  }
+  const { long, parts } = json
+  const utf8 = new Uint8Array(MOST_BYTES * PIECE_LENGTH)
+  for (const [i, part] of parts.entries()) {
+    yield Bytes.utf8Length(part)
+    const text = long[i]
+    if (text === undefined) continue
+    yield 2
+    for (const piece of cut(text)) yield lengthInString(piece, utf8)
+  }
+}
+
+/** The UTF-8 of a text in pieces, as `PlaintextPieces` has it. */
+export const encode = function*(texts: Iterable<string>, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
   let end = 0
-  for (const piece of pieces(json)) {
+  for (const piece of texts) {
     let text = piece
     for (;;) {
       const { read, written } = Bytes.write(text, window.subarray(end))
