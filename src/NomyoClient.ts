@@ -241,10 +241,10 @@ export const make = Effect.fnUntraced(function*(
     const { target } = request
     const cached = yield* target.routerKey.cached
     // side by side with the client's own pair. Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
-    const fetching = cached ?? (yield* Effect.forkScoped(Effect.exit(onTheClock(target.routerKey.get))))
+    const fetching = cached === undefined ? yield* Effect.forkScoped(Effect.exit(onTheClock(target.routerKey.get))) : undefined
     // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
     const pair = yield* keyRing.lease
-    const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
+    const routerKey = cached ?? (yield* yield* Fiber.join(fetching!))
     const exchange = (key: PublicKey) =>
       Envelope.sealPieces(key, request.payload).pipe(
         Effect.flatMap((body) =>
@@ -261,20 +261,17 @@ export const make = Effect.fnUntraced(function*(
         // with both keys at hand, so that requests leave as far apart as they were told to
         (exchange) => Effect.zipRight(turn, exchange)
       )
-    const { algorithm, plaintext, processedAt } = yield* Effect.clockWith((clock) => {
-      const startedAt = clock.unsafeCurrentTimeMillis()
-      return exchange(routerKey.key).pipe(
-        // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
-        Effect.catchTag("InvalidRequestError", (error) =>
-          routerKey.fetchedAt >= startedAt
-            ? Effect.fail(error)
-            : onTheClock(target.routerKey.refetch).pipe(
-              Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
-              Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
-            )
-        )
-      )
-    }).pipe(withPermit)
+    const { algorithm, plaintext, processedAt } = yield* exchange(routerKey.key).pipe(
+      // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
+      Effect.catchTag("InvalidRequestError", (error) =>
+        cached === undefined
+          ? Effect.fail(error)
+          : onTheClock(target.routerKey.refetch).pipe(
+            Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+            Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
+          )),
+      withPermit
+    )
     return yield* ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt })
   })
 
@@ -300,24 +297,22 @@ export const make = Effect.fnUntraced(function*(
       attempts++
       if (payload.length !== length) return new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
       return run((call) => attempt(call, request), { context: within, duration, onTimeout: outOfTime })
-    }).pipe(
-      Effect.tapError((error) =>
-        Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`).pipe(
-          Effect.annotateLogs("payloadId", payloadId),
-          // an event of the call's span
-          Effect.provide(within)
-        )
+    })
+    const tell = (error: NomyoError) =>
+      Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`).pipe(
+        Effect.annotateLogs("payloadId", payloadId),
+        // an event of the call's span
+        Effect.provide(within)
       )
-    )
-    return yield* tryOnce.pipe(
-      // a schedule costs as much as an attempt does: it is for those who have failed
-      Effect.catchAll((error) => {
-        if (maxRetries === 0 || !isRetryable(error)) return Effect.fail(error)
-        const failed = [Effect.fail(error)]
-        return untilDisposed(Effect.retry(Effect.suspend(() => failed.pop() ?? tryOnce), retryPolicy(maxRetries)))
-      }),
-      Effect.mapError((error) => withRequest(error, { payloadId, attempts }))
-    )
+    // a schedule costs as much as an attempt does: it is for those who have failed
+    return yield* Effect.catchAll(tryOnce, (first) => {
+      const failed = [Effect.fail(first)]
+      const tryAgain = Effect.tapError(Effect.suspend(() => failed.pop() ?? tryOnce), tell)
+      return Effect.mapError(
+        maxRetries === 0 || !isRetryable(first) ? tryAgain : untilDisposed(Effect.retry(tryAgain, retryPolicy(maxRetries))),
+        (error) => withRequest(error, { payloadId, attempts })
+      )
+    })
   })
 
   const defaultTarget: Target = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
