@@ -44,8 +44,8 @@ const reportOwn = {
 
 /** There is one copy of the error classes, which are told apart by `instanceof`, and of what holds for the process, whichever the entry point. */
 const isShared = (id) => /^node:|\/NomyoError\.js$|\/internal\/secureMemory\.js$/.test(id)
-/** Names are kept, for those who read a stack trace. */
-const nodePlugins = [resolve({ exportConditions: ["node"] }), terser({ module: true, ecma: 2020, mangle: false })]
+/** Names are kept, for those who read a stack trace; and so is the code, since functions that are moved into their only caller are made anew by each call. */
+const nodePlugins = [resolve({ exportConditions: ["node"] }), terser({ module: true, ecma: 2020, mangle: false, compress: false })]
 
 const plugins = [resolve({ exportConditions: ["browser"] }), terser({ module: true, ecma: 2020, compress: { passes: 3 } })]
 const input = "dist/promise/index.js"
