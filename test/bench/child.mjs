@@ -131,7 +131,7 @@ const measurements = {
     // until V8 has compiled what it will: below a millisecond, compiling would be most of what is measured
     await rate(call, { concurrency: 4, milliseconds: Number(warm) })
     process.on("message", async (question) => {
-      if ("rsa" in question) return process.send(await rsaRate(keys(Number(bits)).pkcs8, question.rsa))
+      if ("rsa" in question) return process.send(await rsaRate(keys(Number(bits)).pkcs8, question.rsa, question.keys))
       if ("rate" in question) return process.send(await rate(call, question.rate))
       const [cpu, wall] = [clocks.cpu(), clocks.wall()]
       for (let i = 0; i < question.batch; i++) await call()

@@ -9,6 +9,8 @@ import * as Envelope from "nomyo-js/Envelope"
 import * as Node from "nomyo-js/node"
 import * as NomyoClient from "nomyo-js/NomyoClient"
 import OpenAI from "openai"
+import * as Base64 from "../../dist/internal/base64.js"
+import * as Json from "../../dist/internal/json.js"
 import { keys, KiB, make, payload, raw, serverKeys } from "./subjects.mjs"
 
 const request = payload(KiB)
@@ -16,7 +18,7 @@ const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
 const privateHandle = (pkcs8) => NodeCrypto.webcrypto.subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
 const options = (baseUrl, keySize, keyDir) => ({ baseUrl, allowHttp: true, keyDir, keySize, keyRotationInterval: 0 })
 
-/** What `NomyoClient.create` does, as one async function: the same checks, a deadline, a bound on the answer, and zeroing. */
+/** What `NomyoClient.create` does, as one async function: the same checks, of JSON and base64 too, a deadline, a bound on the answer, and zeroing. */
 const plain = async (baseUrl, bits) => {
   const { pem, pkcs8 } = keys(bits)
   const handle = await privateHandle(pkcs8)
@@ -48,17 +50,25 @@ const plain = async (baseUrl, bits) => {
   return async () => {
     if (!isRequest(request)) throw new TypeError("request")
     const { api_key: _1, base_url: _2, security_tier: _3, ...rest } = request
-    const json = Buffer.from(JSON.stringify(rest))
+    const texts = []
+    const length = [...Json.lengths(Json.stringify(rest), texts)].reduce((total, length) => total + length)
+    const window = new Uint8Array(length)
+    const [json] = Json.encode(texts, window)
     const sealed = raw.sealBytes(routerKey, json)
-    json.fill(0)
+    window.fill(0)
     const payloadId = NodeCrypto.randomUUID()
     const envelope = JSON.parse((await post(sealed, payloadId)).toString("latin1"))
     if (!isEnvelope(envelope)) throw new TypeError("envelope")
     const { encrypted_aes_key, encrypted_payload } = envelope
-    const aesKey = Buffer.from(await NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, Buffer.from(encrypted_aes_key, "base64")))
-    const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, Buffer.from(encrypted_payload.nonce, "base64"))
-    decipher.setAuthTag(Buffer.from(encrypted_payload.tag, "base64"))
-    const plaintext = decipher.update(Buffer.from(encrypted_payload.ciphertext, "base64"))
+    const decode = (text) => {
+      const bytes = Base64.decodePublic(text)
+      if (bytes === undefined) throw new TypeError("base64")
+      return bytes
+    }
+    const aesKey = Buffer.from(await NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, decode(encrypted_aes_key)))
+    const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, decode(encrypted_payload.nonce), { authTagLength: 16 })
+    decipher.setAuthTag(decode(encrypted_payload.tag))
+    const plaintext = decipher.update(decode(encrypted_payload.ciphertext))
     decipher.final()
     aesKey.fill(0)
     const answered = JSON.parse(plaintext.toString())

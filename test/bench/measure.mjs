@@ -54,10 +54,10 @@ export const rate = async (subject, { concurrency, milliseconds }) => {
 }
 
 /** RSA private operations per second of all cores. A key is imported once per core, since Node uses none of them on two cores at once. */
-export const rsaRate = async (pkcs8, milliseconds) => {
+export const rsaRate = async (pkcs8, milliseconds, length = Os.availableParallelism()) => {
   const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
   const keys = await Promise.all(
-    Array.from({ length: Os.availableParallelism() }, () => webcrypto.subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"]))
+    Array.from({ length }, () => webcrypto.subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"]))
   )
   const { createPrivateKey, createPublicKey } = await import("node:crypto")
   const spki = createPublicKey(createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" })).export({ format: "der", type: "spki" })

@@ -122,6 +122,17 @@ const floorWeb = async ({ pkcs8, publicKey }) => {
   }
 }
 
+/** Why the floor is not to be had: it decrypts where it stands, and nothing else runs meanwhile. */
+export const privateOperations = async ({ pkcs8, privateKey, publicKey }) => {
+  const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" })
+  const handle = await subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
+  const wrapped = NodeCrypto.publicEncrypt(oaep(publicKey), Buffer.alloc(32))
+  return {
+    "RSA, here": () => NodeCrypto.privateDecrypt(oaep(privateKey), wrapped),
+    "RSA, thread": () => subtle.decrypt("RSA-OAEP", handle, wrapped)
+  }
+}
+
 /** JWE, flattened, with the same algorithms. */
 const jose = ({ privateKey, publicKey }) => ({
   seal: async (request) => {
