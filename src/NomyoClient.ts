@@ -261,17 +261,20 @@ export const make = Effect.fnUntraced(function*(
         // with both keys at hand, so that requests leave as far apart as they were told to
         (exchange) => Effect.zipRight(turn, exchange)
       )
-    const { algorithm, plaintext, processedAt } = yield* exchange(routerKey.key).pipe(
-      // a router that has changed its key cannot read the request and answers 400: worth a look if ours was an old one
-      Effect.catchTag("InvalidRequestError", (error) =>
-        cached === undefined
-          ? Effect.fail(error)
-          : onTheClock(target.routerKey.refetch).pipe(
-            Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
-            Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
-          )),
-      withPermit
-    )
+    const { algorithm, plaintext, processedAt } = yield* Effect.clockWith((clock) => {
+      const startedAt = clock.unsafeCurrentTimeMillis()
+      return exchange(routerKey.key).pipe(
+        // a router that has changed its key cannot read the request and answers 400: worth a look if ours is older than the exchange
+        Effect.catchTag("InvalidRequestError", (error) =>
+          routerKey.fetchedAt >= startedAt
+            ? Effect.fail(error)
+            : onTheClock(target.routerKey.refetch).pipe(
+              Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+              Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
+            )
+        )
+      )
+    }).pipe(withPermit)
     return yield* ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt })
   })
 

@@ -262,6 +262,18 @@ describe("NomyoClient over mock layers", () => {
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
+  it.effect("looks for another key after a 400 though it fetched the key itself, if it has waited for its turn since", () => {
+    const router = Mocks.scripted((n) => n === 65 ? status(400) : Effect.delay(ok, "5 seconds"))
+    return Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.forEach(Array.from({ length: 65 }), () => create(hello), { concurrency: "unbounded" }))
+      yield* TestClock.adjust("2 seconds")
+      router.state.routerKey = "another"
+      yield* TestClock.adjust("8 seconds")
+      assert.lengthOf(yield* Fiber.join(fiber), 65)
+      assert.deepStrictEqual([router.state.keyFetches, router.state.sent.length], [2, 66])
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
   it.effect("reports a 400 as it is when the router's key cannot be had, and a new key that is not pinned as unsafe", () => {
     const router = Mocks.scripted((n) => n === 1 ? ok : status(400))
     const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, Crypto.layerTest)), (self) => self.get)
