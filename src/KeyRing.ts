@@ -154,8 +154,8 @@ export const make = Effect.fnUntraced(function*(
     Effect.suspend(() => {
       const next = epochOf(acquire)
       return Effect.uninterruptibleMask(next.lease).pipe(
-        Effect.zipLeft(begin(next)),
-        Effect.zipLeft(inUse.open),
+        // together: a pair in use that nobody looks after would never be rotated
+        Effect.zipLeft(Effect.uninterruptible(Effect.zipRight(inUse.open, begin(next)))),
         Effect.tap(tell(event)),
         Effect.ensuring(Effect.suspend(() => current === next ? Effect.void : next.letGo)),
         Effect.scoped

@@ -493,6 +493,28 @@ describe("KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("looks after a pair that has been put in place, though whoever did so was interrupted", () => {
+    const { keys, layer, ring } = setup(day)
+    return Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const self = yield* ring
+      // a pair that is being made, for nobody, and not to be stopped
+      keys.broken = Effect.uninterruptible(Effect.delay(Effect.die("slow"), "10 seconds"))
+      const lease = yield* Effect.fork(fingerprint(self))
+      yield* TestClock.adjust(0)
+      yield* Fiber.interrupt(lease)
+      keys.broken = undefined
+      const replacing = yield* Effect.fork(self.replace(crypto.generateKeyPair(2048)))
+      yield* TestClock.adjust("1 second")
+      const interrupting = yield* Effect.fork(Fiber.interrupt(replacing))
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interrupting)))
+      assert.strictEqual(keys.generated, 2)
+      yield* TestClock.adjust("1 day")
+      assert.strictEqual(keys.generated, 3)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("is not stopped by a subscriber that shuts its queue down", () => {
     const { layer, ring } = setup()
     return Effect.gen(function*() {
