@@ -71,6 +71,16 @@ describe("JSON in pieces", () => {
     )
   })
 
+  it("is counted where a text cannot be asked whether it is well formed", () => {
+    const { isWellFormed } = String.prototype
+    Reflect.set(String.prototype, "isWellFormed", undefined)
+    try {
+      assert.strictEqual(join(["\n😀\ud83d".repeat(LONG)]), JSON.stringify(["\n😀\ud83d".repeat(LONG)]))
+    } finally {
+      Reflect.set(String.prototype, "isWellFormed", isWellFormed)
+    }
+  })
+
   const awkward = ["a", "é", "漢", "😀", "\u0001", "\"", "\ud83d", "\ude00"]
 
   /** What the pieces come to, which may be taken through a window of any size. */

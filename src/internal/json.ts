@@ -94,8 +94,8 @@ const widths = /* @__PURE__ */ Uint8Array.from({ length: 0x100 }, (_, byte) => b
 
 /** How many bytes of UTF-8 a text takes within a string. To count them takes a third of the time of writing it. */
 const lengthInString = (text: string, utf8: Uint8Array): number => {
-  // half a pair of surrogates has no UTF-8, and is escaped
-  if (!text.isWellFormed()) return Bytes.utf8Length(inString(text))
+  // half a pair of surrogates has no UTF-8, and is escaped; older browsers cannot tell
+  if (text.isWellFormed?.() !== true) return Bytes.utf8Length(inString(text))
   const { written } = Bytes.write(text, utf8)
   let length = 0
   for (let at = 0; at < written; at++) length += widths[utf8[at]!]!
