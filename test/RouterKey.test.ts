@@ -68,6 +68,29 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("shares a request though one before it, which nobody waits for, has not ended yet", () => {
+    let requests = 0
+    const transport = Layer.succeed(Transport.Transport, {
+      send: () =>
+        Effect.suspend(() => ++requests === 1
+          ? Effect.onInterrupt(Effect.never, () => Effect.sleep("5 seconds"))
+          : Effect.as(Effect.sleep("20 seconds"), pem))
+    })
+    return Effect.gen(function*() {
+      const self = yield* RouterKey.make(config)
+      const first = yield* Effect.fork(self.get)
+      yield* TestClock.adjust("1 second")
+      yield* Effect.fork(Fiber.interrupt(first))
+      yield* TestClock.adjust("1 second")
+      const second = yield* Effect.fork(self.get)
+      yield* TestClock.adjust("10 seconds")
+      const third = yield* Effect.fork(self.get)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* Fiber.join(second), yield* Fiber.join(third))
+      assert.strictEqual(requests, 2)
+    }).pipe(Effect.provide(Layer.provideMerge(transport, Crypto.layerTest)))
+  })
+
   it.scoped("refreshes a key in use before it runs out, and lets nobody wait", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
