@@ -241,10 +241,10 @@ export const make = Effect.fnUntraced(function*(
     const { target } = request
     const cached = yield* target.routerKey.cached
     // side by side with the client's own pair. Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
-    const fetching = cached === undefined ? yield* Effect.forkScoped(Effect.exit(onTheClock(target.routerKey.get))) : undefined
+    const fetching = cached ?? (yield* Effect.forkScoped(Effect.exit(onTheClock(target.routerKey.get))))
     // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
     const pair = yield* keyRing.lease
-    const routerKey = cached ?? (yield* yield* Fiber.join(fetching!))
+    const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
     const exchange = (key: PublicKey) =>
       Envelope.sealPieces(key, request.payload).pipe(
         Effect.flatMap((body) =>

@@ -11,8 +11,8 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 /** One value for all who lease it. */
 export interface Shared<A, E> {
   /**
-   * The value, until the scope closes: of the first who asks it is made, and it goes on being made if they give up. A failure is told to all who
-   * wait, and not remembered. To be called within `Effect.uninterruptibleMask`: from the call on, it is leased.
+   * The value, until the caller's scope closes. It is made for the first who asks, whether they go on waiting or not. A failure is told to all
+   * who wait, and not remembered. To be called within `Effect.uninterruptibleMask`: from the call on, it is leased.
    */
   readonly lease: (restore: Restore) => Effect.Effect<A, E, Scope.Scope>
   /** From now on it lives only as long as somebody leases it. */
@@ -22,8 +22,8 @@ export interface Shared<A, E> {
 }
 
 /**
- * A value that is made when it is first asked for, once for all who ask meanwhile, in a fiber and a scope of its own. The scope closes when the
- * value has been let go of, or with `scope`. (`RcMap` has two look before either acquires, if they come in the same turn.)
+ * A value that is made when it is first asked for, once for all who ask meanwhile, in a fiber and a scope of its own. That scope closes when the
+ * value has been let go of and nobody leases it, or with `scope`. (`RcMap` has two look before either acquires, if they come in the same turn.)
  */
 export const makeShared = <A, E>(scope: Scope.Scope, acquire: Effect.Effect<A, E, Scope.Scope>): Shared<A, E> => {
   interface Held {
@@ -55,9 +55,9 @@ export const makeShared = <A, E>(scope: Scope.Scope, acquire: Effect.Effect<A, E
 
   const endIfUnused = Effect.suspend(() => {
     if (!isLetGo || leases > 0 || held === undefined) return Effect.void
-    const { scope } = held
+    const { scope: own } = held
     held = undefined
-    return Scope.close(scope, Exit.void)
+    return Scope.close(own, Exit.void)
   })
   const giveBack = Effect.suspend(() => {
     leases--
