@@ -65,23 +65,24 @@ export const raw = {
     bytes.latin1Write(tail, head.length + middle)
     return bytes
   },
-  openBytes(privateKey, bytes) {
-    const { encrypted_aes_key, encrypted_payload } = JSON.parse(bytes.toString("latin1"))
-    const aesKey = NodeCrypto.privateDecrypt(
-      { key: privateKey, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
-      Buffer.from(encrypted_aes_key, "base64")
-    )
-    const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, Buffer.from(encrypted_payload.nonce, "base64"))
-    decipher.setAuthTag(Buffer.from(encrypted_payload.tag, "base64"))
-    const plaintext = decipher.update(Buffer.from(encrypted_payload.ciphertext, "base64"))
-    decipher.final()
-    return plaintext
+  open(privateKey, bytes) {
+    const envelope = JSON.parse(bytes.toString("latin1"))
+    const wrapped = Buffer.from(envelope.encrypted_aes_key, "base64")
+    return decrypt(NodeCrypto.privateDecrypt({ key: privateKey, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" }, wrapped), envelope)
   }
+}
+
+const decrypt = (aesKey, { encrypted_payload: { ciphertext, nonce, tag } }) => {
+  const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, Buffer.from(nonce, "base64"))
+  decipher.setAuthTag(Buffer.from(tag, "base64"))
+  const plaintext = decipher.update(Buffer.from(ciphertext, "base64"))
+  decipher.final()
+  return JSON.parse(plaintext.toString())
 }
 
 const floor = ({ privateKey, publicKey }) => ({
   seal: (request) => raw.sealBytes(publicKey, Buffer.from(JSON.stringify(request))),
-  open: (bytes) => JSON.parse(raw.openBytes(privateKey, bytes).toString())
+  open: (bytes) => raw.open(privateKey, bytes)
 })
 
 const { subtle } = globalThis.crypto
@@ -122,14 +123,15 @@ const floorWeb = async ({ pkcs8, publicKey }) => {
   }
 }
 
-/** Why the floor is not to be had: it decrypts where it stands, and nothing else runs meanwhile. */
-export const privateOperations = async ({ pkcs8, privateKey, publicKey }) => {
-  const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" })
-  const handle = await subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
-  const wrapped = NodeCrypto.publicEncrypt(oaep(publicKey), Buffer.alloc(32))
+/** The floor without what makes it one that is not to be had: its private operation lets nothing else run meanwhile. This one's is on a thread. */
+const floorOnThread = async (pair) => {
+  const handle = await subtle.importKey("pkcs8", pair.pkcs8, rsa, false, ["decrypt"])
   return {
-    "RSA, here": () => NodeCrypto.privateDecrypt(oaep(privateKey), wrapped),
-    "RSA, thread": () => subtle.decrypt("RSA-OAEP", handle, wrapped)
+    seal: floor(pair).seal,
+    open: async (bytes) => {
+      const envelope = JSON.parse(bytes.toString("latin1"))
+      return decrypt(Buffer.from(await subtle.decrypt("RSA-OAEP", handle, Buffer.from(envelope.encrypted_aes_key, "base64"))), envelope)
+    }
   }
 }
 
@@ -184,6 +186,7 @@ export const memories = {
 
 export const make = {
   floor,
+  "floor, thread": floorOnThread,
   "floor, WebCrypto": floorWeb,
   jose,
   "nomyo-js": (pair) => own(pair, Node.NodeCrypto.layer, SecureMemory.layer),
