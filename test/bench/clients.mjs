@@ -11,11 +11,9 @@ import * as NomyoClient from "nomyo-js/NomyoClient"
 import OpenAI from "openai"
 import * as Base64 from "../../dist/internal/base64.js"
 import * as Json from "../../dist/internal/json.js"
-import { keys, KiB, make, payload, raw, serverKeys } from "./subjects.mjs"
+import { keys, KiB, make, oaep, payload, privateHandle, sealBytes, serverKeys } from "./subjects.mjs"
 
 const request = payload(KiB)
-const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
-const privateHandle = (pkcs8) => NodeCrypto.webcrypto.subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
 const options = (baseUrl, keySize, keyDir) => ({ baseUrl, allowHttp: true, keyDir, keySize, keyRotationInterval: 0 })
 
 /** What `NomyoClient.create` does, as one async function: the same checks, of JSON and base64 too, a deadline, a bound on the answer, and zeroing. */
@@ -54,7 +52,7 @@ const plain = async (baseUrl, bits) => {
     const length = [...Json.lengths(Json.stringify(rest), texts)].reduce((total, length) => total + length)
     const window = new Uint8Array(length)
     const [json] = Json.encode(texts, window)
-    const sealed = raw.sealBytes(routerKey, json)
+    const sealed = sealBytes(routerKey, json)
     window.fill(0)
     const payloadId = NodeCrypto.randomUUID()
     const envelope = JSON.parse((await post(sealed, payloadId)).toString("latin1"))
@@ -105,13 +103,12 @@ export const clients = {
   },
   fetch: (baseUrl, bits) => {
     const headers = { "Content-Type": "application/octet-stream", "X-Public-Key": encodeURIComponent(keys(bits).pem) }
-    const body = raw.sealBytes(serverKeys().publicKey, Buffer.from(JSON.stringify(request)))
+    const body = sealBytes(serverKeys().publicKey, Buffer.from(JSON.stringify(request)))
     return async () => (await fetch(`${baseUrl}/v1/chat/secure_completion`, { method: "POST", headers, body })).arrayBuffer()
   },
   /** The two operations of a request, and nothing else. */
   RSA: async (_, bits) => {
     const { pkcs8, publicKey } = keys(bits)
-    const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" })
     const handle = await privateHandle(pkcs8)
     const wrapped = NodeCrypto.publicEncrypt(oaep(publicKey), Buffer.alloc(32))
     const routerKey = serverKeys().publicKey

@@ -12,7 +12,7 @@ import { performance } from "node:perf_hooks"
 import { promisify } from "node:util"
 import { paired, rate, ratio, rsaRate, summary } from "./measure.mjs"
 import { plot } from "./plot.mjs"
-import { answer, keys, KiB, make, memories, payload, raw, sizes } from "./subjects.mjs"
+import { answer, keys, KiB, make, memories, payload, sealBytes, sizes } from "./subjects.mjs"
 
 const run = promisify(execFile)
 const here = import.meta.dirname
@@ -128,7 +128,7 @@ const sections = {
       const subjects = {}
       for (const name of names) {
         const subject = await make[name](pair)
-        const envelope = name === "jose" ? await subject.seal(completion) : raw.sealBytes(pair.publicKey, Buffer.from(JSON.stringify(completion)))
+        const envelope = name === "jose" ? await subject.seal(completion) : sealBytes(pair.publicKey, Buffer.from(JSON.stringify(completion)))
         subjects[`${name}, seal`] = () => subject.seal(request)
         subjects[`${name}, open`] = () => subject.open(envelope)
       }
@@ -167,7 +167,7 @@ const sections = {
     const subjects = {}
     for (const name of Object.keys(memories)) {
       const subject = await make[`nomyo-js, ${name}`](pair)
-      const envelope = raw.sealBytes(pair.publicKey, Buffer.from(JSON.stringify(answer(KiB))))
+      const envelope = sealBytes(pair.publicKey, Buffer.from(JSON.stringify(answer(KiB))))
       subjects[name] = async () => {
         await subject.seal(request)
         await subject.open(envelope)
@@ -181,7 +181,7 @@ const sections = {
   async concurrency() {
     const pair = keys(4096)
     const subject = await make["nomyo-js"](pair)
-    const envelope = raw.sealBytes(pair.publicKey, Buffer.from(JSON.stringify(answer(KiB))))
+    const envelope = sealBytes(pair.publicKey, Buffer.from(JSON.stringify(answer(KiB))))
     const request = payload(KiB)
     const both = async () => {
       await subject.seal(request)

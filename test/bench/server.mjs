@@ -13,7 +13,7 @@ import * as Node from "nomyo-js/node"
 import { Router } from "nomyo-js/router"
 import * as SecureMemory from "nomyo-js/SecureMemory"
 import { rsaRate } from "./measure.mjs"
-import { answer, KiB, raw, serverKeys } from "./subjects.mjs"
+import { answer, KiB, sealBytes, serverKeys } from "./subjects.mjs"
 
 const keys = serverKeys()
 const pkcs8 = keys.privateKey.export({ format: "der", type: "pkcs8" })
@@ -29,7 +29,7 @@ const prepare = (path, pem) => {
       name,
       path === "/jose"
         ? new FlattenedEncrypt(completion).setProtectedHeader({ alg: "RSA-OAEP-256", enc: "A256GCM" }).encrypt(publicKey).then(JSON.stringify)
-        : raw.sealBytes(publicKey, completion)
+        : sealBytes(publicKey, completion)
     )
   }
   return prepared.get(name)

@@ -45,31 +45,28 @@ export const serverKeys = () => {
   return { privateKey, publicKey: NodeCrypto.createPublicKey(privateKey) }
 }
 
-/** The floor: `node:crypto`, base64 and JSON, in the shortest code that makes and reads an envelope. */
-export const raw = {
-  sealBytes(publicKey, json) {
-    const aesKey = NodeCrypto.randomBytes(32)
-    const nonce = NodeCrypto.randomBytes(12)
-    const cipher = NodeCrypto.createCipheriv("aes-256-gcm", aesKey, nonce)
-    const ciphertext = cipher.update(json)
-    cipher.final()
-    const wrapped = NodeCrypto.publicEncrypt({ key: publicKey, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" }, aesKey)
-    const head = "{\"version\":\"1.0\",\"algorithm\":\"hybrid-aes256-rsa4096\",\"encrypted_payload\":{\"ciphertext\":\""
-    const tail = `","nonce":"${nonce.toString("base64")}","tag":"${cipher.getAuthTag().toString("base64")}"},"encrypted_aes_key":"${
-      wrapped.toString("base64")
-    }","key_algorithm":"RSA-OAEP-SHA256","payload_algorithm":"AES-256-GCM"}`
-    const middle = Math.ceil(ciphertext.length / 3) * 4
-    const bytes = Buffer.allocUnsafe(head.length + middle + tail.length)
-    bytes.latin1Write(head, 0)
-    bytes.latin1Write(ciphertext.base64Slice(), head.length)
-    bytes.latin1Write(tail, head.length + middle)
-    return bytes
-  },
-  open(privateKey, bytes) {
-    const envelope = JSON.parse(bytes.toString("latin1"))
-    const wrapped = Buffer.from(envelope.encrypted_aes_key, "base64")
-    return decrypt(NodeCrypto.privateDecrypt({ key: privateKey, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" }, wrapped), envelope)
-  }
+export const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" })
+const { subtle } = globalThis.crypto
+const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
+export const privateHandle = (pkcs8) => subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
+
+export const sealBytes = (publicKey, json) => {
+  const aesKey = NodeCrypto.randomBytes(32)
+  const nonce = NodeCrypto.randomBytes(12)
+  const cipher = NodeCrypto.createCipheriv("aes-256-gcm", aesKey, nonce)
+  const ciphertext = cipher.update(json)
+  cipher.final()
+  const wrapped = NodeCrypto.publicEncrypt(oaep(publicKey), aesKey)
+  const head = "{\"version\":\"1.0\",\"algorithm\":\"hybrid-aes256-rsa4096\",\"encrypted_payload\":{\"ciphertext\":\""
+  const tail = `","nonce":"${nonce.toString("base64")}","tag":"${cipher.getAuthTag().toString("base64")}"},"encrypted_aes_key":"${
+    wrapped.toString("base64")
+  }","key_algorithm":"RSA-OAEP-SHA256","payload_algorithm":"AES-256-GCM"}`
+  const middle = Math.ceil(ciphertext.length / 3) * 4
+  const bytes = Buffer.allocUnsafe(head.length + middle + tail.length)
+  bytes.latin1Write(head, 0)
+  bytes.latin1Write(ciphertext.base64Slice(), head.length)
+  bytes.latin1Write(tail, head.length + middle)
+  return bytes
 }
 
 const decrypt = (aesKey, { encrypted_payload: { ciphertext, nonce, tag } }) => {
@@ -80,13 +77,26 @@ const decrypt = (aesKey, { encrypted_payload: { ciphertext, nonce, tag } }) => {
   return JSON.parse(plaintext.toString())
 }
 
+/** The floor: `node:crypto`, base64 and JSON, in the shortest code that makes and reads an envelope. Nothing else runs while it decrypts. */
 const floor = ({ privateKey, publicKey }) => ({
-  seal: (request) => raw.sealBytes(publicKey, Buffer.from(JSON.stringify(request))),
-  open: (bytes) => raw.open(privateKey, bytes)
+  seal: (request) => sealBytes(publicKey, Buffer.from(JSON.stringify(request))),
+  open: (bytes) => {
+    const envelope = JSON.parse(bytes.toString("latin1"))
+    return decrypt(NodeCrypto.privateDecrypt(oaep(privateKey), Buffer.from(envelope.encrypted_aes_key, "base64")), envelope)
+  }
 })
 
-const { subtle } = globalThis.crypto
-const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
+/** The same with its private operation on another thread, as a client must have it. */
+const floorOnThread = async (pair) => {
+  const handle = await privateHandle(pair.pkcs8)
+  return {
+    seal: floor(pair).seal,
+    open: async (bytes) => {
+      const envelope = JSON.parse(bytes.toString("latin1"))
+      return decrypt(Buffer.from(await subtle.decrypt("RSA-OAEP", handle, Buffer.from(envelope.encrypted_aes_key, "base64"))), envelope)
+    }
+  }
+}
 
 /** The same with WebCrypto. */
 const floorWeb = async ({ pkcs8, publicKey }) => {
@@ -119,18 +129,6 @@ const floorWeb = async ({ pkcs8, publicKey }) => {
       const joined = Buffer.concat([Buffer.from(ciphertext, "base64"), Buffer.from(tag, "base64")])
       const plaintext = await subtle.decrypt({ name: "AES-GCM", iv: Buffer.from(nonce, "base64") }, aesKey, joined)
       return JSON.parse(Buffer.from(plaintext).toString())
-    }
-  }
-}
-
-/** The floor without what makes it one that is not to be had: its private operation lets nothing else run meanwhile. This one's is on a thread. */
-const floorOnThread = async (pair) => {
-  const handle = await subtle.importKey("pkcs8", pair.pkcs8, rsa, false, ["decrypt"])
-  return {
-    seal: floor(pair).seal,
-    open: async (bytes) => {
-      const envelope = JSON.parse(bytes.toString("latin1"))
-      return decrypt(Buffer.from(await subtle.decrypt("RSA-OAEP", handle, Buffer.from(envelope.encrypted_aes_key, "base64"))), envelope)
     }
   }
 }
