@@ -62,23 +62,23 @@ const isEnvelope = Schema.is(Envelope)
 const head = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
 
 /** Throws a `SecurityError`. Not within `encode`: each generator function, made anew for a call, would keep all of the call until a major collection. */
-const pieces = function*({ ciphertext, tag }: Sealed, beforeTag: string, afterTag: string): Generator<Uint8Array<ArrayBuffer>, void> {
-  yield Bytes.fromText(head)
+const pieces = function*({ ciphertext, tag }: Sealed, beforeTag: string, afterTag: string): Generator<string, void> {
+  yield head
   try {
     let at = 0
     for (const piece of ciphertext) {
       // padding is for the end
       if (at % 3 > 0) throw cannotSeal()
       at += piece.length
-      yield Base64.encodePublic(piece)
+      yield Base64.textOf(piece)
     }
-    yield Bytes.fromText(`${beforeTag}${Base64.textOf(tag())}${afterTag}`)
+    yield `${beforeTag}${Base64.textOf(tag())}${afterTag}`
   } catch {
     throw cannotSeal()
   }
 }
 
-/** The JSON, written straight into bytes: neither the ciphertext nor the whole is ever a string. */
+/** The JSON: neither the ciphertext nor the whole is ever there at once. */
 const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
   const beforeTag = `","nonce":"${Base64.textOf(sealed.nonce)}","tag":"`
   const afterTag = `"},"encrypted_aes_key":"${Base64.textOf(sealed.encryptedKey)}"` +

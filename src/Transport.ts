@@ -20,16 +20,29 @@ import { APIConnectionError, fromStatus, type HttpError, SecurityError } from ".
 export interface Body {
   /** In bytes, of all pieces together. */
   readonly length: number
-  readonly pieces: Iterable<Uint8Array<ArrayBuffer>>
+  /** Texts of ASCII, as JSON with base64 is. */
+  readonly pieces: Iterable<string>
 }
 
 /**
- * The bytes of a body, for a platform that wants them at once.
+ * A body at once. Throws if its pieces do not come to its length, or cannot be made.
  *
  * @since 0.2.0
  * @category utils
  */
-export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.join(pieces, length)
+export const textOf = ({ length, pieces }: Body): string => {
+  const text = Array.from(pieces).join("")
+  if (text.length !== length) throw new RangeError("length")
+  return text
+}
+
+/**
+ * The same in bytes.
+ *
+ * @since 0.2.0
+ * @category utils
+ */
+export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.fromTexts(pieces, length)
 
 /**
  * One HTTP request.

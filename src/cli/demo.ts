@@ -6,12 +6,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Crypto } from "../Crypto.js"
-import * as Bytes from "../internal/bytes.js"
 import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Router from "../router/Router.js"
-import { bytesOf, Transport } from "../Transport.js"
+import { Transport } from "../Transport.js"
 import { clientOptions, layer, request } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
@@ -44,7 +43,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
         steps.push([label, took])
         return result
       })
-    let wire: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+    let wire = ""
 
     /** The client's own services with a stopwatch on each: the same calls, nothing else changed. */
     const watched = Layer.effectContext(Effect.gen(function*() {
@@ -62,7 +61,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
         Context.add(Transport, {
           send: (sent) => {
             if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
-            wire = bytesOf(sent.body)
+            wire = Array.from(sent.body.pieces).join("")
             return timed("The router answers")(transport.send({ ...sent, body: { length: wire.length, pieces: [wire] } }))
           }
         })
@@ -86,7 +85,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
     )
 
     yield* title(`What went over the wire: ${wire.length} bytes, beginning with`)
-    yield* out(styled("dim", `${Bytes.toText(wire.subarray(0, WIRE_BYTES))}…`))
+    yield* out(styled("dim", `${wire.slice(0, WIRE_BYTES)}…`))
 
     yield* title("The answer, decrypted")
     for (const { message } of answer.choices) {

@@ -92,10 +92,6 @@ export const textOf: (bytes: Uint8Array) => string = typeof Buffer === "undefine
   ? (bytes) => Bytes.toText(encode(bytes))
   : (bytes) => buffer(bytes).toString("base64")
 
-/** `encode` for what is no secret. */
-export const encodePublic: typeof encode = typeof Buffer === "undefined" ? encode : (bytes) =>
-  Buffer.from(textOf(bytes), "latin1") as Uint8Array<ArrayBuffer>
-
 /**
  * `decode` for what is no secret, of a text or its bytes. Node passes over what is no base64, takes the alphabet of URLs for it, and of other
  * characters the lower byte.

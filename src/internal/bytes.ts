@@ -39,6 +39,19 @@ export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<Ar
   return joined
 }
 
+/** The same for pieces of ASCII text. */
+export const fromTexts = (texts: Iterable<string>, length: number): Uint8Array<ArrayBuffer> => {
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const text of texts) {
+    const { read, written } = write(text, bytes.subarray(at))
+    if (read !== text.length) throw new RangeError("length")
+    at += written
+  }
+  if (at !== length) throw new RangeError("length")
+  return bytes
+}
+
 /** Where an ASCII text begins within bytes, -1 if nowhere. */
 export const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
   const first = text.charCodeAt(0)

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import { pipeline, Readable } from "node:stream"
+import { urlToHttpOptions } from "node:url"
 import { acquire } from "../../internal/acquire.js"
 import { APIConnectionError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
@@ -29,13 +30,19 @@ const MAX_HEADER_BYTES = 16 * 1024
 const acquireAgent = <Agent extends Http.Agent>(make: () => Agent): Effect.Effect<Agent, never, Scope.Scope> =>
   acquire(Effect.sync(make), (agent) => agent.destroy())
 
+/** No more than is needed: Node copies it several times for each request. */
+const targetOf = (url: string): Http.ClientRequestArgs => {
+  const { auth, hostname, path, port, protocol } = urlToHttpOptions(new URL(url))
+  return { auth, hostname, path, port, protocol }
+}
+
 /** A body of so many bytes is written at once; a larger one as fast as the network takes it. */
 const LARGEST_WRITE = 128 * 1024
 
 const send = (outgoing: Http.ClientRequest, body: Transport.Body | undefined, onError: (error: unknown) => void): void => {
   if (body === undefined) return void outgoing.end()
   outgoing.setHeader("Content-Length", body.length)
-  if (body.length <= LARGEST_WRITE) outgoing.end(Transport.bytesOf(body))
+  if (body.length <= LARGEST_WRITE) outgoing.end(Transport.textOf(body), "latin1")
   // a failure of the request is told by its own event, one of the pieces would be told as a lost connection
   else pipeline(Readable.from(body.pieces, { objectMode: false }).on("error", onError), outgoing, () => undefined)
 }
@@ -56,16 +63,20 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
   const http = yield* acquireAgent(() => new Http.Agent(options))
   const https = yield* acquireAgent(() => new Https.Agent({ ...options, rejectUnauthorized: true }))
 
+  // a client has one router, as a rule
+  let known: { readonly url: string; readonly target: Http.ClientRequestArgs } | undefined
   const start = ({ headers, method, url }: Transport.Request) => {
+    if (known?.url !== url) known = { url, target: targetOf(url) }
     const shared = {
+      ...known.target,
       method,
       headers: { "Accept-Encoding": "identity", ...headers },
       maxHeaderSize: MAX_HEADER_BYTES,
       insecureHTTPParser: false
     }
     return url.startsWith("https:")
-      ? Https.request(url, { ...shared, agent: https })
-      : Http.request(url, { ...shared, agent: http })
+      ? Https.request({ ...shared, agent: https })
+      : Http.request({ ...shared, agent: http })
   }
 
   return Transport.make((request, onEnd) =>
