@@ -1,4 +1,5 @@
 /** Whole clients, each a call that sends 1 KiB to a server that has no work of its own, and what is to be taken off or set beside. */
+import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
 import * as NodeCrypto from "node:crypto"
@@ -16,8 +17,8 @@ import { keys, KiB, make, oaep, payload, privateHandle, sealBytes, serverKeys } 
 const request = payload(KiB)
 const options = (baseUrl, keySize, keyDir) => ({ baseUrl, allowHttp: true, keyDir, keySize, keyRotationInterval: 0 })
 
-/** What `NomyoClient.create` does, as one async function: the same checks, of JSON and base64 too, a deadline, a bound on the answer, and zeroing. */
-const plain = async (baseUrl, bits) => {
+/** The steps of `NomyoClient.create`: the same checks, of JSON and base64 too, a deadline, a bound on the answer, and zeroing. */
+const steps = async (baseUrl, bits) => {
   const { pem, pkcs8 } = keys(bits)
   const handle = await privateHandle(pkcs8)
   const routerKey = serverKeys().publicKey
@@ -26,53 +27,60 @@ const plain = async (baseUrl, bits) => {
   const isRequest = Schema.is(ChatCompletion.ChatCompletionRequest)
   const isEnvelope = Schema.is(Envelope.Envelope)
   const isResponse = Schema.is(Schema.Struct({ choices: Schema.Array(ChatCompletion.Choice) }))
-  const post = (body, payloadId) =>
-    new Promise((resolve, reject) => {
-      const deadline = setTimeout(() => request.destroy(new Error("timeout")), 60_000)
-      const request = Http.request(`${baseUrl}/v1/chat/secure_completion`, {
-        method: "POST",
-        agent,
-        headers: { "Content-Type": "application/octet-stream", "X-Payload-ID": payloadId, "X-Public-Key": publicKeyHeader }
-      }, (response) => {
-        if (response.statusCode !== 200) return reject(new Error(`${response.statusCode}`))
-        const chunks = []
-        let length = 0
-        response.on("data", (chunk) => {
-          chunks.push(chunk)
-          length += chunk.length
-          if (length > 64 * 2 ** 20) request.destroy(new Error("size"))
-        }).on("end", () => resolve(Buffer.concat(chunks))).on("error", reject)
-      })
-      request.on("error", reject).on("close", () => clearTimeout(deadline)).end(body)
-    })
-  return async () => {
-    if (!isRequest(request)) throw new TypeError("request")
-    const { api_key: _1, base_url: _2, security_tier: _3, ...rest } = request
-    const texts = []
-    const length = [...Json.lengths(Json.stringify(rest), texts)].reduce((total, length) => total + length)
-    const window = new Uint8Array(length)
-    const [json] = Json.encode(texts, window)
-    const sealed = sealBytes(routerKey, json)
-    window.fill(0)
-    const payloadId = NodeCrypto.randomUUID()
-    const envelope = JSON.parse((await post(sealed, payloadId)).toString("latin1"))
-    if (!isEnvelope(envelope)) throw new TypeError("envelope")
-    const { encrypted_aes_key, encrypted_payload } = envelope
-    const decode = (text) => {
-      const bytes = Base64.decodePublic(text)
-      if (bytes === undefined) throw new TypeError("base64")
-      return bytes
+  const decode = (text) => {
+    const bytes = Base64.decodePublic(text)
+    if (bytes === undefined) throw new TypeError("base64")
+    return bytes
+  }
+  return {
+    seal: () => {
+      if (!isRequest(request)) throw new TypeError("request")
+      const { api_key: _1, base_url: _2, security_tier: _3, ...rest } = request
+      const texts = []
+      const length = [...Json.lengths(Json.stringify(rest), texts)].reduce((total, length) => total + length)
+      const window = new Uint8Array(length)
+      const [json] = Json.encode(texts, window)
+      const body = sealBytes(routerKey, json)
+      window.fill(0)
+      return { body, payloadId: NodeCrypto.randomUUID() }
+    },
+    post: ({ body, payloadId }) =>
+      new Promise((resolve, reject) => {
+        const deadline = setTimeout(() => request.destroy(new Error("timeout")), 60_000)
+        const request = Http.request(`${baseUrl}/v1/chat/secure_completion`, {
+          method: "POST",
+          agent,
+          headers: { "Content-Type": "application/octet-stream", "X-Payload-ID": payloadId, "X-Public-Key": publicKeyHeader }
+        }, (response) => {
+          if (response.statusCode !== 200) return reject(new Error(`${response.statusCode}`))
+          const chunks = []
+          let length = 0
+          response.on("data", (chunk) => {
+            chunks.push(chunk)
+            length += chunk.length
+            if (length > 64 * 2 ** 20) request.destroy(new Error("size"))
+          }).on("end", () => resolve(Buffer.concat(chunks))).on("error", reject)
+        })
+        request.on("error", reject).on("close", () => clearTimeout(deadline)).end(body)
+      }),
+    read: (bytes) => {
+      const envelope = JSON.parse(bytes.toString("latin1"))
+      if (!isEnvelope(envelope)) throw new TypeError("envelope")
+      return envelope
+    },
+    unwrap: ({ encrypted_aes_key }) => NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, decode(encrypted_aes_key)),
+    open: ({ encrypted_payload }, unwrapped, payloadId) => {
+      const aesKey = Buffer.from(unwrapped)
+      const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, decode(encrypted_payload.nonce), { authTagLength: 16 })
+      decipher.setAuthTag(decode(encrypted_payload.tag))
+      const plaintext = decipher.update(decode(encrypted_payload.ciphertext))
+      decipher.final()
+      aesKey.fill(0)
+      const answered = JSON.parse(plaintext.toString())
+      plaintext.fill(0)
+      if (!isResponse(answered)) throw new TypeError("response")
+      return { ...answered, _metadata: { payload_id: payloadId } }
     }
-    const aesKey = Buffer.from(await NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, decode(encrypted_aes_key)))
-    const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, decode(encrypted_payload.nonce), { authTagLength: 16 })
-    decipher.setAuthTag(decode(encrypted_payload.tag))
-    const plaintext = decipher.update(decode(encrypted_payload.ciphertext))
-    decipher.final()
-    aesKey.fill(0)
-    const answered = JSON.parse(plaintext.toString())
-    plaintext.fill(0)
-    if (!isResponse(answered)) throw new TypeError("response")
-    return { ...answered, _metadata: { payload_id: payloadId } }
   }
 }
 
@@ -86,7 +94,24 @@ export const clients = {
     const client = await runtime.runPromise(NomyoClient.NomyoClient)
     return () => runtime.runPromise(client.create(request))
   },
-  "async function": plain,
+  "async function": async (...to) => {
+    const { open, post, read, seal, unwrap } = await steps(...to)
+    return async () => {
+      const sent = seal()
+      const envelope = read(await post(sent))
+      return open(envelope, await unwrap(envelope), sent.payloadId)
+    }
+  },
+  /** As little of Effect as there can be: nothing that interrupts, no services, no span. */
+  "async function as an effect": async (...to) => {
+    const { open, post, read, seal, unwrap } = await steps(...to)
+    const call = Effect.gen(function*() {
+      const sent = seal()
+      const envelope = read(yield* Effect.promise(() => post(sent)))
+      return open(envelope, yield* Effect.promise(() => unwrap(envelope)), sent.payloadId)
+    })
+    return () => Effect.runPromise(call)
+  },
   /** As one would put them together: the whole client in the fewest lines. */
   "jose + fetch": async (baseUrl, bits) => {
     const { pem, privateKey } = keys(bits)
