@@ -269,7 +269,8 @@ export const make = Effect.fnUntraced(function*(
           routerKey.fetchedAt >= startedAt
             ? Effect.fail(error)
             : onTheClock(target.routerKey.refetch).pipe(
-              Effect.mapError((failure) => failure._tag === "SecurityError" ? failure : error),
+              // without a connection nobody knows whether the key was the reason: that may be tried again
+              Effect.mapError((failure) => failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error),
               Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
             )
         )
