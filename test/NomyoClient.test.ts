@@ -365,6 +365,20 @@ describe("NomyoClient over mock layers", () => {
     })
   })
 
+  it.effect("is answered, though its caller is interrupted meanwhile, where that waits for it whatever comes", () => {
+    const router = Mocks.scripted(() => Effect.zipRight(Effect.sleep("1 second"), ok))
+    return Effect.gen(function*() {
+      const client = yield* NomyoClient.NomyoClient
+      const answers: Array<string | null | undefined> = []
+      const fiber = yield* Effect.fork(Effect.uninterruptible(Effect.map(client.create(hello), ({ model }) => answers.push(model))))
+      yield* TestClock.adjust("500 millis")
+      yield* Fiber.interruptFork(fiber)
+      yield* TestClock.adjust("500 millis")
+      yield* Fiber.await(fiber)
+      assert.deepStrictEqual(answers, ["m"])
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
   it.live("waits without a stop where its time is longer than a timer's", () => {
     const router = Mocks.scripted(() => Effect.zipRight(Effect.sleep("50 millis"), ok))
     const sleeps: Array<number> = []

@@ -4,7 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as FiberRef from "effect/FiberRef"
+import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
 import { RotationClock } from "../KeyRing.js"
 import { DisposedError } from "../NomyoError.js"
@@ -26,7 +27,7 @@ interface Options<R, E2> {
 }
 
 interface Running {
-  /** While it runs. */
+  /** Absent until it has given way for the first time, and when it has ended. */
   fiber?: Fiber.RuntimeFiber<unknown, unknown> | undefined
   /** When its time is up, in milliseconds; never, while it is not on the clock. */
   due: number
@@ -74,8 +75,8 @@ export const make = Effect.gen(function*() {
   yield* Effect.forkScoped(Effect.forever(watch))
 
   /**
-   * V8 may keep a call until a major collection: a set that grows leaves the table behind that it had, with what was in it, and lists of fibers may
-   * be allocated among what lives long. So it holds nothing of what it was about when it is over.
+   * What observes a fiber is kept with it by V8 until a major collection, if it allocates fibers' lists among what lives long: it holds the call, and
+   * nothing that the call was about.
    */
   const watchOver = (call: Running, fiber: Fiber.RuntimeFiber<unknown, unknown>) => {
     call.fiber = fiber
@@ -94,29 +95,31 @@ export const make = Effect.gen(function*() {
     work: (call: Call) => Effect.Effect<A, E, R | Scope.Scope>,
     { context, duration = Duration.infinity, onTimeout }: Options<R, E2>
   ): Effect.Effect<A, E | E2 | DisposedError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.make(), (scope): Effect.Effect<A, E | E2 | DisposedError> => {
-        if (isDisposed) return new DisposedError()
-        const call: Running = { due: Number.POSITIVE_INFINITY, isLate: false }
-        let left = Duration.toMillis(duration)
-        const onTheClock: Call["onTheClock"] = (effect) =>
-          Effect.suspend(() => {
-            if (call.due === Number.POSITIVE_INFINITY) call.due = now() + left
-            if (call.due < next) isEarlier.unsafeOpen()
-            return Effect.map(effect, (value) => {
-              left = call.due - now()
-              call.due = Number.POSITIVE_INFINITY
-              return value
+    Effect.withFiberRuntime((parent, { runtimeFlags }) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Scope.make(), (scope): Effect.Effect<A, E | E2 | DisposedError> => {
+          if (isDisposed) return new DisposedError()
+          const call: Running = { due: Number.POSITIVE_INFINITY, isLate: false }
+          let left = Duration.toMillis(duration)
+          const onTheClock: Call["onTheClock"] = (effect) =>
+            Effect.suspend(() => {
+              if (call.due === Number.POSITIVE_INFINITY) call.due = now() + left
+              if (call.due < next) isEarlier.unsafeOpen()
+              return Effect.map(effect, (value) => {
+                left = call.due - now()
+                call.due = Number.POSITIVE_INFINITY
+                return value
+              })
             })
+          // with its services from the start: to provide them takes longer than to make the fiber
+          const runtime = Runtime.make({
+            context: Context.merge(parent.currentContext, Context.add(context, Scope.Scope, scope)),
+            fiberRefs: parent.getFiberRefs(),
+            runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.Interruption)
           })
-        const services = Context.add(context, Scope.Scope, scope)
-        const fiber = Effect.fork(Effect.zipRight(
-          // for good, and not for an effect: to put back what was there takes longer than to make the fiber
-          FiberRef.update(FiberRef.currentContext, (own) => Context.merge(own, services)),
           // whatever its caller may be in, which only waits for it: disposal and deadline are to end it
-          Effect.flatMap(Effect.exit(Effect.interruptible(work({ onTheClock }))), (exit) => Effect.as(Scope.close(scope, exit), exit))
-        ) as Effect.Effect<Exit.Exit<A, E>>)
-        return Effect.flatMap(fiber, (fiber) => {
+          const begun = Effect.exit(Effect.interruptible(work({ onTheClock })))
+          const fiber = Runtime.runFork(runtime, Effect.flatMap(begun, (exit) => Effect.as(Scope.close(scope, exit), exit)))
           watchOver(call, fiber)
           const ended = Effect.async<void>((resume) => {
             if (running.has(call)) call.resume = resume
@@ -131,6 +134,6 @@ export const make = Effect.gen(function*() {
             }
           })
         })
-      })
+      )
     )
 })
