@@ -78,7 +78,7 @@ const pieces = function*({ ciphertext, tag }: Sealed, beforeTag: string, afterTa
   }
 }
 
-/** The JSON: neither the ciphertext nor the whole is ever there at once. */
+/** The JSON, piece by piece. */
 const encode = (sealed: Sealed, processedAt: number | undefined): Transport.Body => {
   const beforeTag = `","nonce":"${Base64.textOf(sealed.nonce)}","tag":"`
   const afterTag = `"},"encrypted_aes_key":"${Base64.textOf(sealed.encryptedKey)}"` +

@@ -291,6 +291,22 @@ describe("NomyoClient over mock layers", () => {
     })
   })
 
+  it.effect("tries again when the connection is lost while it looks for another key", () => {
+    const router = Mocks.scripted((n) => {
+      if (n !== 2) return ok
+      router.state.keyFailure = new APIConnectionError({ reason: "network", message: "gone" })
+      return status(400)
+    })
+    return Effect.gen(function*() {
+      yield* create(hello)
+      yield* TestClock.adjust("1 minute")
+      const fiber = yield* Effect.fork(create(hello))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber)).model, "m")
+      assert.deepStrictEqual([router.state.keyFetches, router.state.sent.length], [2, 3])
+    }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
   it.effect("tells of its keys in a stream that ends with it", () => {
     const router = Mocks.scripted(() => ok)
     return Effect.gen(function*() {

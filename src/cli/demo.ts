@@ -10,7 +10,7 @@ import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Router from "../router/Router.js"
-import { Transport } from "../Transport.js"
+import { textOf, Transport } from "../Transport.js"
 import { clientOptions, layer, request } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
@@ -61,7 +61,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
         Context.add(Transport, {
           send: (sent) => {
             if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
-            wire = Array.from(sent.body.pieces).join("")
+            wire = textOf(sent.body)
             return timed("The router answers")(transport.send({ ...sent, body: { length: wire.length, pieces: [wire] } }))
           }
         })

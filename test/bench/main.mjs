@@ -91,13 +91,14 @@ const caller = async (name, bits, at = "idle") => {
 
 /**
  * As `paired`, each in processes of its own, since V8 makes slower code where it has seen several clients use Node in their ways: and makes other
- * code in each process, so that several are started of each, one after another. By name and round, milliseconds of CPU and by the clock.
+ * code in each process, so that several are started of each, one after another. Keys of 2048 bits. By name and round, milliseconds of CPU and by the clock.
  */
-const inTurns = async (names, bits, processes, rounds) => {
+const inTurns = async (names) => {
+  const [processes, rounds] = quick ? [1, 3] : [4, 8]
   const times = Object.fromEntries(names.map((name) => [name, { cpu: [], wall: [] }]))
   for (let started = 0; started < processes; started++) {
     const callers = {}
-    for (const name of names) callers[name] = await caller(name, bits)
+    for (const name of names) callers[name] = await caller(name, 2048)
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < names.length; i++) {
         const name = names[(i + round) % names.length]
@@ -243,7 +244,7 @@ const sections = {
   },
 
   async cpu() {
-    const times = results.cpu = await inTurns(["nomyo-js", "RSA", "openai", "fetch"], 2048, quick ? 1 : 4, samples(8))
+    const times = results.cpu = await inTurns(["nomyo-js", "RSA", "openai", "fetch"])
     for (const name of Object.keys(times)) say(`  CPU of ${name}: ${show(summary(times[name].cpu))} ms`)
     const outside = over(times["nomyo-js"].cpu, times.RSA.cpu)
     line("CPU of a request outside RSA ÷ a plaintext call of openai, 1 KiB", ratio(outside, times.openai.cpu), ["≤", 1])
@@ -251,7 +252,7 @@ const sections = {
   },
 
   async effect() {
-    const times = results.effect = await inTurns(["NomyoClient", "async function", "async function as an effect"], 2048, quick ? 1 : 4, samples(8))
+    const times = results.effect = await inTurns(["NomyoClient", "async function", "async function as an effect"])
     for (const name of Object.keys(times)) say(`  ${name}: ${show(summary(times[name].cpu))} ms of CPU`)
     const compared = (name, clock) => ratio(times[name][clock], times["async function"][clock])
     line("NomyoClient.create ÷ the same as an async function, 1 KiB, RSA-2048, CPU", compared("NomyoClient", "cpu"), ["≤", 1.05])
