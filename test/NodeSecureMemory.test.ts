@@ -16,7 +16,7 @@ import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { afterAll } from "vitest"
+import { afterAll, vi } from "vitest"
 import { secureMemory } from "../src/internal/secureMemory.js"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
@@ -100,6 +100,29 @@ describe("NodeSecureMemory", () => {
       }
       assert.strictEqual(yield* settled, 0)
     }))
+
+  it("keeps a block as long as requests come one after the other, and no longer", () => {
+    vi.useFakeTimers()
+    try {
+      let given = 0
+      let freed = 0
+      const memory = NodeSecureMemory.make("a library", {
+        allocate: (length) => {
+          given++
+          return { bytes: new Uint8Array(length), free: () => freed++ }
+        }
+      })
+      for (let i = 0; i < 10; i++) {
+        Effect.runSync(memory.useSync(32, () => undefined))
+        vi.advanceTimersByTime(30)
+      }
+      assert.deepStrictEqual([given, freed], [1, 0])
+      vi.advanceTimersByTime(50)
+      assert.deepStrictEqual([given, freed], [1, 1])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
 
   it.effect("says what is locked now, and stops locking when that is switched off", () =>
     Effect.gen(function*() {

@@ -68,7 +68,7 @@ const sharing = (native: Native): Native => {
   const letGo = (mine: Block): void => {
     mine.at = 0
     if (block !== mine) return mine.allocation.free()
-    mine.timer ??= setTimeout(() => {
+    mine.timer = mine.timer?.refresh() ?? setTimeout(() => {
       mine.timer = undefined
       if (mine.pieces > 0 || block !== mine) return
       block = undefined
