@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { Plaintext } from "./Crypto.js"
 import * as Bytes from "./internal/bytes.js"
@@ -408,21 +409,15 @@ export const decodeResponse = (
       Either.try({ try: (): unknown => JSON.parse(Bytes.toText(plaintext)), catch: noChatCompletion }),
       (answer): Either.Either<ChatCompletionResponse, APIError | SecurityError> => {
         if (!isAnswer(answer)) return Either.left(noChatCompletion())
-        const said = typeof answer["_metadata"] === "object" ? answer["_metadata"] as { readonly payload_id?: unknown } | null : undefined
-        if (typeof said?.payload_id === "string" && said.payload_id !== payloadId) {
+        const metadata = Predicate.isRecord(answer["_metadata"]) ? answer["_metadata"] : {}
+        if (typeof metadata["payload_id"] === "string" && metadata["payload_id"] !== payloadId) {
           return Either.left(new SecurityError({ reason: "replay", message: "The answer belongs to another request" }))
         }
-        // a copy by spread: what the router sent stays as it is, an own `__proto__` included
-        return Either.right({
-          ...answer,
-          _metadata: {
-            ...said,
-            payload_id: payloadId,
-            ...(processedAt === undefined ? {} : { processed_at: processedAt }),
-            is_encrypted: true,
-            encryption_algorithm: algorithm
-          }
-        })
+        if (processedAt !== undefined) metadata["processed_at"] = processedAt
+        // into what has been parsed here: a copy costs V8 more than all the rest
+        return Either.right(Object.assign(answer, {
+          _metadata: Object.assign(metadata, { payload_id: payloadId, is_encrypted: true as const, encryption_algorithm: algorithm })
+        }))
       }
     )
   )

@@ -245,22 +245,19 @@ export const make = Effect.fnUntraced(function*(
     // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
     const pair = yield* keyRing.lease
     const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
-    const exchange = (key: PublicKey) =>
-      Envelope.sealPieces(key, request.payload).pipe(
-        Effect.flatMap((body) =>
-          transport.send({
-            method: "POST",
-            url: `${target.baseUrl}/v1/chat/secure_completion`,
-            headers: headersOf(request, pair.publicKey),
-            body,
-            maxResponseBytes: config.maxResponseBytes
-          })
-        ),
-        Effect.flatMap((answer) => Envelope.open(pair.privateKey, answer)),
-        onTheClock,
-        // with both keys at hand, so that requests leave as far apart as they were told to
-        (exchange) => Effect.zipRight(turn, exchange)
-      )
+    const exchange = (key: PublicKey) => {
+      const sent = Effect.flatMap(Envelope.sealPieces(key, request.payload), (body) =>
+        transport.send({
+          method: "POST",
+          url: `${target.baseUrl}/v1/chat/secure_completion`,
+          headers: headersOf(request, pair.publicKey),
+          body,
+          maxResponseBytes: config.maxResponseBytes
+        }))
+      const opened = Effect.flatMap(sent, (answer) => Envelope.open(pair.privateKey, answer))
+      // with both keys at hand, so that requests leave as far apart as they were told to
+      return Effect.zipRight(turn, onTheClock(opened))
+    }
     const { algorithm, plaintext, processedAt } = yield* Effect.clockWith((clock) => {
       const startedAt = clock.unsafeCurrentTimeMillis()
       return exchange(routerKey.key).pipe(

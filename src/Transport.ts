@@ -31,7 +31,8 @@ export interface Body {
  * @category utils
  */
 export const textOf = ({ length, pieces }: Body): string => {
-  const text = Array.from(pieces).join("")
+  let text = ""
+  for (const piece of pieces) text += piece
   if (text.length !== length) throw new RangeError("length")
   return text
 }

@@ -52,31 +52,25 @@ const importPkcs8: typeof webCrypto.importPkcs8 = async (pkcs8, extractable) => 
   return handle
 }
 
-interface Started<Cipher> {
-  readonly cipher: Cipher
-  readonly isOver: () => boolean
-  /** Once. OpenSSL clears its copy of the AES key then. */
-  readonly end: () => void
-}
+/** A cipher that OpenSSL keeps a copy of the AES key for until it is over. */
+class Running<Cipher extends { readonly final: () => Buffer }> {
+  isOver = false
 
-const started = <Cipher extends { readonly final: () => Buffer }>(cipher: Cipher): Started<Cipher> => {
-  let isOver = false
-  return {
-    cipher,
-    isOver: () => isOver,
-    end: () => {
-      if (isOver) return
-      isOver = true
-      cipher.final()
-    }
+  constructor(readonly cipher: Cipher) {}
+
+  /** Once. */
+  end(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.cipher.final()
   }
-}
 
-const release = ({ end }: Started<unknown>): void => {
-  try {
-    end()
-  } catch {
-    // a tag that was never given, or is wrong: whoever wanted the end has been told
+  release(): void {
+    try {
+      this.end()
+    } catch {
+      // a tag that was never given, or is wrong: whoever wanted the end has been told
+    }
   }
 }
 
@@ -92,22 +86,22 @@ const piecesOf = function*(plaintext: Plaintext, window: Uint8Array<ArrayBuffer>
 
 /** The ciphertext, made as it is taken. Throws if it does not come to `length`, which has been promised. */
 const encrypt = function*(
-  { cipher, end, isOver }: Started<NodeCrypto.CipherGCM>,
+  running: Running<NodeCrypto.CipherGCM>,
   pieces: Iterable<Uint8Array>,
   length: number
 ): Generator<Uint8Array<ArrayBuffer>, void> {
   const source = pieces[Symbol.iterator]()
   let at = 0
   // nothing is written into a window when the scope has closed
-  while (!isOver()) {
+  while (!running.isOver) {
     const next = source.next()
     if (next.done === true) break
     at += next.value.length
     if (at > length) break
-    yield asBytes(cipher.update(next.value))
+    yield asBytes(running.cipher.update(next.value))
   }
   if (at !== length) throw new RangeError("length")
-  end()
+  running.end()
 }
 
 /**
@@ -168,14 +162,14 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
       { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
       aesKey
     )
-    return { ...started(cipher), encryptedKey, nonce }
+    return { encryptedKey, nonce, running: new Running(cipher) }
   }
-  const sealed = ({ cipher, encryptedKey, nonce }: ReturnType<typeof start>, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({
+  const sealed = ({ encryptedKey, nonce, running }: ReturnType<typeof start>, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({
     encryptedKey: asBytes(encryptedKey),
     nonce,
     length,
     ciphertext,
-    tag: () => asBytes(cipher.getAuthTag())
+    tag: () => asBytes(running.cipher.getAuthTag())
   })
   return {
     seal: (key, plaintext) => {
@@ -183,30 +177,30 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
       const window = ArrayBuffer.isView(plaintext) ? 0 : windowLength(plaintext)
       if (length <= PIECE_LENGTH) {
         return memory.useSync(RANDOM_LENGTH + window, (secret) => {
-          const cipher = start(key, secret.subarray(0, RANDOM_LENGTH))
+          const begun = start(key, secret.subarray(0, RANDOM_LENGTH))
           try {
-            return sealed(cipher, length, [...encrypt(cipher, piecesOf(plaintext, secret.subarray(RANDOM_LENGTH)), length)])
+            return sealed(begun, length, [...encrypt(begun.running, piecesOf(plaintext, secret.subarray(RANDOM_LENGTH)), length)])
           } finally {
-            release(cipher)
+            begun.running.release()
           }
         })
       }
       return Effect.flatMap(memory.allocate(window), (window) =>
         Effect.map(
-          acquire(memory.useSync(RANDOM_LENGTH, (random) => start(key, random)), release),
-          (cipher) => sealed(cipher, length, encrypt(cipher, piecesOf(plaintext, window), length))
+          acquire(memory.useSync(RANDOM_LENGTH, (random) => start(key, random)), ({ running }) => running.release()),
+          (begun) => sealed(begun, length, encrypt(begun.running, piecesOf(plaintext, window), length))
         ))
     },
 
     open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
       memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) => {
         let isOver = false
-        let decipher: Started<NodeCrypto.DecipherGCM> | undefined
+        let decipher: Running<NodeCrypto.DecipherGCM> | undefined
         const pieces = ciphertext[Symbol.iterator]()
         let at = 0
         /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
         const decryptNext = (plaintext: Uint8Array) => {
-          decipher ??= started(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
+          decipher ??= new Running(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
           const next = pieces.next()
           if (next.done !== true) {
             const piece = decipher.cipher.update(next.value)
@@ -237,13 +231,11 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
         return bracket(
           () => aesKey.set(standIn),
           () =>
-            Effect.tryPromise(() => unwrap(key, encryptedKey, aesKey, () => !isOver)).pipe(
-              Effect.zipRight(memory.allocate(length)),
-              Effect.flatMap(decrypt)
-            ),
+            Effect.flatMap(Effect.tryPromise(() => unwrap(key, encryptedKey, aesKey, () => !isOver)), () =>
+              Effect.flatMap(memory.allocate(length), decrypt)),
           () => {
             isOver = true
-            if (decipher !== undefined) release(decipher)
+            decipher?.release()
           }
         )
       })

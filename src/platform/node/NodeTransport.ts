@@ -30,12 +30,6 @@ const MAX_HEADER_BYTES = 16 * 1024
 const acquireAgent = <Agent extends Http.Agent>(make: () => Agent): Effect.Effect<Agent, never, Scope.Scope> =>
   acquire(Effect.sync(make), (agent) => agent.destroy())
 
-/** No more than is needed: Node copies it several times for each request. */
-const targetOf = (url: string): Http.ClientRequestArgs => {
-  const { auth, hostname, path, port, protocol } = urlToHttpOptions(new URL(url))
-  return { auth, hostname, path, port, protocol }
-}
-
 /** A body of so many bytes is written at once; a larger one as fast as the network takes it. */
 const LARGEST_WRITE = 128 * 1024
 
@@ -63,20 +57,23 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
   const http = yield* acquireAgent(() => new Http.Agent(options))
   const https = yield* acquireAgent(() => new Https.Agent({ ...options, rejectUnauthorized: true }))
 
+  const requestsTo = (url: string) => {
+    const { auth, hostname, path, port, protocol } = urlToHttpOptions(new URL(url))
+    // no more than is needed, and nothing spread: Node copies it several times for each request
+    const optionsOf = (agent: Http.Agent, method: string, headers: Http.OutgoingHttpHeaders): Http.RequestOptions => ({
+      agent, auth, hostname, path, port, protocol, method, headers, maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false
+    })
+    const start = (method: string, headers: Http.OutgoingHttpHeaders) =>
+      protocol === "https:" ? Https.request(optionsOf(https, method, headers)) : Http.request(optionsOf(http, method, headers))
+    return { url, start }
+  }
   // a client has one router, as a rule
-  let known: { readonly url: string; readonly target: Http.ClientRequestArgs } | undefined
+  let known: ReturnType<typeof requestsTo> | undefined
   const start = ({ headers, method, url }: Transport.Request) => {
-    if (known?.url !== url) known = { url, target: targetOf(url) }
-    const shared = {
-      ...known.target,
-      method,
-      headers: { "Accept-Encoding": "identity", ...headers },
-      maxHeaderSize: MAX_HEADER_BYTES,
-      insecureHTTPParser: false
-    }
-    return url.startsWith("https:")
-      ? Https.request({ ...shared, agent: https })
-      : Http.request({ ...shared, agent: http })
+    if (known?.url !== url) known = requestsTo(url)
+    const outgoing = known.start(method, headers)
+    outgoing.setHeader("Accept-Encoding", "identity")
+    return outgoing
   }
 
   return Transport.make((request, onEnd) =>
