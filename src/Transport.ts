@@ -25,15 +25,31 @@ export interface Body {
 }
 
 /**
- * A body at once. Throws if its pieces do not come to its length, or cannot be made.
+ * The pieces of a body, for who sends them one by one. Throws where one is not ASCII, or would pass the length, and at the end if they do not come to
+ * it: the router would take what is too much for another request, and wait for what is missing.
  *
  * @since 0.2.0
  * @category utils
  */
-export const textOf = ({ length, pieces }: Body): string => {
+export const piecesOf = function*({ length, pieces }: Body): Generator<string, void> {
+  let left = length
+  for (const piece of pieces) {
+    left -= piece.length
+    if (left < 0 || Bytes.utf8Length(piece) !== piece.length) throw new RangeError("length")
+    yield piece
+  }
+  if (left > 0) throw new RangeError("length")
+}
+
+/**
+ * A body at once. Throws where its pieces are not ASCII, do not come to its length, or cannot be made.
+ *
+ * @since 0.2.0
+ * @category utils
+ */
+export const textOf = (body: Body): string => {
   let text = ""
-  for (const piece of pieces) text += piece
-  if (text.length !== length) throw new RangeError("length")
+  for (const piece of piecesOf(body)) text += piece
   return text
 }
 
@@ -43,7 +59,7 @@ export const textOf = ({ length, pieces }: Body): string => {
  * @since 0.2.0
  * @category utils
  */
-export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.fromTexts(pieces, length)
+export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.fromAscii(pieces, length)
 
 /**
  * One HTTP request.

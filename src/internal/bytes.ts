@@ -40,12 +40,12 @@ export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<Ar
 }
 
 /** The same for pieces of ASCII text. */
-export const fromTexts = (texts: Iterable<string>, length: number): Uint8Array<ArrayBuffer> => {
+export const fromAscii = (texts: Iterable<string>, length: number): Uint8Array<ArrayBuffer> => {
   const bytes = new Uint8Array(length)
   let at = 0
   for (const text of texts) {
     const { read, written } = write(text, bytes.subarray(at))
-    if (read !== text.length) throw new RangeError("length")
+    if (read !== text.length || written !== text.length) throw new RangeError("length")
     at += written
   }
   if (at !== length) throw new RangeError("length")

@@ -38,7 +38,7 @@ const send = (outgoing: Http.ClientRequest, body: Transport.Body | undefined, on
   outgoing.setHeader("Content-Length", body.length)
   if (body.length <= LARGEST_WRITE) outgoing.end(Transport.textOf(body), "latin1")
   // a failure of the request is told by its own event, one of the pieces would be told as a lost connection
-  else pipeline(Readable.from(body.pieces, { objectMode: false }).on("error", onError), outgoing, () => undefined)
+  else pipeline(Readable.from(Transport.piecesOf(body), { objectMode: false }).on("error", onError), outgoing, () => undefined)
 }
 
 /**
