@@ -24,25 +24,30 @@ export interface Body {
   readonly pieces: Iterable<string>
 }
 
+const notOfItsLength = () => new SecurityError({ reason: "encryption", message: "The body is not ASCII, or not as long as it says" })
+
 /**
- * The pieces of a body, for who sends them one by one. Throws where one is not ASCII, or would pass the length, and at the end if they do not come to
- * it: the router would take what is too much for another request, and wait for what is missing.
+ * The pieces of a body, for who sends them one by one. Throws a `SecurityError` where one is not ASCII or they do not come to the length, and before
+ * the last: the router would take what is too much for another request, and wait for what is missing.
  *
  * @since 0.2.0
  * @category utils
  */
 export const piecesOf = function*({ length, pieces }: Body): Generator<string, void> {
   let left = length
+  let held = ""
   for (const piece of pieces) {
     left -= piece.length
-    if (left < 0 || Bytes.utf8Length(piece) !== piece.length) throw new RangeError("length")
-    yield piece
+    if (left < 0 || Bytes.utf8Length(piece) !== piece.length) throw notOfItsLength()
+    if (held !== "") yield held
+    held = piece
   }
-  if (left > 0) throw new RangeError("length")
+  if (left !== 0) throw notOfItsLength()
+  yield held
 }
 
 /**
- * A body at once. Throws where its pieces are not ASCII, do not come to its length, or cannot be made.
+ * A body at once. Throws a `SecurityError` where its pieces are not ASCII, do not come to its length, or cannot be made.
  *
  * @since 0.2.0
  * @category utils
@@ -59,7 +64,11 @@ export const textOf = (body: Body): string => {
  * @since 0.2.0
  * @category utils
  */
-export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => Bytes.fromAscii(pieces, length)
+export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => {
+  const bytes = Bytes.fromAscii(pieces, length)
+  if (bytes === undefined) throw notOfItsLength()
+  return bytes
+}
 
 /**
  * One HTTP request.

@@ -39,17 +39,16 @@ export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<Ar
   return joined
 }
 
-/** The same for pieces of ASCII text. */
-export const fromAscii = (texts: Iterable<string>, length: number): Uint8Array<ArrayBuffer> => {
+/** The same for pieces of text; `undefined` where they are not ASCII, or do not come to `length`. */
+export const fromAscii = (texts: Iterable<string>, length: number): Uint8Array<ArrayBuffer> | undefined => {
   const bytes = new Uint8Array(length)
   let at = 0
   for (const text of texts) {
     const { read, written } = write(text, bytes.subarray(at))
-    if (read !== text.length || written !== text.length) throw new RangeError("length")
+    if (read !== text.length || written !== text.length) return undefined
     at += written
   }
-  if (at !== length) throw new RangeError("length")
-  return bytes
+  return at === length ? bytes : undefined
 }
 
 /** Where an ASCII text begins within bytes, -1 if nowhere. */

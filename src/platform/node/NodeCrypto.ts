@@ -157,12 +157,11 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
     NodeCrypto.randomFillSync(random)
     const aesKey = random.subarray(0, webCrypto.AES_KEY_LENGTH)
     const nonce = new Uint8Array(random.subarray(webCrypto.AES_KEY_LENGTH))
-    const cipher = NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)
     const encryptedKey = NodeCrypto.publicEncrypt(
       { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
       aesKey
     )
-    return { encryptedKey, nonce, running: new Running(cipher) }
+    return { encryptedKey, nonce, running: new Running(NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)) }
   }
   const sealed = ({ encryptedKey, nonce, running }: ReturnType<typeof start>, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({
     encryptedKey: asBytes(encryptedKey),

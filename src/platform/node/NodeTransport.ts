@@ -34,6 +34,7 @@ const acquireAgent = <Agent extends Http.Agent>(make: () => Agent): Effect.Effec
 const LARGEST_WRITE = 128 * 1024
 
 const send = (outgoing: Http.ClientRequest, body: Transport.Body | undefined, onError: (error: unknown) => void): void => {
+  outgoing.setHeader("Accept-Encoding", "identity")
   if (body === undefined) return void outgoing.end()
   outgoing.setHeader("Content-Length", body.length)
   if (body.length <= LARGEST_WRITE) outgoing.end(Transport.textOf(body), "latin1")
@@ -71,9 +72,7 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
   let known: ReturnType<typeof requestsTo> | undefined
   const start = ({ headers, method, url }: Transport.Request) => {
     if (known?.url !== url) known = requestsTo(url)
-    const outgoing = known.start(method, headers)
-    outgoing.setHeader("Accept-Encoding", "identity")
-    return outgoing
+    return known.start(method, headers)
   }
 
   return Transport.make((request, onEnd) =>
