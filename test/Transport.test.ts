@@ -307,7 +307,7 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       Effect.gen(function*() {
         const half = "a".repeat(length / 2)
         const less = half.slice(1)
-        for (const pieces of [[half, less], [half, half, "a"], [half, less, "\u00e9"], [half, less.slice(1), "\u00e9"]]) {
+        for (const pieces of [[half, less], [half, half, "a"], [half, half, half, "a"], [half, less, "\u00e9"], [half, less.slice(1), "\u00e9"]]) {
           let isRead = false
           const error = yield* Effect.flip(exchange((request, response) => {
             request.resume().on("error", () => undefined).on("end", () => {

