@@ -228,7 +228,7 @@ export const make = Effect.fnUntraced(function*(
   const keyRing = yield* KeyRing.KeyRing
   const defaultRouterKey = yield* RouterKey.RouterKey
 
-  const turn = config.throttle ? makeThrottle() : Effect.void
+  const turn = config.throttle ? makeThrottle() : undefined
   const withPermit = makePermits(MAX_EXCHANGES)
 
   yield* warnOfHttp(config.baseUrl)
@@ -254,9 +254,9 @@ export const make = Effect.fnUntraced(function*(
           body,
           maxResponseBytes: config.maxResponseBytes
         }))
-      const opened = Effect.flatMap(sent, (answer) => Envelope.open(pair.privateKey, answer))
+      const opened = onTheClock(Effect.flatMap(sent, (answer) => Envelope.open(pair.privateKey, answer)))
       // with both keys at hand, so that requests leave as far apart as they were told to
-      return Effect.zipRight(turn, onTheClock(opened))
+      return turn === undefined ? opened : Effect.zipRight(turn, opened)
     }
     const { algorithm, plaintext, processedAt } = yield* Effect.clockWith((clock) => {
       const startedAt = clock.unsafeCurrentTimeMillis()
