@@ -27,8 +27,8 @@ export interface Body {
 const notOfItsLength = () => new SecurityError({ reason: "encryption", message: "The body is not ASCII, or not as long as it says" })
 
 /**
- * The pieces of a body, for who sends them one by one. Throws a `SecurityError` where one is not ASCII or they do not come to the length, and before
- * the last: the router would take what is too much for another request, and wait for what is missing.
+ * The pieces of a body, for who sends them one by one. Throws a `SecurityError` where one is not ASCII or they do not come to the length, before it
+ * gives the last: the router would take what is too much for another request, and wait for what is missing.
  *
  * @since 0.2.0
  * @category utils
@@ -64,9 +64,10 @@ export const textOf = (body: Body): string => {
  * @since 0.2.0
  * @category utils
  */
-export const bytesOf = ({ length, pieces }: Body): Uint8Array<ArrayBuffer> => {
-  const bytes = Bytes.fromAscii(pieces, length)
-  if (bytes === undefined) throw notOfItsLength()
+export const bytesOf = (body: Body): Uint8Array<ArrayBuffer> => {
+  const bytes = new Uint8Array(body.length)
+  let at = 0
+  for (const piece of piecesOf(body)) at += Bytes.write(piece, bytes.subarray(at)).written
   return bytes
 }
 

@@ -39,18 +39,6 @@ export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<Ar
   return joined
 }
 
-/** The same for pieces of text; `undefined` where they are not ASCII, or do not come to `length`. */
-export const fromAscii = (texts: Iterable<string>, length: number): Uint8Array<ArrayBuffer> | undefined => {
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const text of texts) {
-    const { read, written } = write(text, bytes.subarray(at))
-    if (read !== text.length || written !== text.length) return undefined
-    at += written
-  }
-  return at === length ? bytes : undefined
-}
-
 /** Where an ASCII text begins within bytes, -1 if nowhere. */
 export const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
   const first = text.charCodeAt(0)

@@ -58,21 +58,14 @@ export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect
   const http = yield* acquireAgent(() => new Http.Agent(options))
   const https = yield* acquireAgent(() => new Https.Agent({ ...options, rejectUnauthorized: true }))
 
-  const requestsTo = (url: string) => {
-    const { auth, hostname, path, port, protocol } = urlToHttpOptions(new URL(url))
-    // no more than is needed, and nothing spread: Node copies it several times for each request
-    const optionsOf = (agent: Http.Agent, method: string, headers: Http.OutgoingHttpHeaders): Http.RequestOptions => ({
-      agent, auth, hostname, path, port, protocol, method, headers, maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false
-    })
-    const start = (method: string, headers: Http.OutgoingHttpHeaders) =>
-      protocol === "https:" ? Https.request(optionsOf(https, method, headers)) : Http.request(optionsOf(http, method, headers))
-    return { url, start }
-  }
   // a client has one router, as a rule
-  let known: ReturnType<typeof requestsTo> | undefined
+  let known: { readonly url: string; readonly target: Http.ClientRequestArgs } | undefined
   const start = ({ headers, method, url }: Transport.Request) => {
-    if (known?.url !== url) known = requestsTo(url)
-    return known.start(method, headers)
+    if (known?.url !== url) known = { url, target: urlToHttpOptions(new URL(url)) }
+    const { auth, hostname, path, port, protocol } = known.target
+    const [agent, begin] = protocol === "https:" ? [https, Https.request] as const : [http, Http.request] as const
+    // no more than is needed, and nothing spread: Node copies it several times for each request
+    return begin({ agent, auth, hostname, path, port, protocol, method, headers, maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false })
   }
 
   return Transport.make((request, onEnd) =>
