@@ -100,7 +100,7 @@ export interface Sealed {
   readonly length: number
   /**
    * The ciphertext piece by piece, each but the last a multiple of three bytes long. It may be made as it is taken: to be taken once, and
-   * before the scope closes.
+   * while it is lent.
    */
   readonly ciphertext: Iterable<Uint8Array<ArrayBuffer>>
   /** The 16-byte tag, once the ciphertext has been taken. */
@@ -124,10 +124,18 @@ export interface Service {
   readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
   /** Forgets the private key's material: nothing can be opened with it any more. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
-  /** Seals a plaintext under a fresh AES key and nonce, and leaves it as it is. */
-  readonly seal: (key: PublicKey, plaintext: Plaintext) => Effect.Effect<Sealed, SecurityError, Scope.Scope>
-  /** The sealed bytes, until the scope closes. Fails with reason `envelope`, in the same way whatever was wrong. */
-  readonly open: (key: PrivateKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
+  /** Seals a plaintext under a fresh AES key and nonce, leaves it as it is, and lends what is sealed to `use`. */
+  readonly seal: <A, E, R>(
+    key: PublicKey,
+    plaintext: Plaintext,
+    use: (sealed: Sealed) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R>
+  /** Opens what is sealed and lends the bytes to `use`: then they are zeroed. Fails with reason `envelope`, in the same way whatever was wrong. */
+  readonly open: <A, E, R>(
+    key: PrivateKey,
+    sealed: Sealed,
+    use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R>
   /** A random version 4 UUID. */
   readonly randomId: Effect.Effect<string>
 }

@@ -6,7 +6,6 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import { Crypto, type Plaintext, type PrivateKey, type PublicKey, type Sealed } from "./Crypto.js"
 import * as Base64 from "./internal/base64.js"
 import * as Bytes from "./internal/bytes.js"
@@ -159,18 +158,19 @@ export interface SealOptions {
 }
 
 /**
- * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and writes the envelope. The pieces may be made as they are taken:
- * before the scope closes, and while `plaintext` is there. If that fails, so late, they throw a `SecurityError` with reason `encryption`.
+ * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and lends the envelope to `use`. Its pieces may be made as they are
+ * taken, while `plaintext` is there. If that fails, so late, they throw a `SecurityError` with reason `encryption`.
  *
  * @since 0.2.0
  * @category operations
  */
-export const sealPieces = (
+export const sealPieces = <A, E, R>(
   key: PublicKey,
   plaintext: Plaintext,
+  use: (envelope: Transport.Body) => Effect.Effect<A, E, R>,
   options?: SealOptions
-): Effect.Effect<Transport.Body, SecurityError, Crypto | Scope.Scope> =>
-  Effect.flatMap(Crypto, (crypto) => Effect.map(crypto.seal(key, plaintext), (sealed) => encode(sealed, options?.processedAt)))
+): Effect.Effect<A, E | SecurityError, Crypto | R> =>
+  Effect.flatMap(Crypto, (crypto) => crypto.seal(key, plaintext, (sealed) => use(encode(sealed, options?.processedAt))))
 
 /**
  * The same, all at once.
@@ -183,10 +183,7 @@ export const seal = (
   plaintext: Plaintext,
   options?: SealOptions
 ): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Crypto> =>
-  Effect.scoped(Effect.flatMap(
-    sealPieces(key, plaintext, options),
-    (body) => Either.try({ try: () => Transport.bytesOf(body), catch: cannotSeal })
-  ))
+  sealPieces(key, plaintext, (body) => Either.try({ try: () => Transport.bytesOf(body), catch: cannotSeal }), options)
 
 /**
  * An opened envelope.
@@ -195,7 +192,7 @@ export const seal = (
  * @category models
  */
 export interface Opened {
-  /** Zeroed when the scope closes. */
+  /** Zeroed when the use of it has ended. */
   readonly plaintext: Uint8Array<ArrayBuffer>
   readonly algorithm: string
   /** Unix seconds; absent if the envelope does not say. */
@@ -203,13 +200,17 @@ export interface Opened {
 }
 
 /**
- * Reads an envelope and opens it with a private key. Whatever is wrong, the failure is one and the same `SecurityError` with
- * reason `envelope`.
+ * Reads an envelope, opens it with a private key, and lends what was in it to `use`. Whatever is wrong, the failure is one and the same
+ * `SecurityError` with reason `envelope`.
  *
  * @since 0.2.0
  * @category operations
  */
-export const open = (key: PrivateKey, bytes: Uint8Array): Effect.Effect<Opened, SecurityError, Crypto | Scope.Scope> =>
+export const open = <A, E, R>(
+  key: PrivateKey,
+  bytes: Uint8Array,
+  use: (opened: Opened) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SecurityError, Crypto | R> =>
   Effect.flatMap(Crypto, (crypto) =>
     Effect.flatMap(decode(bytes), ({ processedAt, sealed }) =>
-      Effect.map(crypto.open(key, sealed), (plaintext) => ({ plaintext, algorithm, processedAt }))))
+      crypto.open(key, sealed, (plaintext) => use({ plaintext, algorithm, processedAt }))))

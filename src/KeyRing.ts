@@ -41,10 +41,10 @@ export type KeyEvent =
  */
 export interface Service {
   /**
-   * The current pair, which stays usable until the scope closes. The first lease loads or makes it; concurrent ones share that work,
-   * and it goes on if they give up. A failure is not remembered.
+   * Lends the current pair to `use`, for as long as that takes. The first lease loads or makes it; concurrent ones share that work, and it goes
+   * on if they give up. A failure is not remembered.
    */
-  readonly lease: Effect.Effect<KeyPair, SecurityError, Scope.Scope>
+  readonly lease: <A, E, R>(use: (pair: KeyPair) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | SecurityError, R>
   /**
    * Makes a new pair, stores it, and only then puts it in place of the current one. On failure the current one stays, and what is stored.
    * If another process has rotated the stored pair meanwhile, its pair is taken.
@@ -139,7 +139,7 @@ export const make = Effect.fnUntraced(function*(
   const inUse = yield* Effect.makeLatch()
   const firstEpoch = () => epochOf(Effect.zipLeft(first, inUse.open))
   let current = firstEpoch()
-  const lease = Effect.uninterruptibleMask((restore) => current.lease(restore))
+  const lease: Service["lease"] = (use) => Effect.uninterruptibleMask((restore) => current.lease(restore, use))
 
   /** Begins another epoch: the pair of the one before lives on with its leases. */
   const begin = (next: Epoch) =>
@@ -153,12 +153,12 @@ export const make = Effect.fnUntraced(function*(
   const replaceWith = (acquire: Effect.Effect<KeyPair, SecurityError>, event: "Loaded" | "Rotated") =>
     Effect.suspend(() => {
       const next = epochOf(acquire)
-      return Effect.uninterruptibleMask(next.lease).pipe(
-        // together: a pair in use that nobody looks after would never be rotated
-        Effect.zipLeft(Effect.uninterruptible(Effect.zipRight(inUse.open, begin(next)))),
-        Effect.tap(tell(event)),
-        Effect.ensuring(Effect.suspend(() => current === next ? Effect.void : next.letGo)),
-        Effect.scoped
+      // together: a pair in use that nobody looks after would never be rotated
+      const takeOver = Effect.uninterruptible(Effect.zipRight(inUse.open, begin(next)))
+      return Effect.uninterruptibleMask((restore) =>
+        next.lease(restore, (pair) => Effect.as(Effect.zipRight(takeOver, tell(event)(pair)), pair))
+      ).pipe(
+        Effect.ensuring(Effect.suspend(() => current === next ? Effect.void : next.letGo))
       )
     })
 
@@ -176,13 +176,16 @@ export const make = Effect.fnUntraced(function*(
 
   /** Rotates the current pair, which must be readable for that, if it is as old as `age`. Gives the pair in use afterwards. */
   const rotateAt = (age: Duration.Duration) =>
-    Effect.gen(function*() {
-      const old = yield* Effect.tapError(lease, failed(undefined))
-      if (Duration.lessThan(yield* ageOf(old), age)) return old
-      return yield* replaceWith(Effect.map(generate(old), ({ kept }) => kept), "Rotated").pipe(
-        Effect.tapError(failed(old.publicKey.fingerprint))
+    lease((old) =>
+      ageOf(old).pipe(
+        Effect.flatMap((itsAge) =>
+          Duration.lessThan(itsAge, age) ? Effect.succeed(old) : replaceWith(Effect.map(generate(old), ({ kept }) => kept), "Rotated")
+        ),
+        Effect.tapError(failed(old.publicKey.fingerprint)),
+        // or the failure would be told again
+        Effect.exit
       )
-    }).pipe(Effect.scoped)
+    ).pipe(Effect.tapError(failed(undefined)), Effect.flatten)
 
   const ageOf = (pair: KeyPair) =>
     Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(0, now - pair.createdAt)))

@@ -177,8 +177,6 @@ const publicKeyHeader = (key: PublicKey): string => {
   return header
 }
 
-const publicKeyOf = (pair: KeyPair): PublicKey => pair.publicKey
-
 /** Where requests go. */
 interface Target {
   readonly baseUrl: string
@@ -234,47 +232,56 @@ export const make = Effect.fnUntraced(function*(
   yield* warnOfHttp(config.baseUrl)
 
   const run = yield* Calls.make
-  const untilDisposed = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => run(() => effect, { context: Context.empty() })
+  const untilDisposed = <A, E>(effect: Effect.Effect<A, E>) => run(() => effect, { context: Context.empty() })
+
+  /** Seals a request, sends it, and opens the answer. */
+  const exchange = (
+    { onTheClock }: Calls.Call,
+    request: Prepared,
+    pair: KeyPair,
+    key: PublicKey
+  ): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError, Crypto> => {
+    const sent = Envelope.sealPieces(key, request.payload, (body) =>
+      transport.send({
+        method: "POST",
+        url: `${request.target.baseUrl}/v1/chat/secure_completion`,
+        headers: headersOf(request, pair.publicKey),
+        body,
+        maxResponseBytes: config.maxResponseBytes
+      }))
+    const answered = onTheClock(Effect.flatMap(sent, (answer) =>
+      Envelope.open(pair.privateKey, answer, ({ algorithm, plaintext, processedAt }) =>
+        ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt }))))
+    // with both keys at hand, so that requests leave as far apart as they were told to
+    return turn === undefined ? answered : Effect.zipRight(turn, answered)
+  }
 
   /** One attempt: the whole path of a request, under one key pair and one deadline. */
-  const attempt = Effect.fnUntraced(function*({ onTheClock }: Calls.Call, request: Prepared) {
-    const { target } = request
-    const cached = yield* target.routerKey.cached
-    // side by side with the client's own pair. Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
-    const fetching = cached ?? (yield* Effect.forkScoped(Effect.exit(onTheClock(target.routerKey.get))))
-    // making the pair takes seconds, once, and says nothing about the router: it is not on the clock
-    const pair = yield* keyRing.lease
-    const routerKey = Fiber.isFiber(fetching) ? yield* yield* Fiber.join(fetching) : fetching
-    const exchange = (key: PublicKey) => {
-      const sent = Effect.flatMap(Envelope.sealPieces(key, request.payload), (body) =>
-        transport.send({
-          method: "POST",
-          url: `${target.baseUrl}/v1/chat/secure_completion`,
-          headers: headersOf(request, pair.publicKey),
-          body,
-          maxResponseBytes: config.maxResponseBytes
-        }))
-      const opened = onTheClock(Effect.flatMap(sent, (answer) => Envelope.open(pair.privateKey, answer)))
-      // with both keys at hand, so that requests leave as far apart as they were told to
-      return turn === undefined ? opened : Effect.zipRight(turn, opened)
-    }
-    const { algorithm, plaintext, processedAt } = yield* Effect.clockWith((clock) => {
-      const startedAt = clock.unsafeCurrentTimeMillis()
-      return exchange(routerKey.key).pipe(
+  const attempt = (call: Calls.Call, request: Prepared) => {
+    const { routerKey } = request.target
+    const exchangeUnder = (pair: KeyPair, { fetchedAt, key }: RouterKey.Fetched) =>
+      withPermit(Effect.clockWith((clock) => {
+        const startedAt = clock.unsafeCurrentTimeMillis()
         // a router that has changed its key cannot read the request and answers 400: worth a look if ours is older than the exchange
-        Effect.catchTag("InvalidRequestError", (error) =>
-          routerKey.fetchedAt >= startedAt
+        return Effect.catchTag(exchange(call, request, pair, key), "InvalidRequestError", (error) =>
+          fetchedAt >= startedAt
             ? Effect.fail(error)
-            : onTheClock(target.routerKey.refetch).pipe(
+            : call.onTheClock(routerKey.refetch).pipe(
               // without a connection nobody knows whether the key was the reason: that may be tried again
               Effect.mapError((failure) => failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error),
-              Effect.flatMap(({ key }) => key.fingerprint === routerKey.key.fingerprint ? Effect.fail(error) : exchange(key))
-            )
-        )
-      )
-    }).pipe(withPermit)
-    return yield* ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt })
-  })
+              Effect.flatMap((now) => now.key.fingerprint === key.fingerprint ? Effect.fail(error) : exchange(call, request, pair, now.key))
+            ))
+      }))
+    return Effect.flatMap(routerKey.cached, (cached) => {
+      if (cached !== undefined) return keyRing.lease((pair) => exchangeUnder(pair, cached))
+      // side by side with the client's own pair, whose making takes seconds, once, and says nothing about the router: it is not on the clock.
+      // Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
+      return Effect.flatMap(Effect.fork(Effect.exit(call.onTheClock(routerKey.get))), (fetching) =>
+        keyRing.lease((pair) =>
+          Effect.flatMap(Effect.flatten(Fiber.join(fetching)), (fetched) =>
+            exchangeUnder(pair, fetched))))
+    })
+  }
 
   const sendTo = Effect.fnUntraced(function*(
     within: typeof context,
@@ -351,8 +358,8 @@ export const make = Effect.fnUntraced(function*(
           })).pipe(Effect.map(() => answer))
       }),
     send: (payload, options) => sendTo(context, defaultTarget, payload, options),
-    ready: Effect.map(untilDisposed(keyRing.lease), publicKeyOf),
-    rotateKeys: Effect.map(untilDisposed(keyRing.rotate), publicKeyOf),
+    ready: untilDisposed(keyRing.lease(({ publicKey }) => Effect.succeed(publicKey))),
+    rotateKeys: Effect.map(untilDisposed(keyRing.rotate), ({ publicKey }) => publicKey),
     forgetKeys: untilDisposed(keyRing.forget),
     keyEvents: keyRing.events
   }

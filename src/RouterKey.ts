@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function*(
   // lives as long as somebody waits for it: that is one request for all who ask at the same time
   const flight = makeShared(scope, fetch)
   yield* flight.letGo
-  const refetch = Effect.scoped(Effect.uninterruptibleMask(flight.lease))
+  const refetch = Effect.uninterruptibleMask((restore) => flight.lease(restore, Effect.succeed))
 
   const fresh = Effect.clockWith((clock) => {
     const now = clock.unsafeCurrentTimeMillis()

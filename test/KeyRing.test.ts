@@ -19,6 +19,7 @@ import * as KeyRing from "../src/KeyRing.js"
 import * as NomyoConfig from "../src/NomyoConfig.js"
 import { SecurityError } from "../src/NomyoError.js"
 import * as NodeClock from "../src/platform/node/NodeClock.js"
+import * as Lent from "./support/lent.js"
 import * as Mocks from "./support/mocks.js"
 
 /** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
@@ -52,7 +53,7 @@ const setup = (config: Parameters<typeof KeyRing.make>[0] = never, options: Para
   return { keys: keys.state, store: store.state, ring: KeyRing.make(config), layer }
 }
 
-const fingerprint = (ring: KeyRing.Service) => Effect.map(Effect.scoped(ring.lease), ({ publicKey }) => publicKey.fingerprint)
+const fingerprint = (ring: KeyRing.Service) => ring.lease(({ publicKey }) => Effect.succeed(publicKey.fingerprint))
 
 describe("KeyRing", () => {
   it.scoped("does nothing until the first lease, and then makes one pair for all who ask", () => {
@@ -111,7 +112,7 @@ describe("KeyRing", () => {
     const { layer } = setup()
     return Effect.gen(function*() {
       const configured = KeyRing.layer(yield* NomyoConfig.make({ baseUrl: "https://router.test", keySize: 2048 }))
-      const { publicKey } = yield* Effect.provide(Effect.scoped(Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease)), configured)
+      const publicKey = yield* Effect.provide(Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease((pair) => Effect.succeed(pair.publicKey))), configured)
       assert.strictEqual(publicKey.modulusLength, 2048)
       assert.deepStrictEqual([KeyRing.KeyRing.key, KeyRing.RotationClock.key], ["nomyo-js/KeyRing", "nomyo-js/KeyRing/RotationClock"])
     }).pipe(Effect.provide(layer))
@@ -146,7 +147,7 @@ describe("KeyRing", () => {
       store.gate = yield* Deferred.make<void>()
       store.failure = new SecurityError({ reason: "key-password", message: "wrong" })
       const waiting = yield* Effect.fork(
-        Effect.all(Array.from({ length: 3 }, () => Effect.flip(Effect.scoped(self.lease))), { concurrency: "unbounded" })
+        Effect.all(Array.from({ length: 3 }, () => Effect.flip(fingerprint(self))), { concurrency: "unbounded" })
       )
       yield* Effect.yieldNow()
       yield* Deferred.succeed(store.gate, undefined)
@@ -176,10 +177,10 @@ describe("KeyRing", () => {
     const { keys, layer, ring } = setup()
     return Effect.gen(function*() {
       const self = yield* ring
-      const crypto = yield* Crypto.Crypto
+      const crypto = yield* Lent.crypto
       const [one, two] = [yield* Scope.make(), yield* Scope.make()]
-      const old = yield* Scope.extend(self.lease, one)
-      yield* Scope.extend(self.lease, two)
+      const old = yield* Scope.extend(Lent.lease(self), one)
+      yield* Scope.extend(Lent.lease(self), two)
       const next = yield* self.rotate
       assert.notStrictEqual(next.publicKey.fingerprint, old.publicKey.fingerprint)
       assert.strictEqual(yield* fingerprint(self), next.publicKey.fingerprint)
@@ -204,7 +205,7 @@ describe("KeyRing", () => {
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(keys.destroyed.length, 2)
       assert.strictEqual(keys.destroyed[1], current.privateKey)
-      assert.isTrue(Exit.isInterrupted(yield* Effect.exit(Effect.scoped(self.lease))))
+      assert.isTrue(Exit.isInterrupted(yield* Effect.exit(fingerprint(self))))
     }).pipe(Effect.provide(layer))
   })
 
@@ -529,7 +530,7 @@ describe("KeyRing", () => {
     return Effect.gen(function*() {
       const self = yield* ring
       const scope = yield* Scope.make()
-      const out = yield* Scope.extend(self.lease, scope)
+      const out = yield* Scope.extend(Lent.lease(self), scope)
       yield* self.forget
       assert.isTrue(Option.isNone(store.saved))
       assert.deepStrictEqual([keys.generated, keys.destroyed.length], [1, 0])
@@ -586,7 +587,7 @@ describe("KeyRing", () => {
           for (const next of steps) {
             if (next.do === "lease") {
               const lease = yield* Scope.make()
-              const pair = yield* Scope.extend(self.lease, lease)
+              const pair = yield* Scope.extend(Lent.lease(self), lease)
               if (current !== undefined) assert.strictEqual(pair, current)
               become(pair)
               leases.push({ pair, scope: lease })

@@ -28,6 +28,7 @@ import * as NodeKeyStore from "../src/platform/node/NodeKeyStore.js"
 import * as Model from "../src/router/Model.js"
 import * as SecureMemoryModule from "../src/SecureMemory.js"
 import { SecureMemory } from "../src/SecureMemory.js"
+import * as Lent from "./support/lent.js"
 import * as Servers from "./support/servers.js"
 import * as Vectors from "./support/vectors.js"
 
@@ -388,10 +389,10 @@ describe("the bytes of private keys", () => {
         const scope = yield* Scope.make()
         const context = yield* Layer.buildWithScope(ring, scope)
         const self = Context.get(context, KeyRing.KeyRing)
-        const crypto = Context.get(context, Crypto)
+        const crypto = yield* Effect.provide(Lent.crypto, context)
         guarded.length = 0
         const lease = yield* Scope.make()
-        const old = yield* Scope.extend(self.lease, lease)
+        const old = yield* Scope.extend(Lent.lease(self), lease)
         assert.lengthOf(guarded, expected)
         const current = yield* self.rotate
         // the stored pair is read once more, and the new one written

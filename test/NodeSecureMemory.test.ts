@@ -20,12 +20,12 @@ import { afterAll, vi } from "vitest"
 import { secureMemory } from "../src/internal/secureMemory.js"
 import * as KeyStore from "../src/KeyStore.js"
 import * as NomyoClient from "../src/NomyoClient.js"
-import * as CryptoModule from "../src/Crypto.js"
 import * as NodeCryptoLayer from "../src/platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../src/platform/node/NodeSecureMemory.js"
 import { fromStatus } from "../src/NomyoError.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 import * as Transport from "../src/Transport.js"
+import * as Lent from "./support/lent.js"
 import * as Memory from "./support/memory.js"
 import * as Mocks from "./support/mocks.js"
 import { scan } from "./support/scan.js"
@@ -145,7 +145,7 @@ describe("NodeSecureMemory", () => {
 
   it.effect("may have a library that gives Buffers, whose slices share their memory", () =>
     Effect.gen(function*() {
-      const crypto = yield* CryptoModule.Crypto
+      const crypto = yield* Lent.crypto
       const { privateKey, publicKey } = yield* crypto.generateKeyPair(2048)
       const sealed = yield* crypto.seal(publicKey, Uint8Array.of(1, 2, 3))
       assert.isFalse(isGone(sealed.nonce))

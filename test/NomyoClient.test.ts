@@ -549,14 +549,18 @@ describe("NomyoClient over mock layers", () => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
-        seal: (key, plaintext) => {
+        seal: (key, plaintext, use) => {
           const pieces = (window: Uint8Array<ArrayBuffer>) => {
             plaintexts.push(window)
             return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.pieces(window)
           }
-          return crypto.seal(key, { length: plaintext.length, pieces })
+          return crypto.seal(key, { length: plaintext.length, pieces }, use)
         },
-        open: (key, sealed) => Effect.tap(crypto.open(key, sealed), (plaintext) => plaintexts.push(plaintext))
+        open: <A, E, R>(key: Crypto.PrivateKey, sealed: Crypto.Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
+          crypto.open(key, sealed, (plaintext) => {
+            plaintexts.push(plaintext)
+            return use(plaintext)
+          })
       })
     })
     const scripts: ReadonlyArray<Mocks.Script> = [() => ok, () => status(400), () => Effect.succeed({ no: "choices" }), () => Effect.never]

@@ -63,11 +63,11 @@ describe("load", () => {
         const crypto = Context.get(context, Crypto.Crypto)
         return Context.add(context, Crypto.Crypto, {
           ...crypto,
-          seal: (key, plaintext) => {
+          seal: (key, plaintext, use) => {
             const [bytes] = ArrayBuffer.isView(plaintext) ? [plaintext] : plaintext.pieces(new Uint8Array(plaintext.length))
             const [, number] = /number (\d+)/.exec(new TextDecoder().decode(bytes)) ?? []
             if (number !== undefined) turns.push(Number(number))
-            return crypto.seal(key, plaintext)
+            return crypto.seal(key, plaintext, use)
           }
         })
       })

@@ -26,6 +26,7 @@ import { fromStatus, type NomyoError, type SecurityError } from "../src/NomyoErr
 import * as NodeCrypto from "../src/platform/node/NodeCrypto.js"
 import * as SecureMemory from "../src/SecureMemory.js"
 import * as Transport from "../src/Transport.js"
+import * as Lent from "./support/lent.js"
 import * as Mocks from "./support/mocks.js"
 import * as Report from "./support/report.js"
 import * as Vectors from "./support/vectors.js"
@@ -55,7 +56,7 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], [
       run(Effect.gen(function*() {
         const { privateKey, publicKey } = yield* pair
         const encoded = yield* ChatCompletion.encodePayload(payload)
-        const opened = yield* Envelope.open(privateKey, yield* Envelope.seal(publicKey, encoded))
+        const opened = yield* Lent.open(privateKey, yield* Envelope.seal(publicKey, encoded))
         assert.lengthOf(opened.plaintext, encoded.length)
         assert.strictEqual(new TextDecoder().decode(opened.plaintext), JSON.stringify(payload))
         assert.deepStrictEqual(JSON.parse(new TextDecoder().decode(opened.plaintext)), JSON.parse(JSON.stringify(payload)))
@@ -68,7 +69,7 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], [
         const { privateKey, publicKey } = yield* pair
         const payload = { content: unit.repeat(50_000).slice(0, 50_000 + more) }
         const encoded = yield* ChatCompletion.encodePayload(payload)
-        const opened = yield* Envelope.open(privateKey, yield* Envelope.seal(publicKey, encoded))
+        const opened = yield* Lent.open(privateKey, yield* Envelope.seal(publicKey, encoded))
         assert.isTrue(new TextDecoder().decode(opened.plaintext) === JSON.stringify(payload))
       })), 10)
   })
@@ -80,7 +81,7 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], [
         const plaintext = new TextEncoder().encode("{\"x\":1}")
         const envelope = yield* Envelope.seal(publicKey, plaintext)
         envelope[at % envelope.length]! ^= change
-        const opened = yield* Effect.either(Envelope.open(privateKey, envelope))
+        const opened = yield* Effect.either(Lent.open(privateKey, envelope))
         // the names of optional fields are not protected: a changed one is a field that nobody knows
         if (opened._tag === "Right") {
           assert.deepStrictEqual(opened.right.plaintext, plaintext)
@@ -108,7 +109,7 @@ describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], [
     await check(`arbitrary bytes in place of an envelope fail with its one error; ${name}`, inputs, (input) =>
       run(Effect.gen(function*() {
         const { privateKey } = yield* pair
-        const error = yield* Effect.flip(Envelope.open(privateKey, input))
+        const error = yield* Effect.flip(Lent.open(privateKey, input))
         assert.deepInclude(error, { _tag: "SecurityError", reason: "envelope" })
       })), 100)
     const pemLike = FastCheck.oneof(bytes, bytes.map((der) => Pem.encode("PUBLIC KEY", der)), bytes.map((body) =>

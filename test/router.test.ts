@@ -57,7 +57,7 @@ const good = Effect.gen(function*() {
 })
 
 const openAnswer = (client: KeyPair, { body }: Answer) =>
-  Effect.flatMap(Envelope.open(client.privateKey, body), (opened) =>
+  Envelope.open(client.privateKey, body, (opened) =>
     ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: "id" }))
 
 describe("the development router", () => {

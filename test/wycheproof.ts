@@ -140,7 +140,7 @@ const run = (trials: ReadonlyArray<Trial>) =>
       const name = privateKey.toString("hex")
       const key = keys.get(name) ?? (yield* crypto.importKeyPair(Uint8Array.from(privateKey), 0)).privateKey
       keys.set(name, key)
-      const exit = yield* Effect.exit(Effect.scoped(Effect.map(Envelope.open(key, envelope), (opened) => Buffer.from(opened.plaintext))))
+      const exit = yield* Effect.exit(Envelope.open(key, envelope, (opened) => Effect.sync(() => Buffer.from(opened.plaintext))))
       const isRight = plaintext === undefined
         ? Exit.isFailure(exit) && exit.cause._tag === "Fail" && exit.cause.error.reason === "envelope"
         : Exit.isSuccess(exit) && exit.value.equals(plaintext)

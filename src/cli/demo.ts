@@ -1,11 +1,12 @@
 import * as Command from "@effect/cli/Command"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Crypto } from "../Crypto.js"
+import { Crypto, type Plaintext, type PrivateKey, type PublicKey, type Sealed } from "../Crypto.js"
 import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
@@ -38,11 +39,12 @@ const configuredRouter = (flag: Option.Option<string>) =>
 export const demo = Command.make("demo", clientOptions, (options) =>
   Effect.gen(function*() {
     const steps: Array<readonly [label: string, took: Duration.Duration]> = []
+    /** An effect that stops the watch it starts. */
+    const start = (label: string) =>
+      Effect.map(Clock.currentTimeNanos, (started) =>
+        Effect.map(Clock.currentTimeNanos, (now) => steps.push([label, Duration.nanos(now - started)])))
     const timed = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.map(Effect.timed(effect), ([took, result]) => {
-        steps.push([label, took])
-        return result
-      })
+      Effect.flatMap(start(label), (stop) => Effect.zipLeft(effect, stop))
     let wire = ""
 
     /** The client's own services with a stopwatch on each: the same calls, nothing else changed. */
@@ -55,8 +57,12 @@ export const demo = Command.make("demo", clientOptions, (options) =>
           Context.add(context, Crypto, {
             ...crypto,
             generateKeyPair: (bits) => timed(`The client makes its RSA-${bits} key pair`)(crypto.generateKeyPair(bits)),
-            seal: (key, plaintext) => timed("The client encrypts the request")(crypto.seal(key, plaintext)),
-            open: (key, sealed) => timed("The client decrypts the answer")(crypto.open(key, sealed))
+            seal: <A, E, R>(key: PublicKey, plaintext: Plaintext, use: (sealed: Sealed) => Effect.Effect<A, E, R>) =>
+              Effect.flatMap(start("The client encrypts the request"), (stop) =>
+                crypto.seal(key, plaintext, (sealed) => Effect.zipRight(stop, use(sealed)))),
+            open: <A, E, R>(key: PrivateKey, sealed: Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
+              Effect.flatMap(start("The client decrypts the answer"), (stop) =>
+                crypto.open(key, sealed, (plaintext) => Effect.zipRight(stop, use(plaintext))))
           }),
         Context.add(Transport, {
           send: (sent) => {

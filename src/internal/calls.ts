@@ -6,7 +6,6 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
-import * as Scope from "effect/Scope"
 import { RotationClock } from "../KeyRing.js"
 import { DisposedError } from "../NomyoError.js"
 
@@ -92,48 +91,46 @@ export const make = Effect.gen(function*() {
   }
 
   return <A, E, R, E2 = never>(
-    work: (call: Call) => Effect.Effect<A, E, R | Scope.Scope>,
+    work: (call: Call) => Effect.Effect<A, E, R>,
     { context, duration = Duration.infinity, onTimeout }: Options<R, E2>
   ): Effect.Effect<A, E | E2 | DisposedError> =>
     Effect.withFiberRuntime((parent, { runtimeFlags }) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Scope.make(), (scope): Effect.Effect<A, E | E2 | DisposedError> => {
-          if (isDisposed) return new DisposedError()
-          const call: Running = { due: Number.POSITIVE_INFINITY, isLate: false }
-          let left = Duration.toMillis(duration)
-          const onTheClock: Call["onTheClock"] = (effect) =>
-            Effect.suspend(() => {
-              if (call.due === Number.POSITIVE_INFINITY) call.due = now() + left
-              if (call.due < next) isEarlier.unsafeOpen()
-              return Effect.map(effect, (value) => {
-                left = call.due - now()
-                call.due = Number.POSITIVE_INFINITY
-                return value
-              })
+      Effect.uninterruptibleMask((restore): Effect.Effect<A, E | E2 | DisposedError> => {
+        if (isDisposed) return new DisposedError()
+        const call: Running = { due: Number.POSITIVE_INFINITY, isLate: false }
+        let left = Duration.toMillis(duration)
+        const onTheClock: Call["onTheClock"] = (effect) =>
+          Effect.suspend(() => {
+            if (call.due === Number.POSITIVE_INFINITY) call.due = now() + left
+            if (call.due < next) isEarlier.unsafeOpen()
+            return Effect.map(effect, (value) => {
+              left = call.due - now()
+              call.due = Number.POSITIVE_INFINITY
+              return value
             })
-          // with its services from the start: to provide them takes longer than to make the fiber
-          const runtime = Runtime.make({
-            context: Context.merge(parent.currentContext, Context.add(context, Scope.Scope, scope)),
-            fiberRefs: parent.getFiberRefs(),
-            runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.Interruption)
           })
-          // whatever its caller may be in, which only waits for it: disposal and deadline are to end it
-          const begun = Effect.exit(Effect.interruptible(work({ onTheClock })))
-          const fiber = Runtime.runFork(runtime, Effect.flatMap(begun, (exit) => Effect.as(Scope.close(scope, exit), exit)))
-          watchOver(call, fiber)
-          const ended = Effect.async<void>((resume) => {
-            if (running.has(call)) call.resume = resume
-            else resume(Effect.void)
-          })
-          return Effect.matchCauseEffect(restore(ended), {
-            // it was the caller who was interrupted
-            onFailure: (cause) => Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause)),
-            onSuccess: (): Effect.Effect<A, E | E2 | DisposedError> => {
-              const exit = Exit.flatten(fiber.unsafePoll()!)
-              return !Exit.isInterrupted(exit) ? exit : isDisposed ? new DisposedError() : call.isLate ? Effect.fail(onTimeout!()) : exit
-            }
-          })
+        // with its services from the start: to provide them takes longer than to make the fiber
+        const runtime = Runtime.make({
+          context: Context.merge(parent.currentContext, context),
+          fiberRefs: parent.getFiberRefs(),
+          runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.Interruption)
         })
-      )
+        // Interruptible, whatever its caller may be in, which only waits for it: disposal and deadline are to end it. What comes of it is the fiber's
+        // value: of a failure Effect would log that nobody handles it.
+        const fiber = Runtime.runFork(runtime, Effect.exit(Effect.interruptible(work({ onTheClock }))))
+        watchOver(call, fiber)
+        const ended = Effect.async<void>((resume) => {
+          if (running.has(call)) call.resume = resume
+          else resume(Effect.void)
+        })
+        return Effect.matchCauseEffect(restore(ended), {
+          // it was the caller who was interrupted
+          onFailure: (cause) => Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause)),
+          onSuccess: (): Effect.Effect<A, E | E2 | DisposedError> => {
+            const exit = Exit.flatten(fiber.unsafePoll()!)
+            return !Exit.isInterrupted(exit) ? exit : isDisposed ? new DisposedError() : call.isLate ? Effect.fail(onTimeout!()) : exit
+          }
+        })
+      })
     )
 })

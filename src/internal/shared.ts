@@ -1,4 +1,3 @@
-import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
@@ -11,10 +10,10 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 /** One value for all who lease it. */
 export interface Shared<A, E> {
   /**
-   * The value, until the caller's scope closes. It is made for the first who asks, whether they go on waiting or not. A failure is told to all
-   * who wait, and not remembered. To be called within `Effect.uninterruptibleMask`: from the call on, it is leased.
+   * Lends the value to `use`. It is made for the first who asks, whether they go on waiting or not. A failure is told to all who wait, and not
+   * remembered. To be called within `Effect.uninterruptibleMask`: from the call on, it is leased.
    */
-  readonly lease: (restore: Restore) => Effect.Effect<A, E, Scope.Scope>
+  readonly lease: <B, E2, R>(restore: Restore, use: (value: A) => Effect.Effect<B, E2, R>) => Effect.Effect<B, E | E2, R>
   /** From now on it lives only as long as somebody leases it. */
   readonly letGo: Effect.Effect<void>
   /** Whether it is there, or being made. */
@@ -59,19 +58,18 @@ export const makeShared = <A, E>(scope: Scope.Scope, acquire: Effect.Effect<A, E
     held = undefined
     return Scope.close(own, Exit.void)
   })
-  const giveBack = Effect.suspend(() => {
+  const giveBack = <B, E2>(exit: Exit.Exit<B, E2>): Effect.Effect<B, E2> => {
     leases--
-    return endIfUnused
-  })
+    return isLetGo ? Effect.zipRight(endIfUnused, exit) : exit
+  }
 
   return {
-    lease: (restore) => {
+    lease: (restore, use) => {
       leases++
-      return Effect.withFiberRuntime(({ currentContext }) => {
-        const leased = Scope.addFinalizer(Context.unsafeGet(currentContext, Scope.Scope), giveBack)
-        return held?.value !== undefined
-          ? Effect.zipRight(leased, held.value)
-          : Effect.flatMap(held === undefined ? start : Effect.succeed(held), ({ made }) => Effect.zipRight(leased, restore(Deferred.await(made))))
+      const value = held?.value ?? Effect.flatMap(held === undefined ? start : Effect.succeed(held), ({ made }) => restore(Deferred.await(made)))
+      return Effect.matchCauseEffect(Effect.flatMap(value, (value) => restore(use(value))), {
+        onFailure: (cause) => giveBack(Exit.failCause(cause)),
+        onSuccess: (result) => giveBack(Exit.succeed(result))
       })
     },
     letGo: Effect.suspend(() => {

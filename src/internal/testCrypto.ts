@@ -62,7 +62,7 @@ export const make = (memory: SecureMemory): Service => {
         (name) => Uint8Array.from(name)
       )),
     destroy: (key) => Effect.sync(() => names.delete(key)),
-    seal: (key, plaintext) =>
+    seal: (key, plaintext, use) =>
       withBytes(memory, plaintext, (bytes) =>
         Effect.sync(() => {
           const nonce = new Uint8Array(NONCE_LENGTH)
@@ -70,8 +70,8 @@ export const make = (memory: SecureMemory): Service => {
           const ciphertext = Uint8Array.from(bytes)
           const tag = checksum(key.spki, nonce, ciphertext)
           return { encryptedKey: key.spki, nonce, length: ciphertext.length, ciphertext: [ciphertext], tag: () => tag }
-        })).pipe(Effect.mapError(cannotSeal)),
-    open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
+        })).pipe(Effect.mapError(cannotSeal), Effect.flatMap(use)),
+    open: (key, { ciphertext, encryptedKey, length, nonce, tag }, use) =>
       nameOf(key, cannotOpen).pipe(
         Effect.flatMap((name) =>
           Effect.try({
@@ -83,7 +83,8 @@ export const make = (memory: SecureMemory): Service => {
             catch: cannotOpen
           })
         ),
-        memory.guard
+        memory.guard,
+        Effect.using(use)
       ),
     randomId: Effect.sync(() => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`)
   }

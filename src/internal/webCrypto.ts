@@ -1,6 +1,5 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { KeyPair, Plaintext, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
 import { type SecurityReason, SecurityError } from "../NomyoError.js"
 import { SecureMemory as SecureMemoryTag, type Service as SecureMemory } from "../SecureMemory.js"
@@ -20,10 +19,18 @@ const MINIMUM_EXPONENT = 65_537
 const rsa = { name: "RSA-OAEP", hash: "SHA-256" } as const
 const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const
 
-/** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They fail with anything. */
+/** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They fail with `cannotSeal` and `cannotOpen`. */
 export interface Primitives {
-  readonly seal: (key: CryptoKey, plaintext: Plaintext) => Effect.Effect<Sealed, unknown, Scope.Scope>
-  readonly open: (key: CryptoKey, sealed: Sealed) => Effect.Effect<Uint8Array<ArrayBuffer>, unknown, Scope.Scope>
+  readonly seal: <A, E, R>(
+    key: CryptoKey,
+    plaintext: Plaintext,
+    use: (sealed: Sealed) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R>
+  readonly open: <A, E, R>(
+    key: CryptoKey,
+    sealed: Sealed,
+    use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R>
 }
 
 /** A random key in place of one that could not be unwrapped: a bad key costs what a bad tag costs, and fails where that fails. */
@@ -32,7 +39,7 @@ const standIn = () =>
 
 /** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
 export const primitives = (memory: SecureMemory): Primitives => ({
-  seal: (key, plaintext) =>
+  seal: (key, plaintext, use) =>
     Effect.flatMap(
       Effect.tryPromise(async () => {
         const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
@@ -51,20 +58,25 @@ export const primitives = (memory: SecureMemory): Primitives => ({
           }
         )
       }
-    ),
-  open: (key, { ciphertext, encryptedKey, nonce, tag }) =>
-    memory.guard(Effect.tryPromise(async () => {
-      const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
-        (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : standIn(),
-        standIn
-      )
-      const plaintext = await crypto.subtle.decrypt(
-        { name: "AES-GCM", iv: nonce },
-        aesKey,
-        Bytes.concat([...ciphertext, tag()])
-      )
-      return new Uint8Array(plaintext)
+    ).pipe(Effect.mapError(cannotSeal), Effect.flatMap(use)),
+  open: (key, { ciphertext, encryptedKey, nonce, tag }, use) => {
+    const opened = memory.guard(Effect.tryPromise({
+      try: async () => {
+        const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
+          (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : standIn(),
+          standIn
+        )
+        const plaintext = await crypto.subtle.decrypt(
+          { name: "AES-GCM", iv: nonce },
+          aesKey,
+          Bytes.concat([...ciphertext, tag()])
+        )
+        return new Uint8Array(plaintext)
+      },
+      catch: cannotOpen
     }))
+    return Effect.using(opened, use)
+  }
 })
 
 /** The WebCrypto keys, by the identity of the opaque objects that are handed out. */
@@ -123,9 +135,14 @@ export const handlesOf = ({ privateKey, publicKey }: KeyPair): CryptoKeyPair | u
 
 const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
 
-const use = <A, R>(key: PrivateKey, failure: () => SecurityError, f: (handle: CryptoKey) => Effect.Effect<A, SecurityError, R>) =>
-  Effect.suspend(() => {
-    const handle = privateKeys.get(key)
+const withHandle = <K extends PublicKey | PrivateKey, A, E, R>(
+  handles: WeakMap<K, CryptoKey>,
+  key: K,
+  failure: () => SecurityError,
+  f: (handle: CryptoKey) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SecurityError, R> =>
+  Effect.suspend((): Effect.Effect<A, E | SecurityError, R> => {
+    const handle = handles.get(key)
     return handle === undefined ? Effect.fail(failure()) : f(handle)
   })
 
@@ -170,20 +187,15 @@ const service = (memory: SecureMemory, { extractable, importPkcs8: read = import
       }),
 
     exportPrivateKey: (key) =>
-      use(key, destroyed, (handle) =>
+      withHandle(privateKeys, key, destroyed, (handle) =>
         memory.guard(attempt("unsupported", "Private keys cannot be exported here", async () =>
           new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle))))),
 
     destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
 
-    seal: (key, plaintext) =>
-      Effect.mapError(
-        Effect.suspend(() => seal(publicKeys.get(key)!, plaintext)),
-        cannotSeal
-      ),
+    seal: (key, plaintext, use) => withHandle(publicKeys, key, cannotSeal, (handle) => seal(handle, plaintext, use)),
 
-    open: (key, sealed) =>
-      use(key, cannotOpen, (handle) => Effect.mapError(open(handle, sealed), cannotOpen)),
+    open: (key, sealed, use) => withHandle(privateKeys, key, cannotOpen, (handle) => open(handle, sealed, use)),
 
     randomId: Effect.sync(() => crypto.randomUUID())
   }

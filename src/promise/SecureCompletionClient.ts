@@ -114,11 +114,11 @@ export class SecureCompletionClient extends PromiseClient {
    * names another is refused with reason `replay`.
    */
   decryptResponse(encrypted: Uint8Array | ArrayBuffer, payloadId: string): Promise<ChatCompletion.ChatCompletionResponse> {
-    return this.run(Effect.scoped(Effect.gen(function*() {
-      const pair = yield* Effect.flatMap(KeyRing, (ring) => ring.lease)
-      const opened = yield* Envelope.open(pair.privateKey, new Uint8Array(encrypted))
-      return yield* ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId })
-    })))
+    return this.run(Effect.flatMap(KeyRing, (ring) =>
+      ring.lease(({ privateKey }) =>
+        Envelope.open(privateKey, new Uint8Array(encrypted), (opened) =>
+          ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId }))
+      )))
   }
 
   /** Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as `encryptPayload` takes them. */

@@ -158,11 +158,9 @@ export const make = Effect.fnUntraced(function*(
       crypto.importPublicKey(percentDecode(headers["x-public-key"] ?? "")),
       () => refuse(400, "X-Public-Key is not a percent-encoded RSA key of at least 2048 bits in SPKI PEM")
     )
-    const { plaintext } = yield* Effect.orElse(
-      Envelope.open(privateKey, yield* body),
-      () => refuse(400, "The envelope could not be opened with the router's key")
+    const payload = yield* Envelope.open(privateKey, yield* body, ({ plaintext }) => ChatCompletion.decodePayload(plaintext)).pipe(
+      Effect.catchTag("SecurityError", () => refuse(400, "The envelope could not be opened with the router's key"))
     )
-    const payload = yield* ChatCompletion.decodePayload(plaintext)
     const answer = yield* model({ payloadId, securityTier, payload })
     const bytes = yield* memory.guard(Effect.sync(() =>
       Bytes.fromText(JSON.stringify({

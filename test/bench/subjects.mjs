@@ -160,18 +160,14 @@ const own = async ({ pem, pkcs8 }, crypto, memory) => {
       runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.seal(publicKey, bytes))),
     /** As the transport takes it: a piece, and then whatever else there is to do. */
     send: (request) =>
-      runtime.runPromise(Effect.scoped(Effect.flatMap(
-        Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.sealPieces(publicKey, bytes)),
-        ({ pieces }) =>
+      runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) =>
+        Envelope.sealPieces(publicKey, bytes, ({ pieces }) =>
           Effect.promise(async () => {
             for (const _ of pieces) await new Promise((resolve) => setImmediate(resolve))
-          })
-      ))),
+          })))),
     open: (bytes) =>
-      runtime.runPromise(Effect.scoped(Effect.flatMap(
-        Envelope.open(privateKey, bytes),
-        (opened) => ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: "id" })
-      )))
+      runtime.runPromise(Envelope.open(privateKey, bytes, (opened) =>
+        ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId: "id" })))
   }
 }
 

@@ -13,8 +13,7 @@ const [mode, keyDir, ...sources] = process.argv.slice(2) as [string, string, ...
 
 const first = Effect.gen(function*() {
   const ring = yield* Effect.flatMap(NomyoConfig.make({ keySize: 2048, keyRotationInterval: 0 }), KeyRing.make)
-  const { publicKey } = yield* Effect.scoped(ring.lease)
-  console.log(publicKey.fingerprint)
+  yield* ring.lease(({ publicKey }) => Effect.sync(() => console.log(publicKey.fingerprint)))
 }).pipe(Effect.scoped)
 
 const save = Effect.gen(function*() {

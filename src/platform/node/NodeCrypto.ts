@@ -10,7 +10,7 @@ import * as Runtime from "effect/Runtime"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto, type Plaintext, type Sealed } from "../../Crypto.js"
-import { acquire, bracket } from "../../internal/acquire.js"
+import { bracket } from "../../internal/acquire.js"
 import { PIECE_LENGTH, windowLength } from "../../internal/plaintext.js"
 import { nextTurn } from "../../internal/turn.js"
 import * as webCrypto from "../../internal/webCrypto.js"
@@ -171,11 +171,11 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
     tag: () => asBytes(running.cipher.getAuthTag())
   })
   return {
-    seal: (key, plaintext) => {
+    seal: (key, plaintext, use) => {
       const { length } = plaintext
       const window = ArrayBuffer.isView(plaintext) ? 0 : windowLength(plaintext)
       if (length <= PIECE_LENGTH) {
-        return memory.useSync(RANDOM_LENGTH + window, (secret) => {
+        const whole = memory.useSync(RANDOM_LENGTH + window, (secret) => {
           const begun = start(key, secret.subarray(0, RANDOM_LENGTH))
           try {
             return sealed(begun, length, [...encrypt(begun.running, piecesOf(plaintext, secret.subarray(RANDOM_LENGTH)), length)])
@@ -183,15 +183,17 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
             begun.running.release()
           }
         })
+        return Effect.flatMap(Effect.mapError(whole, webCrypto.cannotSeal), use)
       }
-      return Effect.flatMap(memory.allocate(window), (window) =>
-        Effect.map(
-          acquire(memory.useSync(RANDOM_LENGTH, (random) => start(key, random)), ({ running }) => running.release()),
-          (begun) => sealed(begun, length, encrypt(begun.running, piecesOf(plaintext, window), length))
+      return memory.use(window, (window) =>
+        Effect.acquireUseRelease(
+          Effect.mapError(memory.useSync(RANDOM_LENGTH, (random) => start(key, random)), webCrypto.cannotSeal),
+          (begun) => use(sealed(begun, length, encrypt(begun.running, piecesOf(plaintext, window), length))),
+          ({ running }) => Effect.sync(() => running.release())
         ))
     },
 
-    open: (key, { ciphertext, encryptedKey, length, nonce, tag }) =>
+    open: (key, { ciphertext, encryptedKey, length, nonce, tag }, use) =>
       memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) => {
         let isOver = false
         let decipher: Running<NodeCrypto.DecipherGCM> | undefined
@@ -218,20 +220,19 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
           decipher.end()
           return true
         }
-        const decrypt = (plaintext: Uint8Array<ArrayBuffer>): Effect.Effect<Uint8Array<ArrayBuffer>, unknown> =>
+        const decrypt = (plaintext: Uint8Array<ArrayBuffer>): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError> =>
           Effect.suspend(() => {
             try {
               for (let piece = 0; piece < PIECES_A_TURN; piece++) if (decryptNext(plaintext)) return Effect.succeed(plaintext)
               return Effect.zipRight(nextTurn, decrypt(plaintext))
-            } catch (error) {
-              return Effect.fail(error)
+            } catch {
+              return Effect.fail(webCrypto.cannotOpen())
             }
           })
+        const unwrapped = Effect.tryPromise({ try: () => unwrap(key, encryptedKey, aesKey, () => !isOver), catch: webCrypto.cannotOpen })
         return bracket(
           () => aesKey.set(standIn),
-          () =>
-            Effect.flatMap(Effect.tryPromise(() => unwrap(key, encryptedKey, aesKey, () => !isOver)), () =>
-              Effect.flatMap(memory.allocate(length), decrypt)),
+          () => Effect.flatMap(unwrapped, () => memory.use(length, (plaintext) => Effect.flatMap(decrypt(plaintext), use))),
           () => {
             isOver = true
             decipher?.release()
