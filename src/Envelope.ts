@@ -159,7 +159,7 @@ export interface SealOptions {
 
 /**
  * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and lends the envelope to `use`. Its pieces may be made as they are
- * taken, while `plaintext` is there. If that fails, so late, they throw a `SecurityError` with reason `encryption`.
+ * taken: while it is lent, and `plaintext` is there. If that fails, so late, they throw a `SecurityError` with reason `encryption`.
  *
  * @since 0.2.0
  * @category operations

@@ -749,8 +749,8 @@ describe("NodeCrypto", () => {
       })
       const open = Effect.scoped(
         Effect.map(Effect.flatMap(crypto.seal(publicKey, new Uint8Array(100)), (sealed) => crypto.open(privateKey, sealed)), ({ length }) => {
-          // a key with a nonce for the seal: the opening's is there as long as what it opened
-          assert.deepStrictEqual(lent.map(({ bytes, wasUsed }) => [bytes.length, wasUsed]), [[44, true]])
+          // a key with a nonce for the seal, a key for the opening
+          assert.deepStrictEqual(lent.map(({ bytes, wasUsed }) => [bytes.length, wasUsed]), [[44, true], [32, true]])
           return length
         })
       )
@@ -766,8 +766,8 @@ describe("NodeCrypto", () => {
       yield* Effect.promise(() => vi.waitFor(() => assert.lengthOf(unwrapped, 2)))
       yield* Effect.promise(() => new Promise(setImmediate))
       assert.lengthOf(unwrapped[0]!, 32)
-      // and the answer, of the one that there was
-      assert.deepStrictEqual(lent.map(({ bytes }) => bytes.length), [44, 100, 32, 44, 32])
+      // and two answers, of which one never came
+      assert.deepStrictEqual(lent.map(({ bytes }) => bytes.length), [44, 32, 100, 44, 32, 100])
       for (const bytes of [...unwrapped, ...lent.map(({ bytes }) => bytes)]) assert.isTrue(bytes.every((byte) => byte === 0))
     }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, memory)))
   })
@@ -805,6 +805,33 @@ describe("NodeCrypto", () => {
       assert.throws(() => ciphertext.next(), "length")
       assert.isTrue(windows[0]!.every((byte) => byte === 0))
       assert.lengthOf(windows, 1)
+    }).pipe(Effect.provide(layerWith({}))))
+
+  it.scoped("makes the first pieces of an answer while its key is unwrapped, and says what was wrong with them as it always does", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Lent.crypto
+      const { privateKey, publicKey } = yield* load("client_2048.pem")
+      const sealed = yield* crypto.seal(publicKey, new Uint8Array(10 * 48 * 1024))
+      const [ciphertext, tag] = [[...sealed.ciphertext], sealed.tag()]
+      let [taken, atDecrypt] = [0, 0]
+      yield* mockDecrypt(async (...parameters) => {
+        await Promise.resolve()
+        atDecrypt = taken
+        return decrypt(...parameters)
+      })
+      const pieces = function*(broken: number) {
+        for (const piece of ciphertext) {
+          if (++taken === broken) throw new Error("a secret")
+          yield piece
+        }
+      }
+      assert.lengthOf(yield* crypto.open(privateKey, { ...sealed, ciphertext: pieces(0), tag: () => tag }), 10 * 48 * 1024)
+      assert.deepStrictEqual([taken, atDecrypt], [10, 5])
+      for (const broken of [1, 5, 6]) {
+        taken = 0
+        const error = yield* Effect.flip(crypto.open(privateKey, { ...sealed, ciphertext: pieces(broken), tag: () => tag }))
+        assert.deepStrictEqual([error.message, Object.keys(error)], ["The answer could not be opened with this client's key", Object.keys(WebCrypto.cannotOpen())])
+      }
     }).pipe(Effect.provide(layerWith({}))))
 
   it.scoped("lets others have a turn between the pieces of a long answer", () =>

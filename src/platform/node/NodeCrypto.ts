@@ -5,6 +5,7 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as NodeCrypto from "node:crypto"
@@ -92,7 +93,7 @@ const encrypt = function*(
 ): Generator<Uint8Array<ArrayBuffer>, void> {
   const source = pieces[Symbol.iterator]()
   let at = 0
-  // nothing is written into a window when the scope has closed
+  // nothing is written into a window that has been given back
   while (!running.isOver) {
     const next = source.next()
     if (next.done === true) break
@@ -193,16 +194,19 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
         ))
     },
 
-    open: (key, { ciphertext, encryptedKey, length, nonce, tag }, use) =>
-      memory.use(webCrypto.AES_KEY_LENGTH, (aesKey) => {
+    open: (key, { ciphertext, encryptedKey, length, nonce, tag }, use) => {
+      const decryptInto = (plaintext: Uint8Array<ArrayBuffer>) => (aesKey: Uint8Array<ArrayBuffer>) => {
         let isOver = false
         let decipher: Running<NodeCrypto.DecipherGCM> | undefined
         const pieces = ciphertext[Symbol.iterator]()
+        /** Pieces that were made while the key was unwrapped, or what was wrong with them. */
+        let made: Array<Either.Either<IteratorResult<Uint8Array>, unknown>> = []
+        const nextPiece = () => made.length > 0 ? Either.getOrThrow(made.shift()!) : pieces.next()
         let at = 0
         /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
-        const decryptNext = (plaintext: Uint8Array) => {
+        const decryptNext = () => {
           decipher ??= new Running(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
-          const next = pieces.next()
+          const next = nextPiece()
           if (next.done !== true) {
             const piece = decipher.cipher.update(next.value)
             try {
@@ -213,32 +217,42 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
             at += piece.length
             if (at < length) return false
             // there may be no tag before the end of the pieces has been seen
-            if (pieces.next().done !== true) throw new RangeError("length")
+            if (nextPiece().done !== true) throw new RangeError("length")
           }
           if (at !== length) throw new RangeError("length")
           decipher.cipher.setAuthTag(tag())
           decipher.end()
           return true
         }
-        const decrypt = (plaintext: Uint8Array<ArrayBuffer>): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError> =>
-          Effect.suspend(() => {
-            try {
-              for (let piece = 0; piece < PIECES_A_TURN; piece++) if (decryptNext(plaintext)) return Effect.succeed(plaintext)
-              return Effect.zipRight(nextTurn, decrypt(plaintext))
-            } catch {
-              return Effect.fail(webCrypto.cannotOpen())
-            }
-          })
-        const unwrapped = Effect.tryPromise({ try: () => unwrap(key, encryptedKey, aesKey, () => !isOver), catch: webCrypto.cannotOpen })
+        const decrypt: Effect.Effect<void, SecurityError> = Effect.suspend(() => {
+          try {
+            for (let piece = 0; piece < PIECES_A_TURN; piece++) if (decryptNext()) return Effect.void
+            return Effect.zipRight(nextTurn, decrypt)
+          } catch {
+            return Effect.fail(webCrypto.cannotOpen())
+          }
+        })
+        const unwrapped = Effect.tryPromise({
+          try: () => {
+            const unwrapping = unwrap(key, encryptedKey, aesKey, () => !isOver)
+            made = Array.from({ length: Math.min(Math.ceil(length / PIECE_LENGTH) + 1, PIECES_A_TURN) }, () => Either.try(() => pieces.next()))
+            return unwrapping
+          },
+          catch: webCrypto.cannotOpen
+        })
         return bracket(
           () => aesKey.set(standIn),
-          () => Effect.flatMap(unwrapped, () => memory.use(length, (plaintext) => Effect.flatMap(decrypt(plaintext), use))),
+          () => Effect.zipRight(unwrapped, decrypt),
           () => {
             isOver = true
             decipher?.release()
           }
         )
-      })
+      }
+      // the key is gone when the plaintext is used
+      return memory.use(length, (plaintext) =>
+        Effect.flatMap(memory.use(webCrypto.AES_KEY_LENGTH, decryptInto(plaintext)), () => use(plaintext)))
+    }
   }
 }
 
