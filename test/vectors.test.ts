@@ -838,10 +838,10 @@ describe("NodeCrypto", () => {
     Effect.gen(function*() {
       const crypto = yield* Lent.crypto
       const { privateKey, publicKey } = yield* load("client_2048.pem")
-      const sealed = yield* crypto.seal(publicKey, new Uint8Array(10 * 48 * 1024))
+      const sealed = yield* crypto.seal(publicKey, new Uint8Array(15 * 48 * 1024))
       const ciphertext = [...sealed.ciphertext]
       const tag = sealed.tag()
-      assert.lengthOf(ciphertext, 10)
+      assert.lengthOf(ciphertext, 15)
       const turns = yield* countTurns
       const seen = new Set<number>()
       const watched = function*() {
@@ -851,7 +851,7 @@ describe("NodeCrypto", () => {
         }
       }
       yield* crypto.open(privateKey, { ...sealed, ciphertext: watched(), tag: () => tag })
-      // five of them at a time
-      assert.strictEqual(seen.size, 2)
+      // five of them at a time, the first while the key is unwrapped
+      assert.strictEqual(seen.size, 3)
     }).pipe(Effect.provide(layerWith({}))))
 })

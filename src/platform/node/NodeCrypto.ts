@@ -200,7 +200,7 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
         let decipher: Running<NodeCrypto.DecipherGCM> | undefined
         const pieces = ciphertext[Symbol.iterator]()
         /** Pieces that were made while the key was unwrapped, or what was wrong with them. */
-        let made: Array<Either.Either<IteratorResult<Uint8Array>, unknown>> = []
+        const made: Array<Either.Either<IteratorResult<Uint8Array>, unknown>> = []
         const nextPiece = () => made.length > 0 ? Either.getOrThrow(made.shift()!) : pieces.next()
         let at = 0
         /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
@@ -235,7 +235,7 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
         const unwrapped = Effect.tryPromise({
           try: () => {
             const unwrapping = unwrap(key, encryptedKey, aesKey, () => !isOver)
-            made = Array.from({ length: Math.min(Math.ceil(length / PIECE_LENGTH) + 1, PIECES_A_TURN) }, () => Either.try(() => pieces.next()))
+            for (let piece = 0; piece < PIECES_A_TURN; piece++) made.push(Either.try(() => pieces.next()))
             return unwrapping
           },
           catch: webCrypto.cannotOpen
