@@ -700,7 +700,7 @@ describe("NodeCrypto", () => {
 
   it.scopedLive("lends a handle to nobody else while it is at work, though nobody waits for that any more", () =>
     Effect.gen(function*() {
-      const crypto = yield* Lent.crypto
+      const crypto = yield* Crypto.Crypto
       const { privateKey, publicKey } = yield* load("client_2048.pem")
       const started = yield* Deferred.make<void>()
       let goOn = (): void => undefined
@@ -714,9 +714,7 @@ describe("NodeCrypto", () => {
         })
         return decrypt(...parameters).finally(() => working--)
       })
-      const open = Effect.scoped(
-        Effect.flatMap(crypto.seal(publicKey, new Uint8Array(9)), (sealed) => Effect.map(crypto.open(privateKey, sealed), ({ length }) => length))
-      )
+      const open = crypto.seal(publicKey, new Uint8Array(9), (sealed) => crypto.open(privateKey, sealed, ({ length }) => Effect.succeed(length)))
       const abandoned = yield* Effect.fork(open)
       yield* Deferred.await(started)
       const exit = yield* Fiber.interrupt(abandoned)
@@ -736,7 +734,7 @@ describe("NodeCrypto", () => {
     const lent: Array<{ readonly bytes: Uint8Array; wasUsed: boolean }> = []
     const memory = Memory.spied(SecureMemory.layer, (bytes) => lent.push({ bytes, wasUsed: bytes.some((byte) => byte > 0) }))
     return Effect.gen(function*() {
-      const crypto = yield* Lent.crypto
+      const crypto = yield* Crypto.Crypto
       const { privateKey, publicKey } = yield* load("client_2048.pem")
       lent.length = 0
       const unwrapped: Array<Uint8Array> = []
@@ -747,13 +745,13 @@ describe("NodeCrypto", () => {
         unwrapped.push(new Uint8Array(buffer))
         return buffer
       })
-      const open = Effect.scoped(
-        Effect.map(Effect.flatMap(crypto.seal(publicKey, new Uint8Array(100)), (sealed) => crypto.open(privateKey, sealed)), ({ length }) => {
-          // a key with a nonce for the seal, a key for the opening
-          assert.deepStrictEqual(lent.map(({ bytes, wasUsed }) => [bytes.length, wasUsed]), [[44, true], [32, true]])
-          return length
-        })
-      )
+      const open = crypto.seal(publicKey, new Uint8Array(100), (sealed) =>
+        crypto.open(privateKey, sealed, ({ length }) =>
+          Effect.sync(() => {
+            // a key with a nonce for the seal, a key for the opening
+            assert.deepStrictEqual(lent.map(({ bytes, wasUsed }) => [bytes.length, wasUsed]), [[44, true], [32, true]])
+            return length
+          })))
       assert.strictEqual(yield* open, 100)
       let resume: (value?: unknown) => void = () => undefined
       goOn = new Promise((resolve) => {
