@@ -361,6 +361,7 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
       }
       return { bytes, windows, plaintext: { length: promised, pieces } }
     }
+
     it.effect.each([0, 1, 48 * 1024, 48 * 1024 + 1, 1_000_003])("seals %i bytes that come in pieces, as often as it is asked, and zeroes them", (length) =>
       Effect.gen(function*() {
         const { privateKey, publicKey } = yield* load("client_2048.pem")
@@ -602,7 +603,7 @@ describe("portable Crypto", () => {
       info: () => ({ method: "mlock", canLock: true, isPlatformSecure: true })
     })
     return Effect.gen(function*() {
-      const crypto = yield* Lent.crypto
+      const crypto = yield* Crypto.Crypto
       const { publicKey } = yield* load("client_2048.pem")
       const { subtle } = globalThis.crypto
       const encrypt = subtle.encrypt.bind(subtle)
@@ -618,11 +619,11 @@ describe("portable Crypto", () => {
       )
       const plaintext = yield* ChatCompletion.encodePayload({ text: "x".repeat(8000) })
       for (let turns = 0; turns < 20; turns++) {
-        const fiber = yield* Effect.fork(Effect.scoped(crypto.seal(publicKey, plaintext)))
+        const fiber = yield* Effect.fork(crypto.seal(publicKey, plaintext, () => Effect.void))
         for (let i = 0; i < turns; i++) yield* Effect.promise(() => Promise.resolve())
         yield* Fiber.interrupt(fiber)
       }
-      yield* Effect.scoped(crypto.seal(publicKey, plaintext))
+      yield* crypto.seal(publicKey, plaintext, () => Effect.void)
       assert.isNotEmpty(given)
       assert.isNotEmpty(read)
       assert.notInclude(read, true)
