@@ -16,7 +16,7 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["src/**"],
-      // what runs in other processes only is not counted: the command line (test/cli.test.ts), and what needs a browser (test/browser.test.ts)
+      // what runs in other processes only is not counted: the command line (test/system/cli.test.ts), and what needs a browser (test/system/browser.test.ts)
       exclude: ["src/cli/!(serve).ts", "src/platform/browser/**", "src/browser/**"],
       // vitest's own summary stays the last line
       reporter: [],

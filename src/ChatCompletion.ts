@@ -11,9 +11,9 @@ import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { Plaintext } from "./Crypto.js"
-import * as Bytes from "./internal/bytes.js"
-import * as Json from "./internal/json.js"
-import { nextTurn } from "./internal/turn.js"
+import * as Bytes from "./internal/codecs/bytes.js"
+import * as Json from "./internal/codecs/json.js"
+import { yieldToEventLoop } from "./internal/fibers/yieldToEventLoop.js"
 import { APIError, InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 const Rest = Schema.Record({ key: Schema.String, value: Schema.Unknown })
@@ -324,7 +324,7 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
       length += next.value
       if (length > MAX_PAYLOAD_BYTES) return tooLarge()
     }
-    return Effect.flatMap(nextTurn, () => countFrom(length))
+    return Effect.flatMap(yieldToEventLoop, () => countFrom(length))
   }
   return countFrom(0)
 }

@@ -18,7 +18,7 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { Crypto, type KeyPair } from "./Crypto.js"
-import { makeShared, type Shared } from "./internal/shared.js"
+import { makeSharedResource, type Shared } from "./internal/fibers/sharedResource.js"
 import { KeyStore } from "./KeyStore.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
@@ -73,7 +73,7 @@ export class KeyRing extends Context.Tag("nomyo-js/KeyRing")<KeyRing, Service>()
  * @since 0.2.0
  * @category references
  */
-export class RotationClock extends Context.Reference<RotationClock>()("nomyo-js/KeyRing/RotationClock", {
+export class BackgroundClock extends Context.Reference<BackgroundClock>()("nomyo-js/KeyRing/BackgroundClock", {
   defaultValue: () => (clock: Clock.Clock): Clock.Clock => clock
 }) {}
 
@@ -134,7 +134,7 @@ export const make = Effect.fnUntraced(function*(
   }))
 
   const epochOf = (acquire: Effect.Effect<KeyPair, SecurityError>): Epoch =>
-    makeShared(scope, Effect.tap(acquire, ({ privateKey }) => Effect.addFinalizer(() => crypto.destroy(privateKey))))
+    makeSharedResource(scope, Effect.tap(acquire, ({ privateKey }) => Effect.addFinalizer(() => crypto.destroy(privateKey))))
 
   const inUse = yield* Effect.makeLatch()
   const firstEpoch = () => epochOf(Effect.zipLeft(first, inUse.open))
@@ -146,7 +146,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.uninterruptible(Effect.suspend(() => {
       const previous = current
       current = next
-      return previous.letGo
+      return previous.retire
     }))
 
   const oneAtATime = yield* Effect.makeSemaphore(1)
@@ -158,7 +158,7 @@ export const make = Effect.fnUntraced(function*(
       return Effect.uninterruptibleMask((restore) =>
         next.lease(restore, (pair) => Effect.as(Effect.zipRight(takeOver, tell(event)(pair)), pair))
       ).pipe(
-        Effect.ensuring(Effect.suspend(() => current === next ? Effect.void : next.letGo))
+        Effect.ensuring(Effect.suspend(() => current === next ? Effect.void : next.retire))
       )
     })
 
@@ -168,8 +168,8 @@ export const make = Effect.fnUntraced(function*(
       oneAtATime.withPermits(1)
     )
 
-  const letGo = Effect.zipRight(inUse.close, Effect.suspend(() => begin(firstEpoch())))
-  const forget = oneAtATime.withPermits(1)(exclusively(Effect.uninterruptible(Effect.zipRight(store.remove, letGo))))
+  const retire = Effect.zipRight(inUse.close, Effect.suspend(() => begin(firstEpoch())))
+  const forget = oneAtATime.withPermits(1)(exclusively(Effect.uninterruptible(Effect.zipRight(store.remove, retire))))
 
   const failed = (fingerprint: string | undefined) => (error: SecurityError) =>
     publish({ _tag: "RotationFailed", fingerprint, error })
@@ -195,7 +195,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap(ageOf),
     Effect.map((age) => Duration.subtract(config.keyRotationInterval, age)),
     // the pair may have been forgotten since this was due: to ask for it would make another
-    Effect.when(() => current.isHeld()),
+    Effect.when(() => current.isAcquired()),
     Effect.map(Option.getOrElse(() => RETRY_AFTER)),
     oneAtATime.withPermits(1),
     Effect.catchAllCause((cause) => {
@@ -207,7 +207,7 @@ export const make = Effect.fnUntraced(function*(
   if (Duration.isFinite(config.keyRotationInterval)) {
     const untilNextLook = Schedule.addDelay(Schedule.identity<Duration.Duration>(), Duration.min(LONGEST_SLEEP))
     const rotation = Effect.repeat(Effect.zipRight(inUse.await, rotateIfDue), untilNextLook)
-    const rotationClock = yield* RotationClock
+    const rotationClock = yield* BackgroundClock
     yield* Effect.forkScoped(Effect.clockWith((clock) => Effect.withClock(rotation, rotationClock(clock))))
   }
 

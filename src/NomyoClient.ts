@@ -22,9 +22,9 @@ import * as Tracer from "effect/Tracer"
 import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type KeyPair, type Plaintext, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
-import * as Calls from "./internal/calls.js"
-import { isVisibleAscii } from "./internal/header.js"
-import { makePermits } from "./internal/permit.js"
+import * as Calls from "./internal/fibers/deadline.js"
+import { isVisibleAscii } from "./internal/codecs/header.js"
+import { makeFairSemaphore } from "./internal/fibers/fairSemaphore.js"
 import { makeThrottle } from "./internal/rateLimit.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
@@ -227,7 +227,7 @@ export const make = Effect.fnUntraced(function*(
   const defaultRouterKey = yield* RouterKey.RouterKey
 
   const turn = config.throttle ? makeThrottle() : undefined
-  const withPermit = makePermits(MAX_EXCHANGES)
+  const withPermit = makeFairSemaphore(MAX_EXCHANGES)
 
   yield* warnOfHttp(config.baseUrl)
 
@@ -236,7 +236,7 @@ export const make = Effect.fnUntraced(function*(
 
   /** Seals a request, sends it, and opens the answer. */
   const exchange = (
-    { onTheClock }: Calls.Call,
+    { withDeadline }: Calls.Call,
     request: Prepared,
     pair: KeyPair,
     key: PublicKey
@@ -249,7 +249,7 @@ export const make = Effect.fnUntraced(function*(
         body,
         maxResponseBytes: config.maxResponseBytes
       }))
-    const answered = onTheClock(Effect.flatMap(sent, (answer) =>
+    const answered = withDeadline(Effect.flatMap(sent, (answer) =>
       Envelope.open(pair.privateKey, answer, ({ algorithm, plaintext, processedAt }) =>
         ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt }))))
     // with both keys at hand, so that requests leave as far apart as they were told to
@@ -266,7 +266,7 @@ export const make = Effect.fnUntraced(function*(
         return Effect.catchTag(exchange(call, request, pair, key), "InvalidRequestError", (error) =>
           fetchedAt >= startedAt
             ? Effect.fail(error)
-            : call.onTheClock(routerKey.refetch).pipe(
+            : call.withDeadline(routerKey.refetch).pipe(
               // without a connection nobody knows whether the key was the reason: that may be tried again
               Effect.mapError((failure) => failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error),
               Effect.flatMap((now) => now.key.fingerprint === key.fingerprint ? Effect.fail(error) : exchange(call, request, pair, now.key))
@@ -276,7 +276,7 @@ export const make = Effect.fnUntraced(function*(
       if (cached !== undefined) return keyRing.lease((pair) => exchangeUnder(pair, cached))
       // side by side with the client's own pair, whose making takes seconds, once, and says nothing about the router: it is not on the clock.
       // Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
-      return Effect.flatMap(Effect.fork(Effect.exit(call.onTheClock(routerKey.get))), (fetching) =>
+      return Effect.flatMap(Effect.fork(Effect.exit(call.withDeadline(routerKey.get))), (fetching) =>
         keyRing.lease((pair) =>
           Effect.flatMap(Effect.flatten(Fiber.join(fetching)), (fetched) =>
             exchangeUnder(pair, fetched))))

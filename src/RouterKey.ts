@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { Crypto, type PublicKey } from "./Crypto.js"
-import { makeShared } from "./internal/shared.js"
+import { makeSharedResource } from "./internal/fibers/sharedResource.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import { APIConnectionError, SecurityError } from "./NomyoError.js"
 import { Transport, type TransportError } from "./Transport.js"
@@ -101,8 +101,8 @@ export const make = Effect.fnUntraced(function*(
   )
 
   // lives as long as somebody waits for it: that is one request for all who ask at the same time
-  const flight = makeShared(scope, fetch)
-  yield* flight.letGo
+  const flight = makeSharedResource(scope, fetch)
+  yield* flight.retire
   const refetch = Effect.uninterruptibleMask((restore) => flight.lease(restore, Effect.succeed))
 
   const fresh = Effect.clockWith((clock) => {

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { acquire, bracket } from "./internal/acquire.js"
+import { acquire, bracket } from "./internal/fibers/acquire.js"
 import { secureMemory } from "./internal/secureMemory.js"
 import { DisposedError } from "./NomyoError.js"
 

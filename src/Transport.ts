@@ -7,8 +7,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { bracket } from "./internal/acquire.js"
-import * as Bytes from "./internal/bytes.js"
+import { bracket } from "./internal/fibers/acquire.js"
+import * as Bytes from "./internal/codecs/bytes.js"
 import { APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**

@@ -2,7 +2,7 @@ import type { UnknownException } from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { Plaintext, PlaintextPieces } from "../Crypto.js"
 import type { Service as SecureMemory } from "../SecureMemory.js"
-import { nextTurn } from "./turn.js"
+import { yieldToEventLoop } from "./fibers/yieldToEventLoop.js"
 
 /**
  * A piece takes a cipher a few hundredths of a millisecond: nothing else waits for long. A multiple of three, for base64, whose text must stay
@@ -30,7 +30,7 @@ const gather = Effect.fnUntraced(function*(plaintext: PlaintextPieces, window: U
     at += next.value.length
     return true
   })
-  while (yield* takeNext) if (at < bytes.length) yield* nextTurn
+  while (yield* takeNext) if (at < bytes.length) yield* yieldToEventLoop
 })
 
 /** The bytes of a plaintext at once, for a platform that wants them so, and for as long as one effect uses them. */

@@ -1,6 +1,6 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { makePermits } from "./permit.js"
+import { makeFairSemaphore } from "./fibers/fairSemaphore.js"
 
 /**
  * The service's limit on the requests under one API key (protocol.md, "Limits of the service"): 2 in a second, and up to 4 in one second
@@ -49,7 +49,7 @@ export const pass = (history: History, at: number, second = SECOND): History => 
 /** An effect that ends when it is the caller's turn to send a request. Who gives up waiting takes nothing from the others. */
 export const makeThrottle = (): Effect.Effect<void> => {
   let history = none
-  return makePermits(1)(Effect.gen(function*() {
+  return makeFairSemaphore(1)(Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const at = earliest(history, now, CLIENT_SECOND)
     if (at > now) yield* Effect.sleep(at - now)

@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import type { KeyPair, Plaintext, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
 import { type SecurityReason, SecurityError } from "../NomyoError.js"
 import { SecureMemory as SecureMemoryTag, type Service as SecureMemory } from "../SecureMemory.js"
-import * as Bytes from "./bytes.js"
-import * as Der from "./der.js"
-import * as Pem from "./pem.js"
+import * as Bytes from "./codecs/bytes.js"
+import * as Der from "./codecs/der.js"
+import * as Pem from "./codecs/pem.js"
 import { withBytes } from "./plaintext.js"
 
 export const NONCE_LENGTH = 12
@@ -34,7 +34,7 @@ export interface Primitives {
 }
 
 /** A random key in place of one that could not be unwrapped: a bad key costs what a bad tag costs, and fails where that fails. */
-const standIn = () =>
+const implicitRejectionKey = () =>
   crypto.subtle.importKey("raw", crypto.getRandomValues(new Uint8Array(AES_KEY_LENGTH)), "AES-GCM", false, ["decrypt"])
 
 /** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
@@ -63,8 +63,8 @@ export const primitives = (memory: SecureMemory): Primitives => ({
     const opened = memory.guard(Effect.tryPromise({
       try: async () => {
         const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
-          (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : standIn(),
-          standIn
+          (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : implicitRejectionKey(),
+          implicitRejectionKey
         )
         const plaintext = await crypto.subtle.decrypt(
           { name: "AES-GCM", iv: nonce },

@@ -10,8 +10,8 @@ import * as Envelope from "nomyo-js/Envelope"
 import * as Node from "nomyo-js/node"
 import * as NomyoClient from "nomyo-js/NomyoClient"
 import OpenAI from "openai"
-import * as Base64 from "../../dist/internal/base64.js"
-import * as Json from "../../dist/internal/json.js"
+import * as Base64 from "../../dist/internal/codecs/base64.js"
+import * as Json from "../../dist/internal/codecs/json.js"
 import { keys, KiB, make, oaep, payload, privateHandle, sealBytes, serverKeys } from "./subjects.mjs"
 
 const request = payload(KiB)

@@ -11,7 +11,7 @@ const modules = {
   webCrypto: ["src/internal/webCrypto.ts", "vectors"],
   NodeCrypto: ["src/platform/node/NodeCrypto.ts", "vectors"],
   KeyRing: ["src/KeyRing.ts", "KeyRing"],
-  shared: ["src/internal/shared.ts", "KeyRing", "RouterKey"],
+  shared: ["src/internal/fibers/sharedResource.ts", "KeyRing", "RouterKey"],
   RouterKey: ["src/RouterKey.ts", "RouterKey"],
   Transport: ["src/Transport.ts", "Transport"],
   rateLimit: ["src/internal/rateLimit.ts", "throttle"]

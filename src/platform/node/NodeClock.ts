@@ -39,7 +39,7 @@ const live = () => Effect.runSync(Effect.clock)
  * @since 0.2.0
  * @category layers
  */
-export const layerRotation: Layer.Layer<never> = Layer.succeed(
-  KeyRing.RotationClock,
+export const layerBackground: Layer.Layer<never> = Layer.succeed(
+  KeyRing.BackgroundClock,
   (clock) => clock === live() ? background : clock
 )

@@ -11,9 +11,9 @@ import * as Runtime from "effect/Runtime"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
 import { Crypto, type Plaintext, type Sealed } from "../../Crypto.js"
-import { bracket } from "../../internal/acquire.js"
+import { bracket } from "../../internal/fibers/acquire.js"
 import { PIECE_LENGTH, windowLength } from "../../internal/plaintext.js"
-import { nextTurn } from "../../internal/turn.js"
+import { yieldToEventLoop } from "../../internal/fibers/yieldToEventLoop.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
 import { SecureMemory, type Service as Memory } from "../../SecureMemory.js"
@@ -134,7 +134,7 @@ const makeHandles = (first: CryptoKey, another: () => Promise<CryptoKey>, limit:
 const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Runtime<never>) => (memory: Memory): webCrypto.Primitives => {
   // in place of a key that does not unwrap, so that this fails where a bad tag fails. Who knew it could make an envelope that opens, which
   // everybody can with the public key.
-  const standIn = NodeCrypto.randomBytes(webCrypto.AES_KEY_LENGTH)
+  const implicitRejectionKey = NodeCrypto.randomBytes(webCrypto.AES_KEY_LENGTH)
   const copy = (key: CryptoKey) =>
     Effect.scoped(Effect.gen(function*() {
       const pkcs8 = yield* memory.guard(Effect.map(Effect.promise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
@@ -227,7 +227,7 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
         const decrypt: Effect.Effect<void, SecurityError> = Effect.suspend(() => {
           try {
             for (let piece = 0; piece < PIECES_A_TURN; piece++) if (decryptNext()) return Effect.void
-            return Effect.zipRight(nextTurn, decrypt)
+            return Effect.zipRight(yieldToEventLoop, decrypt)
           } catch {
             return Effect.fail(webCrypto.cannotOpen())
           }
@@ -241,7 +241,7 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
           catch: webCrypto.cannotOpen
         })
         return bracket(
-          () => aesKey.set(standIn),
+          () => aesKey.set(implicitRejectionKey),
           () => Effect.zipRight(unwrapped, decrypt),
           () => {
             isOver = true

@@ -65,7 +65,7 @@ interface Block {
 /** Gives small pieces out of one block, one behind the other. A block that is used up is let go of when its last piece is. */
 const sharing = (native: Native): Native => {
   let block: Block | undefined
-  const letGo = (mine: Block): void => {
+  const retire = (mine: Block): void => {
     mine.at = 0
     if (block !== mine) return mine.allocation.free()
     mine.timer = mine.timer?.refresh() ?? setTimeout(() => {
@@ -91,7 +91,7 @@ const sharing = (native: Native): Native => {
       return {
         bytes,
         free: () => {
-          if (--mine.pieces === 0) letGo(mine)
+          if (--mine.pieces === 0) retire(mine)
         }
       }
     }

@@ -14,7 +14,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import { pipeline, Readable } from "node:stream"
 import { urlToHttpOptions } from "node:url"
-import { acquire } from "../../internal/acquire.js"
+import { acquire } from "../../internal/fibers/acquire.js"
 import { APIConnectionError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 

@@ -77,7 +77,7 @@ export const layerKeyStore = (
 export const layerPlatform = (
   options: PlatformOptions = {}
 ): Layer.Layer<Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
-  Layer.mergeAll(layerKeyStore(options), NodeTransport.layer, NodeClock.layerRotation).pipe(
+  Layer.mergeAll(layerKeyStore(options), NodeTransport.layer, NodeClock.layerBackground).pipe(
     Layer.provideMerge(
       Layer.provideMerge(NodeCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : NodeSecureMemory.layer)
     )

@@ -1,0 +1,284 @@
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { promisify } from "node:util"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import * as Model from "../../src/router/Model.js"
+import * as Servers from "../support/servers.js"
+
+const API_KEY = "sk-cli-0123456789"
+const BIN = "dist/cli/nomyo.cjs"
+
+let url: string
+let close: () => Promise<void>
+const seen: Array<Model.Opened> = []
+
+beforeAll(async () => {
+  const echo = Effect.runSync(Model.makeEcho)
+  const model = (request: Model.Opened) => Effect.zipRight(Effect.sync(() => seen.push(request)), echo(request))
+  const router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY), model }))
+  url = router.value
+  close = router.close
+})
+afterAll(() => close())
+
+const environment = { ...process.env, NOMYO_API_KEY: API_KEY, NOMYO_KEY_SIZE: "2048", NOMYO_MAX_RETRIES: "0" }
+
+const nomyo = (args: ReadonlyArray<string>, options: { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv } = {}) =>
+  new Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
+    const child = execFile(process.execPath, [BIN, ...args], { env: options.env ?? environment }, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }))
+    child.stdin?.end(options.stdin ?? "")
+  })
+
+const chat = (...args: ReadonlyArray<string>) => nomyo(["chat", ...args, "--base-url", url, "--allow-http"])
+
+/** A `nomyo router` that is listening. */
+const startRouter = async (...args: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [BIN, "router", "--port", "0", ...args])
+  let stdout = ""
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk
+  })
+  while (!stdout.includes("\n")) await once(child.stdout, "data")
+  return { child, line: stdout, url: stdout.trim().replace("listening on ", "") }
+}
+
+describe("nomyo", () => {
+  it("explains itself", async () => {
+    for (const args of [["--help"], ["chat", "--help"], ["keys", "--help"], ["keys", "rotate", "--help"], ["router", "--help"], ["demo", "--help"]]) {
+      const { code, stderr, stdout } = await nomyo(args)
+      expect([code, stderr]).toEqual([0, ""])
+      expect(stdout).toContain("DESCRIPTION")
+      // oxlint-disable-next-line no-control-regex
+      expect(stdout).not.toMatch(/\u001b/)
+    }
+    expect((await nomyo(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
+  it("is content with a reader that has seen enough", async () => {
+    const { stderr } = await promisify(execFile)("bash", ["-c", `set -o pipefail; ${process.execPath} ${BIN} --help | head -c 1`])
+    expect(stderr).toBe("")
+  })
+
+  it.each([[["sing"]], [["chat", "--volume", "11"]], [["chat", "hi", "--tier", "ultra"]], [["router", "--port", "many"]]])(
+    "answers wrong usage with 2: %j",
+    async (args) => {
+      const { code, stderr, stdout } = await nomyo(args)
+      expect([code, stdout]).toEqual([2, ""])
+      // oxlint-disable-next-line no-control-regex
+      expect(stderr).toMatch(/^[^\u001b]+$/)
+    }
+  )
+})
+
+describe("nomyo chat", () => {
+  it("prints the answer to a prompt, and nothing else, on stdout", async () => {
+    const { code, stderr, stdout } = await chat("What is 2+2?", "--system", "Be brief.", "--tier", "high", "--model", "m")
+    expect([code, stdout]).toEqual([0, "You said: What is 2+2?\n"])
+    expect(stderr).toContain("plain HTTP")
+    expect(seen.at(-1)).toMatchObject({
+      securityTier: "high",
+      payload: { model: "m", messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "What is 2+2?" }] }
+    })
+  })
+
+  it("reads the prompt from standard input", async () => {
+    const { code, stdout } = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: "two\nlines ü\n" })
+    expect([code, stdout]).toEqual([0, "You said: two\nlines ü\n"])
+    const empty = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: " \n" })
+    expect([empty.code, empty.stdout]).toEqual([1, ""])
+    expect(empty.stderr).toContain("no prompt")
+  })
+
+  it("prints the whole answer as JSON", async () => {
+    const { stdout } = await chat("Hello!", "--json")
+    expect(JSON.parse(stdout)).toMatchObject({ choices: [{ message: { content: "You said: Hello!" } }], _metadata: { is_encrypted: true } })
+  })
+
+  it.each([["SIGINT", 130], ["SIGTERM", 143]] as const)("does not call it success to be ended by %s", async (signal, code) => {
+    const silent = await Servers.scoped(Servers.tcpServer(() => undefined))
+    const child = spawn(process.execPath, [BIN, "chat", "hi", "--base-url", silent.value, "--allow-http"], { env: environment })
+    await once(child.stderr, "data")
+    child.kill(signal)
+    expect((await once(child, "exit"))[0]).toBe(code)
+    await silent.close()
+  })
+
+  it("shows reasoning apart from the answer", async () => {
+    const { stderr, stdout } = await chat("Hello!", "--model", "a-Thinking-model")
+    expect(stdout).toBe("You said: Hello!\n")
+    expect(stderr).toContain("I am to repeat 1 words.")
+  })
+
+  it("lets nothing that a model says steer the terminal", async () => {
+    const { stdout } = await chat("\u001b[2Jhid\u0007den\tand\u009bm more")
+    // oxlint-disable-next-line no-control-regex
+    expect(stdout).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/)
+    expect(stdout).toBe("You said: \ufffd[2Jhid\ufffdden\tand\ufffdm more\n")
+  })
+
+  it("says what went wrong on stderr, with 1, and never the key", async () => {
+    const wrong = await nomyo(["chat", "hi", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: "sk-wrong" } })
+    expect([wrong.code, wrong.stdout]).toEqual([1, ""])
+    expect(wrong.stderr).toMatch(/nomyo: AuthenticationError: .*\n$/)
+    const http = await nomyo(["chat", "hi", "--base-url", url])
+    expect(http.stderr).toMatch(/^nomyo: SecurityError: .*--?allow|allowHttp/)
+    const bad = await nomyo(["chat", "hi"], { env: { ...environment, NOMYO_TIMEOUT: "soon" } })
+    expect([bad.code, bad.stdout]).toEqual([1, ""])
+    expect(bad.stderr).toContain("NOMYO_TIMEOUT")
+    for (const { stderr } of [wrong, http, bad]) expect(stderr).not.toContain("sk-")
+  })
+})
+
+describe("nomyo router", () => {
+  it.each(["SIGINT", "SIGTERM"] as const)("prints one line when it is ready, and stops at %s even with a request in flight", async (signal) => {
+    const upstream = await Servers.scoped(Servers.httpServer(() => undefined))
+    const { child, line, url } = await startRouter("--upstream", upstream.value)
+    expect(line).toMatch(/^listening on http:\/\/127\.0\.0\.1:\d+\n$/)
+    expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: "ok" })
+    const waiting = nomyo(["chat", "hi", "--base-url", url, "--allow-http"])
+    while ((await connections(upstream.value)) === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    child.kill(signal)
+    const [code] = await once(child, "exit")
+    expect(code).toBe(0)
+    expect((await waiting).stderr).toContain("APIConnectionError")
+    await upstream.close()
+  })
+
+  it("asks for its API key and logs no plaintext", async () => {
+    const { child, url } = await startRouter("--api-key", "let-me-in")
+    let stderr = ""
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk
+    })
+    const ask = (key: string) => nomyo(["chat", "SENTINEL", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: key } })
+    expect((await ask("let-me-in")).stdout).toBe("You said: SENTINEL\n")
+    expect((await ask("other")).stderr).toContain("AuthenticationError")
+    child.kill("SIGTERM")
+    await once(child, "exit")
+    expect(stderr).toContain("/v1/chat/secure_completion")
+    expect(stderr).not.toMatch(/SENTINEL|let-me-in/)
+  })
+
+  it("says so when the port is taken", async () => {
+    const server = Net.createServer().listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const { code, stderr } = await nomyo(["router", "--port", String((server.address() as Net.AddressInfo).port)])
+    server.close()
+    expect(code).toBe(1)
+    expect(stderr).toContain("cannot be listened on")
+  })
+})
+
+describe("nomyo keys", () => {
+  const temporaryDirectory = () => Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-"))
+  const keys = (...args: ReadonlyArray<string>) => nomyo(["keys", ...args])
+
+  it("makes, shows, replaces and checks a pair, and shows nothing private", async () => {
+    const dir = Path.join(temporaryDirectory(), "keys")
+    const made = await keys("generate", "--dir", dir)
+    expect([made.code, made.stderr]).toEqual([0, ""])
+    const fingerprint = /SHA-256 ([0-9a-f]{64})/.exec(made.stdout)![1]
+    const shown = await keys("show", "--dir", dir)
+    for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644", "made             20"]) {
+      expect(shown.stdout).toContain(part)
+    }
+    const again = await keys("generate", "--dir", dir)
+    expect([again.code, again.stdout]).toEqual([1, ""])
+    expect(again.stderr).toContain("nomyo keys rotate")
+    expect((await keys("check", "--dir", dir)).stdout).toBe(`${dir} is in order\n`)
+    const rotated = await keys("rotate", "--dir", dir)
+    expect(rotated.code).toBe(0)
+    expect(rotated.stdout).not.toContain(fingerprint)
+    const secret = Fs.readFileSync(Path.join(dir, "private_key.pem"), "utf8").split("\n")[20]!
+    for (const { stdout } of [made, shown, rotated]) {
+      expect(stdout).not.toContain("BEGIN")
+      expect(stdout).not.toContain(secret)
+    }
+  })
+
+  it("reads a password from standard input", async () => {
+    const dir = temporaryDirectory()
+    const withPassword = (stdin: string, ...args: ReadonlyArray<string>) => nomyo(["keys", ...args, "--dir", dir, "--password-stdin"], { stdin })
+    expect((await withPassword("short\n", "generate")).stderr).toContain("8 characters")
+    expect((await withPassword("correct horse\n", "generate")).code).toBe(0)
+    expect(Fs.readFileSync(Path.join(dir, "private_key.pem"), "utf8")).toContain("ENCRYPTED")
+    expect((await withPassword("correct horse", "show")).code).toBe(0)
+    for (const failed of [await withPassword("wrong horse", "rotate"), await keys("show", "--dir", dir)]) {
+      expect([failed.code, failed.stdout]).toEqual([1, ""])
+      expect(failed.stderr).toMatch(/password/)
+      expect(failed.stderr).not.toContain("horse")
+    }
+  })
+
+  it("says everything that is wrong with a directory", async () => {
+    const dir = temporaryDirectory()
+    const complaints = async (...args: ReadonlyArray<string>) => {
+      const { code, stdout } = await keys("check", "--dir", dir, ...args)
+      expect(code).toBe(1)
+      return stdout
+    }
+    expect(await complaints()).toContain("private_key.pem is missing")
+    Fs.copyFileSync("test/vectors/keys/client_4096.pem", Path.join(dir, "private_key.pem"))
+    Fs.copyFileSync("test/vectors/keys/server_4096.pub.pem", Path.join(dir, "public_key.pem"))
+    Fs.writeFileSync(Path.join(dir, "private_key.pem.0123456789abcdef.tmp"), "")
+    Fs.chmodSync(Path.join(dir, "private_key.pem"), 0o644)
+    Fs.chmodSync(dir, 0o777)
+    const all = await complaints()
+    for (const part of ["chmod 700", "chmod 600", "left behind", "does not belong"]) expect(all).toContain(part)
+    Fs.copyFileSync("test/vectors/keys/client_4096.encrypted-pkcs8.pem", Path.join(dir, "private_key.pem"))
+    expect(await complaints()).toContain("needs a password")
+    Fs.copyFileSync("test/vectors/keys/rejected_1024.pem", Path.join(dir, "private_key.pem"))
+    expect(await complaints()).toContain("2048 bits")
+    expect((await keys("check", "--dir", "/nowhere")).stdout).toContain("no directory")
+    expect((await keys("show", "--dir", temporaryDirectory())).stderr).toContain("nomyo keys generate")
+  })
+})
+
+describe("nomyo demo", () => {
+  it("shows an encrypted chat with a router of its own", async () => {
+    const { code, stdout } = await nomyo(["demo"], { env: { ...process.env, NOMYO_KEY_SIZE: "2048" } })
+    expect(code).toBe(0)
+    for (const part of ["Hello! Who can read this?", "hybrid-aes256-rsa4096", "You said: Hello! Who can read this?"]) expect(stdout).toContain(part)
+    expect(stdout.match(/\d+\.\d ms$/gm)).toHaveLength(6)
+  })
+
+  it("has colours and a spinner on a terminal, and takes the spinner away", async () => {
+    // `script` runs a command on a terminal of its own
+    const child = execFile("script", ["-qec", `${process.execPath} ${BIN} demo`, "/dev/null"], {
+      env: { ...process.env, NOMYO_KEY_SIZE: "2048", NO_COLOR: "" },
+      timeout: 20_000
+    })
+    child.stdin?.end()
+    let screen = ""
+    child.stdout?.on("data", (chunk) => {
+      screen += chunk
+    })
+    const [code] = await once(child, "close")
+    expect(code).toBe(0)
+    expect(screen).toContain("Making the client's key pair")
+    expect(screen).toContain("\u001b[1m")
+    expect(screen.slice(screen.lastIndexOf("Making"))).toContain("\u001b[K")
+  })
+
+  it("talks to the router it is given", async () => {
+    const { code, stdout } = await nomyo(["demo", "--base-url", url, "--allow-http"])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`The router is ${url}`)
+    expect(stdout).toContain("You said:")
+  })
+})
+
+/** How many connections a server of ours has; read from the kernel, since the server is not ours to ask. */
+const connections = async (url: string): Promise<number> => {
+  const { readFile } = await import("node:fs/promises")
+  const port = Number(new URL(url).port).toString(16).toUpperCase().padStart(4, "0")
+  const lines = (await readFile("/proc/net/tcp", "utf8")).split("\n")
+  return lines.filter((line) => new RegExp(`^\\s*\\d+: \\S+:${port} \\S+ 01`).test(line)).length
+}

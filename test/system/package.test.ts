@@ -1,0 +1,231 @@
+import * as Redacted from "effect/Redacted"
+import { transform } from "esbuild"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { promisify } from "node:util"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import packageJson from "../../package.json" with { type: "json" }
+import { blocks, root } from "../support/pages.js"
+import * as Servers from "../support/servers.js"
+
+const run = promisify(execFile)
+const API_KEY = "sk-package-0123456789"
+
+let directory: string
+let router: { readonly value: string; readonly close: () => Promise<void> }
+let files: ReadonlyArray<string>
+
+/** A new project with the packed tarball and these packages installed, as a user would have it. */
+const project = async (name: string, tarball: string, ...packages: ReadonlyArray<string>) => {
+  const path = Path.join(directory, name)
+  Fs.mkdirSync(path)
+  Fs.writeFileSync(Path.join(path, "package.json"), JSON.stringify({ name, private: true, type: "module" }))
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball, ...packages], { cwd: path })
+  return path
+}
+
+let bare: string
+let full: string
+
+beforeAll(async () => {
+  directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-package-"))
+  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", directory], { cwd: root })
+  const [packed] = JSON.parse(stdout)
+  files = packed.files.map(({ path }: { readonly path: string }) => path)
+  const tarball = Path.join(directory, packed.filename)
+  bare = await project("bare", tarball)
+  const optional = (["@effect/platform", "sodium-native"] as const).map((name) => `${name}@${packageJson.devDependencies[name]}`)
+  full = await project("full", tarball, ...optional)
+  router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY) }))
+})
+afterAll(async () => {
+  await router.close()
+  Fs.rmSync(directory, { recursive: true })
+})
+
+/** Runs a program of a project against the test's router. */
+const node = (cwd: string, ...args: ReadonlyArray<string>) =>
+  run(process.execPath, [...args], { cwd, env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY } })
+
+const examples = (["js", "ts"] as const).flatMap((language) =>
+  blocks("README.md", language).map((block) => ({ ...block, language, name: `README.md:${block.line}` })))
+
+describe("the package", () => {
+  it("holds what it should and nothing else", () => {
+    expect(files.filter((file) => !/^(dist|src)\/.+\.(js|d\.ts|map|ts)$/.test(file)).toSorted()).toEqual([
+      "LICENSE",
+      "README.md",
+      "dist/cli/nomyo.cjs",
+      "doc/examples/browser/chat.css",
+      "doc/examples/browser/chat.js",
+      "doc/examples/browser/icon.svg",
+      "doc/examples/browser/index.html",
+      "package.json"
+    ])
+    expect(files.filter((file) => /^test|\.pem$|client_keys|src\/cli/.test(file))).toEqual([])
+  })
+
+  it("has no file of an earlier build: each belongs to a module", () => {
+    const modules = new Set(files.filter((file) => file.startsWith("src/")).map((file) => file.slice("src/".length, -".ts".length)))
+    const built = files.filter((file) => /^dist\/(?!cli\/nomyo\.cjs$|browser\/index\.js|promise\/node\.js)/.test(file))
+    for (const file of built) expect(modules).toContain(file.slice("dist/".length).replace(/(\.d\.ts|\.js)(\.map)?$/, ""))
+  })
+
+  it("is locked to digests, from npm's registry alone", () => {
+    const lock: { readonly packages: { readonly [path: string]: { readonly resolved?: string; readonly integrity?: string } } } = JSON.parse(
+      Fs.readFileSync(Path.join(root, "package-lock.json"), "utf8")
+    )
+    const { "": _, ...packages } = lock.packages
+    expect(Object.keys(packages).length).toBeGreaterThan(100)
+    for (const [path, { integrity, resolved }] of Object.entries(packages)) {
+      expect(integrity, path).toMatch(/^sha512-[A-Za-z0-9+/]{86}==$/)
+      if (resolved !== undefined) expect(resolved, path).toMatch(/^https:\/\/registry\.npmjs\.org\//)
+    }
+  })
+
+  it("brings nothing but effect", () => {
+    const installed = Fs.readdirSync(Path.join(bare, "node_modules")).filter((name) => !name.startsWith("."))
+    expect(installed).toContain("effect")
+    expect(installed).not.toContain("@effect")
+  })
+
+  it("locks memory if sodium-native is there, and says so", async () => {
+    const script = "import { getMemoryProtectionInfo } from 'nomyo-js'; console.log(getMemoryProtectionInfo().method)"
+    expect((await node(bare, "--input-type=module", "-e", script)).stdout).toBe("zero-only\n")
+    expect((await node(full, "--input-type=module", "-e", script)).stdout).toBe("mlock\n")
+  })
+
+  it("is imported and required", async () => {
+    const imported = await node(bare, "--input-type=module", "-e", `
+      import * as nomyo from "nomyo-js/effect"
+      import * as node from "nomyo-js/node"
+      import { layer } from "nomyo-js/NomyoClient"
+      console.log(typeof nomyo.SecureChatCompletion, typeof node.layer, typeof layer, nomyo.NomyoClient.layer === layer)
+    `)
+    expect(imported.stdout).toBe("function function function true\n")
+    const required = await node(bare, "--input-type=commonjs", "-e", `
+      const { SecureChatCompletion, SecurityError } = require("nomyo-js")
+      const client = new SecureChatCompletion({ baseUrl: "http://127.0.0.1:1" })
+      client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((e) => console.log(e instanceof SecurityError))
+    `)
+    expect(required.stdout).toBe("true\n")
+  })
+
+  it("has one copy of the errors and of the switch for zeroing, whichever way it is imported", async () => {
+    const { stdout } = await node(bare, "--input-type=module", "-e", `
+      import * as nomyo from "nomyo-js"
+      import * as effect from "nomyo-js/effect"
+      import * as errors from "nomyo-js/NomyoError"
+      const errorsOf = (module) => Object.keys(errors).filter((name) => name.endsWith("Error")).map((name) => module[name])
+      const same = errorsOf(nomyo).length === 10 && errorsOf(nomyo).every((Class, i) => Class === errorsOf(effect)[i] && Class === errorsOf(errors)[i])
+      nomyo.disableSecureMemory()
+      const bytes = Uint8Array.of(1)
+      await new effect.SecureByteContext(bytes).use(() => undefined)
+      console.log(same, nomyo.SecureChatCompletion !== effect.SecureChatCompletion, bytes[0])
+      for (const Client of [nomyo.SecureChatCompletion, effect.SecureChatCompletion]) {
+        const client = new Client({ baseUrl: process.env.TEST_ROUTER, allowHttp: true, apiKey: "wrong", keySize: 2048, keyDir: false })
+        const error = await client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((error) => error)
+        console.log(error instanceof effect.AuthenticationError, error instanceof nomyo.APIError, error.constructor === errors.AuthenticationError)
+      }
+    `)
+    expect(stdout).toBe("true true 1\ntrue true true\ntrue true true\n")
+  })
+
+  it("says nothing of an effect that is another version than the one inside", async () => {
+    const file = Path.join(bare, "node_modules/effect/dist/esm/internal/version.js")
+    const original = Fs.readFileSync(file, "utf8")
+    Fs.writeFileSync(file, original.replace(/"3\.[\d.]+"/, "\"3.99.0\""))
+    try {
+      const { stderr, stdout } = await node(bare, "--input-type=module", "-e", `
+        import { SecureChatCompletion, SecurityError } from "nomyo-js"
+        const client = new SecureChatCompletion({ baseUrl: "http://127.0.0.1:1" })
+        const error = await client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((error) => error)
+        console.log((await import("effect/ModuleVersion")).getCurrentVersion(), error instanceof SecurityError)
+      `)
+      expect([stdout, stderr]).toEqual(["3.99.0 true\n", ""])
+    } finally {
+      Fs.writeFileSync(file, original)
+    }
+  })
+
+  it("keeps its insides to itself", async () => {
+    for (const path of ["nomyo-js/internal/base64", "nomyo-js/cli/main", "nomyo-js/promise/PromiseClient"]) {
+      await expect(node(bare, "--input-type=module", "-e", `await import("${path}")`)).rejects.toThrow("ERR_PACKAGE_PATH_NOT_EXPORTED")
+    }
+  })
+
+  it("has a command", async () => {
+    const { stdout } = await run(Path.join(bare, "node_modules/.bin/nomyo"), ["--version"])
+    expect(stdout).toBe(`${packageJson.version}\n`)
+  })
+
+  it("lets a script end that forgets to dispose", async () => {
+    const script = (more: string) => `
+      import { SecureChatCompletion } from "nomyo-js"
+      const client = new SecureChatCompletion({ baseUrl: process.env.TEST_ROUTER, allowHttp: true, apiKey: process.env.NOMYO_API_KEY, keySize: 2048, keyDir: false })
+      const answer = await client.create({ model: "${more}", messages: [{ role: "user", content: "Hello!" }] })
+      console.log(answer.choices[0].message.content)
+    `
+    const { stdout } = await node(bare, "--input-type=module", "-e", script("m"))
+    expect(stdout).toBe("You said: Hello!\n")
+    // and waits for an answer that takes a second try
+    expect((await node(bare, "--input-type=module", "-e", script("status/503/1"))).stdout).toBe("You said: Hello!\n")
+  })
+
+  it.each([["Node16", "Node16"], ["ESNext", "Bundler"]])("type-checks its README with module %s and moduleResolution %s", async (module, moduleResolution) => {
+    for (const { code, language, line } of examples) Fs.writeFileSync(Path.join(full, `readme-${line}.${language}`), code)
+    Fs.writeFileSync(
+      Path.join(full, "tsconfig.json"),
+      JSON.stringify({
+        compilerOptions: {
+          module,
+          moduleResolution,
+          target: "ES2022",
+          lib: ["ES2023", "ESNext.Disposable", "DOM", "DOM.Iterable"],
+          strict: true,
+          noEmit: true,
+          allowJs: true,
+          checkJs: true,
+          types: ["node"],
+          typeRoots: [Path.join(root, "node_modules/@types")]
+        },
+        include: ["readme-*"]
+      })
+    )
+    const { stdout } = await run(process.execPath, [Path.join(root, "node_modules/typescript/bin/tsc")], { cwd: full }).catch((error) => error)
+    expect(stdout).toBe("")
+  })
+
+  it.each(examples)("runs $name", async ({ code, language, line }) => {
+    // each as if it were the first: without the keys of another
+    Fs.rmSync(Path.join(full, "client_keys"), { recursive: true, force: true })
+    const file = Path.join(full, `run-${line}.mjs`)
+    Fs.writeFileSync(file, language === "js" ? code : (await transform(code, { loader: "ts", target: "node20" })).code)
+    const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/send-to-router.mjs"), file)
+    expect(stdout).toMatch(/You said: |^[0-9a-f]{64}$/m)
+    expect(stderr).toBe("")
+  })
+
+  const commands = blocks("README.md", "sh").flatMap(({ code }) => code.split("\n")).filter((line) => line.includes("npx nomyo"))
+
+  it.each(commands)("runs: %s", async (command) => {
+    Fs.writeFileSync(Path.join(full, "report.txt"), "All is well.")
+    const preload = Path.join(root, "test/support/send-to-router.mjs")
+    // in a group of its own, to end what the shell started
+    const shell = spawn("bash", ["-c", command], {
+      cwd: full,
+      detached: true,
+      env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY, NODE_OPTIONS: `--import ${preload}` }
+    })
+    let stdout = ""
+    shell.stdout.on("data", (chunk) => {
+      stdout += chunk
+      if (/^listening on/m.test(stdout)) process.kill(-shell.pid!, "SIGTERM")
+    })
+    await once(shell, "close")
+    expect(stdout).toMatch(/You said: |^listening on http:\/\/127\.0\.0\.1:12435$/m)
+  })
+})
