@@ -20,7 +20,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as ChatCompletion from "./ChatCompletion.js"
-import { Crypto, type KeyPair, type Plaintext, type PublicKey } from "./Crypto.js"
+import { Crypto, type KeyPair, type PublicKey } from "./Crypto.js"
 import * as Envelope from "./Envelope.js"
 import * as Calls from "./internal/fibers/deadline.js"
 import { isVisibleAscii } from "./internal/codecs/header.js"
@@ -37,6 +37,7 @@ import {
   SecurityError,
   withRequest
 } from "./NomyoError.js"
+import type { Plaintext } from "./Plaintext.js"
 import * as RouterKey from "./RouterKey.js"
 import { SecureMemory } from "./SecureMemory.js"
 import { Transport } from "./Transport.js"
@@ -241,7 +242,7 @@ export const make = Effect.fnUntraced(function*(
     pair: KeyPair,
     key: PublicKey
   ): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError, Crypto> => {
-    const sent = Envelope.sealPieces(key, request.payload, (body) =>
+    const sent = Envelope.sealWith(key, request.payload, (body) =>
       transport.send({
         method: "POST",
         url: `${request.target.baseUrl}/v1/chat/secure_completion`,

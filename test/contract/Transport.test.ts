@@ -10,6 +10,8 @@ import * as Layer from "effect/Layer"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { gzipSync } from "node:zlib"
+import { checked } from "../../src/Body.js"
+import { connectionError } from "../../src/internal/connectionError.js"
 import { layerTransport } from "../../src/platform/effect/index.js"
 import { SecurityError } from "../../src/NomyoError.js"
 import * as NodeTransport from "../../src/platform/node/NodeTransport.js"
@@ -57,7 +59,7 @@ describe.each(transports)("Transport, %s", (name, layer) => {
             body(response, 200, `${request.method} ${request.headers["x-payload-id"]} ${Buffer.concat(chunks).toString("hex")}`)
           })
         }
-        const answer = yield* exchange(echo, { method: "POST", headers: { "X-Payload-ID": "id" }, body: { length: 3, pieces: ["\u0000", "\u007f\n"] } })
+        const answer = yield* exchange(echo, { method: "POST", headers: { "X-Payload-ID": "id" }, body: { length: 3, chunks: ["\u0000", "\u007f\n"] } })
         assert.strictEqual(new TextDecoder().decode(answer), "POST id 007f0a")
         assert.lengthOf(yield* exchange((_, response) => body(response, 200, "")), 0)
       }))
@@ -293,13 +295,13 @@ describe.each(transports)("Transport, %s", (name, layer) => {
     it.scoped.each([1000, 100_000, 1_000_000])("fails as its body does, of %i bytes", (length) =>
       Effect.gen(function*() {
         const failure = new SecurityError({ reason: "encryption", message: "No more of it" })
-        const pieces = function*() {
+        const chunks = function*() {
           yield "a".repeat(length / 2)
           throw failure
         }
         const error = yield* Effect.flip(exchange((request, response) => {
           request.resume().on("end", () => body(response, 200, ""))
-        }, { method: "POST", body: { length, pieces: pieces() } }))
+        }, { method: "POST", body: { length, chunks: chunks() } }))
         assert.strictEqual(error, failure)
       }))
 
@@ -307,14 +309,14 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       Effect.gen(function*() {
         const half = "a".repeat(length / 2)
         const less = half.slice(1)
-        for (const pieces of [[half, less], [half, half, "a"], [half, less, "\u00e9"], [half, less.slice(1), "\u00e9"]]) {
+        for (const chunks of [[half, less], [half, half, "a"], [half, less, "\u00e9"], [half, less.slice(1), "\u00e9"]]) {
           let isRead = false
           const error = yield* Effect.flip(exchange((request, response) => {
             request.resume().on("error", () => undefined).on("end", () => {
               isRead = request.complete
               body(response, 200, "read")
             })
-          }, { method: "POST", body: { length, pieces } }))
+          }, { method: "POST", body: { length, chunks } }))
           assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption" })
           assert.isFalse(isRead)
         }
@@ -322,8 +324,8 @@ describe.each(transports)("Transport, %s", (name, layer) => {
 
     it.scoped("shows nothing of the request in an error", () =>
       Effect.gen(function*() {
-        const pieces = ["SENTINEL"]
-        const request = { method: "POST" as const, headers: { Authorization: "Bearer SENTINEL" }, body: { length: 8, pieces } }
+        const chunks = ["SENTINEL"]
+        const request = { method: "POST" as const, headers: { Authorization: "Bearer SENTINEL" }, body: { length: 8, chunks } }
         const errors = [
           yield* Effect.flip(send("http://127.0.0.1:1", request)),
           yield* Effect.flip(exchange((_, response) => body(response, 500, ""), request)),
@@ -458,16 +460,16 @@ describe("Transport.make", () => {
     Transport.make(() => Effect.succeed({ status: 200, header: () => undefined, body: stream(0), ...response })).send({ ...request, ...options })
 
   it("gives no more of a body than its length, and nothing whole that is not right", () => {
-    for (const pieces of [["ab", "cd", "ef", "g"], ["ab", "cd", "e"], ["ab", "c"]]) {
+    for (const chunks of [["ab", "cd", "ef", "g"], ["ab", "cd", "e"], ["ab", "c"]]) {
       const given: Array<string> = []
       assert.throws(() => {
-        for (const piece of Transport.piecesOf({ length: 4, pieces })) given.push(piece)
+        for (const chunk of checked({ length: 4, chunks }).chunks) given.push(chunk)
       }, SecurityError)
       assert.deepStrictEqual(given, ["ab"])
     }
   })
 
-  it.effect("takes a body in as many pieces as it has bytes, and in one", () =>
+  it.effect("takes a body in as many chunks as it has bytes, and in one", () =>
     Effect.gen(function*() {
       assert.lengthOf(yield* transport(300_000).send(request), 300_000)
       const whole = new Uint8Array(300_000).fill(120)
@@ -568,45 +570,45 @@ describe("Transport.make", () => {
     "PATH_LENGTH_EXCEEDED",
     "CERT_REVOKED"
   ])("knows %s for a certificate's fault", (code) => {
-    const error = Transport.connectionError(new TypeError("fetch failed", { cause: Object.assign(new Error("SENTINEL"), { code }) }))
+    const error = connectionError(new TypeError("fetch failed", { cause: Object.assign(new Error("SENTINEL"), { code }) }))
     assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate", message: `The router's TLS certificate is not trusted (${code})` })
     assert.notInclude(JSON.stringify(error), "SENTINEL")
   })
 
   it.each(["ECONNREFUSED", "ENOTFOUND", "ECONNRESET", "UND_ERR_SOCKET", undefined])("knows %s for the network's", (code) => {
-    assert.deepInclude(Transport.connectionError(Object.assign(new Error("x"), { code })), {
+    assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), {
       reason: "network",
       message: `The router could not be reached${code === undefined ? "" : ` (${code})`}`
     })
   })
 
   it.each(["MY_HPE_1", "UND_ERR_HEADERS_OVERFLOWN", "X_UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT_2"])("takes %s for no code that it knows", (code) => {
-    assert.deepInclude(Transport.connectionError(Object.assign(new Error("x"), { code })), { reason: "network" })
+    assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), { reason: "network" })
   })
 
   it("looks for a code in eight causes, and in no more", () => {
     const buried = (depth: number): Error =>
       depth === 0 ? Object.assign(new Error("x"), { code: "ECONNREFUSED" }) : new Error("y", { cause: buried(depth - 1) })
-    assert.include(Transport.connectionError(buried(7)).message, "ECONNREFUSED")
-    assert.notInclude(Transport.connectionError(buried(8)).message, "ECONNREFUSED")
+    assert.include(connectionError(buried(7)).message, "ECONNREFUSED")
+    assert.notInclude(connectionError(buried(8)).message, "ECONNREFUSED")
     const circular = new Error("z")
     circular.cause = circular
     for (const error of [circular, Object.assign(new Error("x"), { code: 7 }), { code: "ECONNREFUSED" }, "ECONNREFUSED", undefined]) {
-      assert.strictEqual(Transport.connectionError(error).message, "The router could not be reached")
+      assert.strictEqual(connectionError(error).message, "The router could not be reached")
     }
   })
 
   it("knows a parser's error that has no code", () => {
     const error = Object.assign(new Error("x"), { name: "HTTPParserError" })
-    assert.deepInclude(Transport.connectionError(error), { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID)" })
+    assert.deepInclude(connectionError(error), { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID)" })
   })
 
   it.each(["HPE_INVALID_CONSTANT", "UND_ERR_HEADERS_OVERFLOW", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"])("knows %s for the router's", (code) => {
-    assert.deepInclude(Transport.connectionError(Object.assign(new Error("x"), { code })), { _tag: "APIConnectionError", reason: "protocol" })
+    assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), { _tag: "APIConnectionError", reason: "protocol" })
   })
 
   it.each(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"])("knows %s for a client's own timeout", (code) => {
-    const error = Transport.connectionError(Object.assign(new Error("x"), { code }))
+    const error = connectionError(Object.assign(new Error("x"), { code }))
     assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout", message: `The router was silent for too long (${code})` })
   })
 })
@@ -621,7 +623,7 @@ describe("Transport.fromFetch", () => {
         calls.push([url, init!])
         return Promise.resolve(new Response("real"))
       })
-      yield* transport.send({ ...request, body: { length: 2, pieces: ["a", "b"] } })
+      yield* transport.send({ ...request, body: { length: 2, chunks: ["a", "b"] } })
       yield* transport.send({ ...request, method: "GET" })
       const strict = { headers: { a: "b" }, redirect: "manual", credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer" }
       assert.deepStrictEqual(calls.map(([url, { signal: _, ...init }]) => [url, init]), [

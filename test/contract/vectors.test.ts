@@ -17,11 +17,12 @@ import { vi } from "vitest"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
 import * as Crypto from "../../src/Crypto.js"
 import * as Envelope from "../../src/Envelope.js"
-import * as WebCrypto from "../../src/internal/webCrypto.js"
+import * as RsaKeys from "../../src/internal/rsaKeys.js"
 import { SecurityError } from "../../src/NomyoError.js"
 import * as NodeCrypto from "../../src/platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../../src/platform/node/NodeKeyStore.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as WebCrypto from "../../src/WebCrypto.js"
 import * as Lent from "../support/lent.js"
 import * as Memory from "../support/memory.js"
 import * as Vectors from "../support/vectors.js"
@@ -41,7 +42,7 @@ it("Crypto has a name of its own among the services", () => {
   assert.strictEqual(Crypto.Crypto.key, "nomyo-js/Crypto")
 })
 
-describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)("vectors, %s Crypto", (name, crypto) => {
+describe.each([["node", NodeCrypto.layer], ["portable", WebCrypto.layer]] as const)("vectors, %s Crypto", (name, crypto) => {
   it.layer(Layer.provideMerge(crypto, SecureMemory.layer))((it) => {
     it.scoped.each(Vectors.requests)("opens the request $name", ({ body, payload }) =>
       Effect.gen(function*() {
@@ -193,11 +194,11 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
       Effect.gen(function*() {
         const crypto = yield* Lent.crypto
         const pair = yield* load("client_2048.pem")
-        const handles = WebCrypto.handlesOf(pair)!
+        const handles = RsaKeys.handlesOf(pair)!
         assert.deepStrictEqual([handles.publicKey.type, handles.privateKey.type, handles.privateKey.extractable], ["public", "private", name === "node"])
-        assert.isUndefined(WebCrypto.handlesOf({ ...pair, publicKey: { ...pair.publicKey } }))
+        assert.isUndefined(RsaKeys.handlesOf({ ...pair, publicKey: { ...pair.publicKey } }))
         yield* crypto.destroy(pair.privateKey)
-        assert.isUndefined(WebCrypto.handlesOf(pair))
+        assert.isUndefined(RsaKeys.handlesOf(pair))
       }))
 
     it.scoped("seals to no key that it has not read", () =>
@@ -216,7 +217,7 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         const { privateKey, publicKey } = yield* load("client_2048.pem")
         const text = new Uint8Array(length).fill(7)
         const whole = (sealed: Crypto.Sealed): Crypto.Sealed => {
-          const [ciphertext, tag] = [Array.from(sealed.ciphertext, (piece) => Uint8Array.from(piece)), sealed.tag()]
+          const [ciphertext, tag] = [Array.from(sealed.ciphertext, (chunk) => Uint8Array.from(chunk)), sealed.tag()]
           return { ...sealed, ciphertext, tag: () => tag }
         }
         const sealed = yield* crypto.seal(publicKey, text, (sealed) => Effect.sync(() => whole(sealed)))
@@ -332,8 +333,8 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
       Effect.gen(function*() {
         const { privateKey, publicKey } = yield* load("client_2048.pem")
         const plaintext = NodeCryptoModule.randomFillSync(new Uint8Array(length))
-        const body = yield* Lent.sealPieces(publicKey, plaintext)
-        const envelope = Buffer.from(Array.from(body.pieces).join(""))
+        const body = yield* Lent.sealWith(publicKey, plaintext)
+        const envelope = Buffer.from(Array.from(body.chunks).join(""))
         assert.lengthOf(envelope, body.length)
         const { ciphertext } = JSON.parse(envelope.toString()).encrypted_payload
         assert.strictEqual(Buffer.from(ciphertext, "base64").toString("base64"), ciphertext)
@@ -346,11 +347,11 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         assert.deepInclude(yield* Effect.flip(Lent.open(privateKey, envelope)), { reason: "envelope" })
       }).pipe(Effect.scoped))
 
-    /** A plaintext of random pieces, so long. */
-    const inPieces = (length: number, promised = length) => {
+    /** A plaintext of random chunks, so long. */
+    const inChunks = (length: number, promised = length) => {
       const bytes = NodeCryptoModule.randomFillSync(new Uint8Array(length))
       const windows: Array<Uint8Array> = []
-      const pieces = function*(window: Uint8Array<ArrayBuffer>) {
+      const chunks = function*(window: Uint8Array<ArrayBuffer>) {
         windows.push(window)
         const most = window.length - window.length % 3
         for (let at = 0; at < length; at += most) {
@@ -359,13 +360,13 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
           yield window.subarray(0, part.length)
         }
       }
-      return { bytes, windows, plaintext: { length: promised, pieces } }
+      return { bytes, windows, plaintext: { length: promised, chunks } }
     }
 
-    it.effect.each([0, 1, 48 * 1024, 48 * 1024 + 1, 1_000_003])("seals %i bytes that come in pieces, as often as it is asked, and zeroes them", (length) =>
+    it.effect.each([0, 1, 48 * 1024, 48 * 1024 + 1, 1_000_003])("seals %i bytes that come in chunks, as often as it is asked, and zeroes them", (length) =>
       Effect.gen(function*() {
         const { privateKey, publicKey } = yield* load("client_2048.pem")
-        const { bytes, plaintext, windows } = inPieces(length)
+        const { bytes, plaintext, windows } = inChunks(length)
         for (let i = 1; i <= 2; i++) {
           const envelope = yield* Envelope.seal(publicKey, plaintext)
           assert.lengthOf(windows, i)
@@ -375,21 +376,21 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         }
       }).pipe(Effect.scoped))
 
-    it.scoped.each([-100_000, -1, 1, 100_000])("fails where pieces come to %i bytes more than they should, and zeroes them", (more) =>
+    it.scoped.each([-100_000, -1, 1, 100_000])("fails where chunks come to %i bytes more than they should, and zeroes them", (more) =>
       Effect.gen(function*() {
         const { publicKey } = yield* load("client_2048.pem")
-        const { plaintext, windows } = inPieces(200_000 + more, 200_000)
+        const { plaintext, windows } = inChunks(200_000 + more, 200_000)
         assert.deepInclude(yield* Effect.flip(Envelope.seal(publicKey, plaintext)), { _tag: "SecurityError", reason: "encryption" })
         assert.lengthOf(windows, 1)
         assert.isTrue(windows.every(isZero))
       }))
 
-    it.scoped.each([10, 100_000, 200_000])("says nothing of what went wrong within %i bytes that come in pieces", (length) =>
+    it.scoped.each([10, 100_000, 200_000])("says nothing of what went wrong within %i bytes that come in chunks", (length) =>
       Effect.gen(function*() {
         const { publicKey } = yield* load("client_2048.pem")
         const plaintext = {
           length,
-          pieces: function*() {
+          chunks: function*() {
             yield new Uint8Array(3)
             throw new Error("a secret")
           }
@@ -398,19 +399,19 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption", message: "The request could not be encrypted" })
         assert.isUndefined(error.cause)
         // the same for who takes it piece by piece
-        const body = yield* Effect.either(Lent.sealPieces(publicKey, plaintext))
+        const body = yield* Effect.either(Lent.sealWith(publicKey, plaintext))
         if (body._tag === "Left") return assert.deepStrictEqual(body.left, error)
-        assert.throws(() => [...body.right.pieces], SecurityError, error.message)
+        assert.throws(() => [...body.right.chunks], SecurityError, error.message)
       }))
 
-    it.scoped("never writes more than it promised, whatever the pieces are", () =>
+    it.scoped("never writes more than it promised, whatever the chunks are", () =>
       Effect.gen(function*() {
         const { privateKey, publicKey } = yield* load("client_2048.pem")
-        const pieces = function*() {
+        const chunks = function*() {
           for (let i = 0; i < 100_000; i++) yield new Uint8Array(1)
         }
-        const exit = yield* Effect.exit(Envelope.seal(publicKey, { length: 100_000, pieces }))
-        // who puts the pieces together first does not mind
+        const exit = yield* Effect.exit(Envelope.seal(publicKey, { length: 100_000, chunks }))
+        // who puts the chunks together first does not mind
         if (Exit.isSuccess(exit)) return assert.lengthOf((yield* Lent.open(privateKey, exit.value)).plaintext, 100_000)
         assert.deepInclude(Option.getOrThrow(Cause.failureOption(exit.cause)), { _tag: "SecurityError", reason: "encryption" })
       }))
@@ -539,7 +540,7 @@ describe.each([["node", NodeCrypto.layer], ["portable", Crypto.layer]] as const)
         // a tag that ends in a zero, which may not be left out
         let cut = good
         while (cut.tag.at(-1) !== 0) cut = encrypt(NodeCryptoModule.randomBytes(12))
-        // two pieces of base64 after each other, the first with padding at its end
+        // two chunks of base64 after each other, the first with padding at its end
         const joined = (bytes: Uint8Array) => base64(bytes.subarray(0, 48 * 1024 - 2)) + base64(bytes.subarray(48 * 1024 - 2))
         for (
           const bad of [
@@ -627,10 +628,10 @@ describe("portable Crypto", () => {
       assert.isNotEmpty(given)
       assert.isNotEmpty(read)
       assert.notInclude(read, true)
-    }).pipe(Effect.provide(Layer.provideMerge(Crypto.layer, Layer.succeed(SecureMemory.SecureMemory, memory))))
+    }).pipe(Effect.provide(Layer.provideMerge(WebCrypto.layer, Layer.succeed(SecureMemory.SecureMemory, memory))))
   })
 
-  it.scoped("lets others have a turn between the pieces of a long request, which it counts and puts together", () =>
+  it.scoped("lets others have a turn between the chunks of a long request, which it counts and puts together", () =>
     Effect.gen(function*() {
       const crypto = yield* Lent.crypto
       const { publicKey } = yield* load("client_2048.pem")
@@ -641,15 +642,15 @@ describe("portable Crypto", () => {
       assert.isAbove(turns(), before)
       if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
       const seen = new Set<number>()
-      const pieces = function*(window: Uint8Array<ArrayBuffer>) {
-        for (const piece of plaintext.pieces(window)) {
+      const chunks = function*(window: Uint8Array<ArrayBuffer>) {
+        for (const chunk of plaintext.chunks(window)) {
           seen.add(turns())
-          yield piece
+          yield chunk
         }
       }
-      yield* crypto.seal(publicKey, { length: plaintext.length, pieces })
+      yield* crypto.seal(publicKey, { length: plaintext.length, chunks })
       assert.strictEqual(seen.size, 11)
-    }).pipe(Effect.provide(Layer.provideMerge(Crypto.layer, SecureMemory.layer))))
+    }).pipe(Effect.provide(Layer.provideMerge(WebCrypto.layer, SecureMemory.layer))))
 })
 
 describe("NodeCrypto", () => {
@@ -697,7 +698,7 @@ describe("NodeCrypto", () => {
         assert.lengthOf(exportKey.mock.calls, expected - 1)
         assert.isAtMost(most, expected)
       }
-    }).pipe(Effect.provide(layerWith({ handles }))))
+    }).pipe(Effect.provide(layerWith({ maxParallelDecrypts: handles }))))
 
   it.scopedLive("lends a handle to nobody else while it is at work, though nobody waits for that any more", () =>
     Effect.gen(function*() {
@@ -729,7 +730,7 @@ describe("NodeCrypto", () => {
       assert.strictEqual(yield* Fiber.join(waiting), 9)
       // nothing is done for who is gone
       assert.deepStrictEqual([most, calls], [1, 2])
-    }).pipe(Effect.provide(layerWith({ handles: 1 }))))
+    }).pipe(Effect.provide(layerWith({ maxParallelDecrypts: 1 }))))
 
   it.scoped("leaves no AES key behind, not even where the answer is given up meanwhile", () => {
     const lent: Array<{ readonly bytes: Uint8Array; wasUsed: boolean }> = []
@@ -778,10 +779,10 @@ describe("NodeCrypto", () => {
       const Resizable = ArrayBuffer as unknown as new(length: number, options: object) => ArrayBuffer & { readonly resize: (to: number) => void }
       const buffer = new Resizable(100_000, { maxByteLength: 200_000 })
       const sealed = yield* crypto.seal(publicKey, new Uint8Array(buffer))
-      const pieces = sealed.ciphertext[Symbol.iterator]()
-      assert.lengthOf(pieces.next().value!, 48 * 1024)
+      const chunks = sealed.ciphertext[Symbol.iterator]()
+      assert.lengthOf(chunks.next().value!, 48 * 1024)
       buffer.resize(150_000)
-      assert.throws(() => pieces.next(), "length")
+      assert.throws(() => chunks.next(), "length")
       assert.strictEqual(sealed.length, 100_000)
     }).pipe(Effect.provide(layerWith({}))))
 
@@ -790,12 +791,12 @@ describe("NodeCrypto", () => {
       const crypto = yield* Lent.crypto
       const { publicKey } = yield* load("client_2048.pem")
       const windows: Array<Uint8Array> = []
-      const pieces = function*(window: Uint8Array<ArrayBuffer>) {
+      const chunks = function*(window: Uint8Array<ArrayBuffer>) {
         windows.push(window)
         for (;;) yield window.fill(7)
       }
       const scope = yield* Scope.make()
-      const sealed = yield* Scope.extend(crypto.seal(publicKey, { length: 10 * 48 * 1024, pieces }), scope)
+      const sealed = yield* Scope.extend(crypto.seal(publicKey, { length: 10 * 48 * 1024, chunks }), scope)
       const ciphertext = sealed.ciphertext[Symbol.iterator]()
       assert.lengthOf(ciphertext.next().value!, 48 * 1024)
       assert.isTrue(windows[0]!.every((byte) => byte === 7))
@@ -806,7 +807,7 @@ describe("NodeCrypto", () => {
       assert.lengthOf(windows, 1)
     }).pipe(Effect.provide(layerWith({}))))
 
-  it.scoped("makes the first pieces of an answer while its key is unwrapped, and says what was wrong with them as it always does", () =>
+  it.scoped("makes the first chunks of an answer while its key is unwrapped, and says what was wrong with them as it always does", () =>
     Effect.gen(function*() {
       const crypto = yield* Lent.crypto
       const { privateKey, publicKey } = yield* load("client_2048.pem")
@@ -818,22 +819,22 @@ describe("NodeCrypto", () => {
         atDecrypt = taken
         return decrypt(...parameters)
       })
-      const pieces = function*(broken: number) {
-        for (const piece of ciphertext) {
+      const chunks = function*(broken: number) {
+        for (const chunk of ciphertext) {
           if (++taken === broken) throw new Error("a secret")
-          yield piece
+          yield chunk
         }
       }
-      assert.lengthOf(yield* crypto.open(privateKey, { ...sealed, ciphertext: pieces(0), tag: () => tag }), 10 * 48 * 1024)
+      assert.lengthOf(yield* crypto.open(privateKey, { ...sealed, ciphertext: chunks(0), tag: () => tag }), 10 * 48 * 1024)
       assert.deepStrictEqual([taken, atDecrypt], [10, 5])
       for (const broken of [1, 5, 6]) {
         taken = 0
-        const error = yield* Effect.flip(crypto.open(privateKey, { ...sealed, ciphertext: pieces(broken), tag: () => tag }))
-        assert.deepStrictEqual([error.message, Object.keys(error)], ["The answer could not be opened with this client's key", Object.keys(WebCrypto.cannotOpen())])
+        const error = yield* Effect.flip(crypto.open(privateKey, { ...sealed, ciphertext: chunks(broken), tag: () => tag }))
+        assert.deepStrictEqual([error.message, Object.keys(error)], ["The answer could not be opened with this client's key", Object.keys(Crypto.cannotOpen())])
       }
     }).pipe(Effect.provide(layerWith({}))))
 
-  it.scoped("lets others have a turn between the pieces of a long answer", () =>
+  it.scoped("lets others have a turn between the chunks of a long answer", () =>
     Effect.gen(function*() {
       const crypto = yield* Lent.crypto
       const { privateKey, publicKey } = yield* load("client_2048.pem")
@@ -844,9 +845,9 @@ describe("NodeCrypto", () => {
       const turns = yield* countTurns
       const seen = new Set<number>()
       const watched = function*() {
-        for (const piece of ciphertext) {
+        for (const chunk of ciphertext) {
           seen.add(turns())
-          yield piece
+          yield chunk
         }
       }
       yield* crypto.open(privateKey, { ...sealed, ciphertext: watched(), tag: () => tag })

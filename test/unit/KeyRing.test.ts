@@ -19,13 +19,14 @@ import * as KeyRing from "../../src/KeyRing.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import { SecurityError } from "../../src/NomyoError.js"
 import * as NodeClock from "../../src/platform/node/NodeClock.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Lent from "../support/lent.js"
 import * as Mocks from "../support/mocks.js"
 
-/** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
+/** `TestCrypto.layer`, with a list of what was generated and destroyed, and a wait before each pair. */
 const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
   const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: undefined as Effect.Effect<never> | undefined }
-  const layer = Layer.map(Crypto.layerTest, (context) => {
+  const layer = Layer.map(TestCrypto.layer, (context) => {
     const test = Context.get(context, Crypto.Crypto)
     return Context.make(Crypto.Crypto, {
       ...test,
@@ -385,7 +386,7 @@ describe("KeyRing", () => {
       keys.failing = true
       yield* Effect.flip(self.rotate)
       const third = yield* self.replace(
-        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(Crypto.layerTest))
+        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(TestCrypto.layer))
       )
       const seen = [...(yield* Queue.takeAll(events))].map((event) => [event._tag, event.fingerprint])
       assert.deepStrictEqual(seen, [

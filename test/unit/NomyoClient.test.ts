@@ -26,6 +26,7 @@ import * as NomyoClient from "../../src/NomyoClient.js"
 import { APIConnectionError, fromStatus, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
 import * as RouterKey from "../../src/RouterKey.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 import * as Mocks from "../support/mocks.js"
 
@@ -213,7 +214,7 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("does not count the time that the client's own key takes, and fetches the router's meanwhile", () => {
     const router = Mocks.scripted(() => ok)
-    const slowCrypto = Layer.map(Crypto.layerTest, (context) => {
+    const slowCrypto = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
@@ -276,7 +277,7 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("reports a 400 as it is when the router's key cannot be had, and a new key that is not pinned as unsafe", () => {
     const router = Mocks.scripted((n) => n === 1 ? ok : status(400))
-    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, Crypto.layerTest)), (self) => self.get)
+    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, TestCrypto.layer)), (self) => self.get)
     return Effect.gen(function*() {
       const { key } = yield* Effect.scoped(pin)
       yield* Effect.gen(function*() {
@@ -545,16 +546,16 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("zeroes the payload and the opened answer on every way out", () => {
     const plaintexts: Array<Uint8Array> = []
-    const spied = Layer.map(Crypto.layerTest, (context) => {
+    const spied = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
         seal: (key, plaintext, use) => {
-          const pieces = (window: Uint8Array<ArrayBuffer>) => {
+          const chunks = (window: Uint8Array<ArrayBuffer>) => {
             plaintexts.push(window)
-            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.pieces(window)
+            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.chunks(window)
           }
-          return crypto.seal(key, { length: plaintext.length, pieces }, use)
+          return crypto.seal(key, { length: plaintext.length, chunks }, use)
         },
         open: <A, E, R>(key: Crypto.PrivateKey, sealed: Crypto.Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
           crypto.open(key, sealed, (plaintext) => {
@@ -567,7 +568,7 @@ describe("NomyoClient over mock layers", () => {
     return Effect.gen(function*() {
       for (const script of scripts) {
         const client = NomyoClient.layer().pipe(
-          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, Crypto.layerTest), KeyStore.layerMemory)),
+          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, TestCrypto.layer), KeyStore.layerMemory)),
           Layer.provide(Layer.merge(spied, SecureMemory.layer))
         )
         const call = yield* Effect.fork(Effect.provide(Effect.exit(create(hello, { maxRetries: 0 })), client))
@@ -627,7 +628,7 @@ describe("NomyoClient over mock layers", () => {
     )
     const client = NomyoClient.layerConfig().pipe(
       Layer.provide(Layer.merge(router.layer, KeyStore.layerMemory)),
-      Layer.provide(Layer.merge(Crypto.layerTest, SecureMemory.layer)),
+      Layer.provide(Layer.merge(TestCrypto.layer, SecureMemory.layer)),
       Layer.provide(Layer.setConfigProvider(environment))
     )
     return Effect.gen(function*() {
