@@ -15,17 +15,23 @@ import { SecurityError } from "./NomyoError.js"
 export interface Body {
   /** In bytes, of all chunks together. */
   readonly length: number
-  /** ASCII texts. Take them once: they may be made as they are taken, and throw a `SecurityError` if that fails. */
+  /**
+   * ASCII texts. Take them once: they may be made as they are taken, and throw a `SecurityError` if that
+   * fails.
+   */
   readonly chunks: Iterable<string>
 }
 
 const invalidBody = () =>
-  new SecurityError({ reason: "encryption", message: "The request's body is not ASCII or does not have its stated length" })
+  new SecurityError({
+    reason: "encryption",
+    message: "The request's body is not ASCII or does not have its stated length"
+  })
 
 /**
- * A body whose chunks are checked as you take them. They throw a `SecurityError` with reason `encryption`, before the last
- * chunk is out, if one is not ASCII or they do not add up to the length. A router would take excess bytes for another request,
- * and wait for missing ones.
+ * A body whose chunks are checked as you take them. They throw a `SecurityError` with reason `encryption`,
+ * before the last chunk is out, if one is not ASCII or they do not add up to the length. A router would take
+ * excess bytes for another request, and wait for missing ones.
  *
  * @internal
  */
@@ -45,8 +51,8 @@ const checkedChunks = function*({ chunks, length }: Body): Generator<string, voi
 }
 
 /**
- * All of a body as bytes. Throws a `SecurityError` with reason `encryption` if a chunk is not ASCII, if they do not add up to
- * the length, or if they cannot be made.
+ * All of a body as bytes. Throws a `SecurityError` with reason `encryption` if a chunk is not ASCII, if they
+ * do not add up to the length, or if they cannot be made.
  *
  * @since 0.3.0
  * @category utils

@@ -1,8 +1,9 @@
 /**
  * The cryptography of the protocol, as a service: RSA key pairs, and bytes sealed to one of them.
  *
- * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own. Secret bytes are in buffers of
- * `SecureMemory`. The layers are `WebCrypto.layer`, `NodeCrypto.layer` and, for tests, `TestCrypto.layer`.
+ * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own. Secret bytes are in
+ * buffers of `SecureMemory`. The layers are `WebCrypto.layer`, `NodeCrypto.layer` and, for tests,
+ * `TestCrypto.layer`.
  *
  * @since 0.2.0
  */
@@ -97,8 +98,8 @@ export interface Sealed {
   /** Length of the ciphertext in bytes, which is the plaintext's. */
   readonly length: number
   /**
-   * The ciphertext in chunks, each but the last a multiple of three bytes long. Take them once, while the value is in use:
-   * they may be made as they are taken.
+   * The ciphertext in chunks, each but the last a multiple of three bytes long. Take them once, while the
+   * value is in use: they may be made as they are taken.
    */
   readonly ciphertext: Iterable<Uint8Array<ArrayBuffer>>
   /** The 16-byte tag. Call it after the last chunk. */
@@ -113,27 +114,28 @@ export interface Sealed {
  */
 export interface Service {
   /**
-   * Makes a key pair off the main thread, in a second or two at 4096 bits. Fails with a `SecurityError` with reason
-   * `client-key`, for example for fewer than 2048 bits.
+   * Makes a key pair off the main thread, in a second or two at 4096 bits. Fails with a `SecurityError` with
+   * reason `client-key`, for example for fewer than 2048 bits.
    */
   readonly generateKeyPair: (modulusLength: number) => Effect.Effect<KeyPair, SecurityError>
   /**
-   * Reads an SPKI in PEM. Fails with a `SecurityError` with reason `router-key` unless it is an RSA key of at least 2048 bits
-   * whose exponent is odd and at least 65537.
+   * Reads an SPKI in PEM. Fails with a `SecurityError` with reason `router-key` unless it is an RSA key of at
+   * least 2048 bits whose exponent is odd and at least 65537.
    */
   readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
   /**
-   * Reads a PKCS#8 in DER and leaves its bytes as they are. `createdAt` is in milliseconds since 1970. Fails with a
-   * `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits whose exponent is odd and at least
-   * 65537.
+   * Reads a PKCS#8 in DER and leaves its bytes as they are. `createdAt` is in milliseconds since 1970. Fails
+   * with a `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits whose
+   * exponent is odd and at least 65537.
    */
   readonly importKeyPair: (
     pkcs8: Uint8Array<ArrayBuffer>,
     createdAt: number
   ) => Effect.Effect<KeyPair, SecurityError>
   /**
-   * The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails with a `SecurityError` with reason
-   * `unsupported` where keys may not leave the platform, or `client-key` if the key has been destroyed.
+   * The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails with a `SecurityError`
+   * with reason `unsupported` where keys may not leave the platform, or `client-key` if the key has been
+   * destroyed.
    */
   readonly exportPrivateKey: (
     key: PrivateKey
@@ -141,8 +143,8 @@ export interface Service {
   /** Forgets the private key's material: nothing can be opened with the key any more. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
   /**
-   * Seals a plaintext under a fresh AES key and nonce, and runs `use` with the result. The plaintext stays as it is. Fails
-   * with `cannotSeal`.
+   * Seals a plaintext under a fresh AES key and nonce, and runs `use` with the result. The plaintext stays as
+   * it is. Fails with `cannotSeal`.
    */
   readonly seal: <A, E, R>(
     key: PublicKey,
@@ -150,8 +152,8 @@ export interface Service {
     use: (sealed: Sealed) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SecurityError, R>
   /**
-   * Opens sealed bytes, runs `use` with the plaintext, and zeroes the plaintext when that ends. Fails with `cannotOpen`
-   * whatever was wrong, after the same steps.
+   * Opens sealed bytes, runs `use` with the plaintext, and zeroes the plaintext when that ends. Fails with
+   * `cannotOpen` whatever was wrong, after the same steps.
    */
   readonly open: <A, E, R>(
     key: PrivateKey,
@@ -180,8 +182,8 @@ export const cannotSeal = (): SecurityError =>
   new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
 
 /**
- * The one failure of `open`, whatever was wrong: a `SecurityError` with reason `envelope`. A router that learned more about
- * its envelopes could find out about the key, bit by bit.
+ * The one failure of `open`, whatever was wrong: a `SecurityError` with reason `envelope`. A router that
+ * learned more about its envelopes could find out about the key, bit by bit.
  *
  * @since 0.3.0
  * @category errors

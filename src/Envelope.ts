@@ -75,11 +75,14 @@ interface Frame {
   readonly afterTag: string
 }
 
-const frameOf = ({ encryptedKey, nonce }: Sealed, processedAt: number | undefined): Frame => ({
-  beforeTag: `","nonce":"${Base64.textOf(nonce)}","tag":"`,
-  afterTag: `"},"encrypted_aes_key":"${Base64.textOf(encryptedKey)}","key_algorithm":"${keyAlgorithm}"` +
-    `,"payload_algorithm":"${payloadAlgorithm}"${processedAt === undefined ? "" : `,"processed_at":${processedAt}`}}`
-})
+const frameOf = ({ encryptedKey, nonce }: Sealed, processedAt: number | undefined): Frame => {
+  const time = processedAt === undefined ? "" : `,"processed_at":${processedAt}`
+  return {
+    beforeTag: `","nonce":"${Base64.textOf(nonce)}","tag":"`,
+    afterTag: `"},"encrypted_aes_key":"${Base64.textOf(encryptedKey)}","key_algorithm":"${keyAlgorithm}"` +
+      `,"payload_algorithm":"${payloadAlgorithm}"${time}}`
+  }
+}
 
 /** The JSON in chunks. Throws `cannotSeal` if the ciphertext cannot be made. */
 const encodeChunks = function*(
@@ -114,8 +117,8 @@ const QUOTE = 34
 const BACKSLASH = 92
 
 /**
- * The longest an envelope may be without its ciphertext, in bytes: this much is parsed before the tag is checked. Its longest
- * other field is the encrypted key, of 1 or 2 KiB.
+ * The longest an envelope may be without its ciphertext, in bytes: this much is parsed before the tag is
+ * checked. Its longest other field is the encrypted key, of 1 or 2 KiB.
  */
 const LONGEST_REST = 64 * 1024
 
@@ -131,13 +134,17 @@ interface Parts {
   readonly mark: string
 }
 
-/** Cuts out the value of `"ciphertext"`, nearly all of an envelope. `undefined` unless there is exactly one such field. */
+/**
+ * Cuts out the value of `"ciphertext"`, nearly all of an envelope. `undefined` unless there is exactly one
+ * such field.
+ */
 const cutCiphertext = (bytes: Uint8Array): Parts | undefined => {
   const at = Bytes.indexOf(bytes.subarray(0, LONGEST_REST), CIPHERTEXT, 0)
   const start = bytes.indexOf(QUOTE, at + CIPHERTEXT.length) + 1
   const end = bytes.indexOf(QUOTE, start)
   // without such a field this cuts elsewhere, and the mark is not where it is looked for
-  if (bytes.length - (end - start) > LONGEST_REST || Bytes.indexOf(bytes, CIPHERTEXT, end) >= 0) return undefined
+  const restLength = bytes.length - (end - start)
+  if (restLength > LONGEST_REST || Bytes.indexOf(bytes, CIPHERTEXT, end) >= 0) return undefined
   const text = bytes.subarray(start, end)
   const mark = crypto.randomUUID()
   return {
@@ -175,8 +182,8 @@ const parse = (bytes: Uint8Array): Decoded => {
   const nonce = Base64.decodePublic(json.encrypted_payload.nonce)
   const tag = Base64.decodePublic(json.encrypted_payload.tag)
   const encryptedKey = Base64.decodePublic(json.encrypted_aes_key)
-  if (encryptedKey === undefined || nonce?.length !== NONCE_LENGTH || tag?.length !== TAG_LENGTH) throw cannotOpen()
-  if (base64.length % 4 > 0) throw cannotOpen()
+  if (encryptedKey === undefined || base64.length % 4 > 0) throw cannotOpen()
+  if (nonce?.length !== NONCE_LENGTH || tag?.length !== TAG_LENGTH) throw cannotOpen()
   const length = Base64.decodedLength(base64)
   return {
     sealed: { encryptedKey, nonce, length, ciphertext: decodeChunks(base64), tag: () => tag },
@@ -199,11 +206,11 @@ export interface SealOptions {
 }
 
 /**
- * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and runs `use` with the envelope as a body.
- * Fails with a `SecurityError` with reason `encryption`.
+ * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and runs `use` with the
+ * envelope as a body. Fails with a `SecurityError` with reason `encryption`.
  *
- * Take the body's chunks within `use`: they may be made as they are taken, from the plaintext. If that fails, they throw the
- * same error.
+ * Take the body's chunks within `use`: they may be made as they are taken, from the plaintext. If that fails,
+ * they throw the same error.
  *
  * @since 0.3.0
  * @category operations
@@ -218,8 +225,8 @@ export const sealWith = <A, E, R>(
     crypto.seal(key, plaintext, (sealed) => use(encode(sealed, options?.processedAt))))
 
 /**
- * Seals a plaintext to a public key, under a fresh AES key and nonce, and gives the envelope as bytes. Fails with a
- * `SecurityError` with reason `encryption`.
+ * Seals a plaintext to a public key, under a fresh AES key and nonce, and gives the envelope as bytes. Fails
+ * with a `SecurityError` with reason `encryption`.
  *
  * @example
  * import { Envelope, WebCrypto, Crypto, SecureMemory } from "nomyo-js/effect"
@@ -259,8 +266,8 @@ export interface Opened {
 }
 
 /**
- * Reads an envelope, opens it with a private key, and runs `use` with its plaintext. Whatever is wrong with the envelope, the
- * failure is the same `SecurityError` with reason `envelope`.
+ * Reads an envelope, opens it with a private key, and runs `use` with its plaintext. Whatever is wrong with
+ * the envelope, the failure is the same `SecurityError` with reason `envelope`.
  *
  * @since 0.2.0
  * @category operations
@@ -270,6 +277,8 @@ export const open = <A, E, R>(
   bytes: Uint8Array,
   use: (opened: Opened) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SecurityError, Crypto | R> =>
-  Effect.flatMap(Crypto, (crypto) =>
-    Effect.flatMap(decode(bytes), ({ processedAt, sealed }) =>
-      crypto.open(key, sealed, (plaintext) => use({ plaintext, algorithm, processedAt }))))
+  Effect.gen(function*() {
+    const crypto = yield* Crypto
+    const { processedAt, sealed } = yield* decode(bytes)
+    return yield* crypto.open(key, sealed, (plaintext) => use({ plaintext, algorithm, processedAt }))
+  })

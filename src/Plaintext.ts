@@ -1,5 +1,6 @@
 /**
- * What is sealed: bytes, or chunks that are written as they are taken, so that a long text is never in memory as a whole.
+ * What is sealed: bytes, or chunks that are written as they are taken, so that a long text is never in memory
+ * as a whole.
  *
  * @since 0.3.0
  */
@@ -18,8 +19,9 @@ export interface ChunkedPlaintext {
   /** In bytes, of all chunks together. */
   readonly length: number
   /**
-   * Writes the bytes into `window`, chunk after chunk. A chunk is valid until you take the next. All but the last are a
-   * multiple of three bytes long. `window` has 6 bytes or more (see `windowLength`); its owner zeroes it.
+   * Writes the bytes into `window`, chunk after chunk. A chunk is valid until you take the next. All but the
+   * last are a multiple of three bytes long. `window` has 6 bytes or more (see `windowLength`); its owner
+   * zeroes it.
    */
   readonly chunks: (window: Uint8Array<ArrayBuffer>) => Iterable<Uint8Array<ArrayBuffer>>
 }
@@ -33,8 +35,9 @@ export interface ChunkedPlaintext {
 export type Plaintext = Uint8Array | ChunkedPlaintext
 
 /**
- * The longest chunk that the library makes: 48 KiB. A cipher takes a few hundredths of a millisecond for it. It is a multiple
- * of three, so that the base64 of a chunk has no padding. Chunks of 96 KiB took 25 MiB to seal 10 MiB, and these take 14.
+ * The longest chunk that the library makes: 48 KiB. A cipher takes a few hundredths of a millisecond for it.
+ * It is a multiple of three, so that the base64 of a chunk has no padding. Chunks of 96 KiB took 25 MiB to
+ * seal 10 MiB, and these take 14.
  *
  * @since 0.3.0
  * @category constants
@@ -54,8 +57,8 @@ export const windowLength = (plaintext: Plaintext): number =>
   ArrayBuffer.isView(plaintext) ? 0 : Math.min(Math.max(plaintext.length, SHORTEST_WINDOW), CHUNK_LENGTH)
 
 /**
- * The chunks of any plaintext, each at most `CHUNK_LENGTH` long. Throws a `RangeError` if the owner of the bytes has resized
- * them meanwhile.
+ * The chunks of any plaintext, each at most `CHUNK_LENGTH` long. Throws a `RangeError` if the owner of the
+ * bytes has resized them meanwhile.
  *
  * @since 0.3.0
  * @category utils
@@ -99,9 +102,9 @@ const gather = Effect.fnUntraced(function*(
 })
 
 /**
- * Runs an effect with all bytes of a plaintext at once, for a platform that cannot encrypt chunks. The bytes are in secure
- * memory and zeroed afterwards; a plaintext that is bytes is passed as it is. Fails with an `UnknownException` if the chunks
- * throw or do not add up to the length.
+ * Runs an effect with all bytes of a plaintext at once, for a platform that cannot encrypt chunks. The bytes
+ * are in secure memory and zeroed afterwards; a plaintext that is bytes is passed as it is. Fails with an
+ * `UnknownException` if the chunks throw or do not add up to the length.
  *
  * @since 0.3.0
  * @category utils

@@ -1,7 +1,8 @@
 /**
  * Buffers for secret bytes: zeroed after use, and kept out of the swap file where the platform can lock them.
  *
- * JavaScript can zero a buffer. It cannot reach the copies that strings, the garbage collector and the operating system make.
+ * JavaScript can zero a buffer. It cannot reach the copies that strings, the garbage collector and the
+ * operating system make.
  *
  * @since 0.2.0
  */
@@ -23,8 +24,8 @@ import { DisposedError } from "./NomyoError.js"
  */
 export interface MemoryProtectionInfo {
   /**
-   * `mlock`: buffers are locked in memory, and zeroed after use. `zero-only`: buffers are zeroed after use. `none`: protection
-   * is off.
+   * `mlock`: buffers are locked in memory, and zeroed after use. `zero-only`: buffers are zeroed after use.
+   * `none`: protection is off.
    */
   readonly method: "mlock" | "zero-only" | "none"
   /** Whether a buffer allocated now is kept out of the swap file. */
@@ -43,29 +44,31 @@ export interface MemoryProtectionInfo {
  */
 export interface Service {
   /**
-   * Allocates `length` zero bytes. They are zeroed again and given back when the scope closes, however it closes. Other secrets
-   * may be in the same `buffer`: do not read that, and do not clone or post the bytes, which would copy all of it.
+   * Allocates `length` zero bytes. They are zeroed again and given back when the scope closes, however it
+   * closes. Other secrets may be in the same `buffer`: do not read that, and do not clone or post the bytes,
+   * which would copy all of it.
    */
   readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
   /**
-   * Allocates `length` zero bytes for one effect. They are zeroed and given back when the effect ends, however it ends. Their
-   * `buffer` may hold other secrets.
+   * Allocates `length` zero bytes for one effect. They are zeroed and given back when the effect ends,
+   * however it ends. Their `buffer` may hold other secrets.
    */
   readonly use: <A, E, R>(
     length: number,
     f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
   /**
-   * Allocates `length` zero bytes for a function, and zeroes them when it returns. Fails with an `UnknownException` if the
-   * function throws. Their `buffer` may hold other secrets.
+   * Allocates `length` zero bytes for a function, and zeroes them when it returns. Fails with an
+   * `UnknownException` if the function throws. Their `buffer` may hold other secrets.
    */
   readonly useSync: <A>(
     length: number,
     f: (bytes: Uint8Array<ArrayBuffer>) => A
   ) => Effect.Effect<A, UnknownException>
   /**
-   * Guards secret bytes from the moment they exist. The result is the same bytes, or a copy in locked memory after the original
-   * has been zeroed. It is zeroed when the scope closes. `acquire` is not interruptible, so that no bytes are left behind.
+   * Guards secret bytes from the moment they exist. The result is the same bytes, or a copy in locked memory
+   * after the original has been zeroed. It is zeroed when the scope closes. `acquire` is not interruptible,
+   * so that no bytes are left behind.
    */
   readonly guard: <E, R>(
     acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>
@@ -96,7 +99,7 @@ const none: MemoryProtectionInfo = {
   method: "none",
   canLock: false,
   isPlatformSecure: false,
-  details: "Zeroing has been switched off: secret buffers stay in memory until the garbage collector reuses them."
+  details: "Zeroing is off: secret buffers stay in memory until the garbage collector reuses them."
 }
 
 /**
@@ -121,7 +124,10 @@ const release = (held: Held): void => {
   held.free()
 }
 
-/** Engines keep small arrays in the heap of the garbage collector, which copies what it moves. Not if they have a buffer. */
+/**
+ * Engines keep small arrays in the heap of the garbage collector, which copies what it moves. Not if they
+ * have a buffer.
+ */
 const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(length))
 
 /**
@@ -140,8 +146,8 @@ export interface Options {
 }
 
 /**
- * A service with a platform's memory. Where the platform gives none, the service uses ordinary memory, zeroes it, and runs
- * `onRefused`.
+ * A service with a platform's memory. Where the platform gives none, the service uses ordinary memory, zeroes
+ * it, and runs `onRefused`.
  *
  * @since 0.2.0
  * @category constructors
@@ -192,12 +198,14 @@ export const zeroOnly: Service = make({
     method: "zero-only",
     canLock: false,
     isPlatformSecure: false,
-    details: "Secret buffers are zeroed after use. They are not locked: the operating system may write them to its swap file."
+    details: "Secret buffers are zeroed after use. They are not locked: " +
+      "the operating system may write them to its swap file."
   })
 })
 
 /**
- * `SecureMemory` on every platform: zeroes secret bytes, unless `disableSecureMemory` has switched that off for the process.
+ * `SecureMemory` on every platform: zeroes secret bytes, unless `disableSecureMemory` has switched that off
+ * for the process.
  *
  * @since 0.2.0
  * @category layers
@@ -272,8 +280,8 @@ export class SecureByteContext {
   }
 
   /**
-   * Runs the callback with the bytes, awaits its result, and zeroes the bytes whether it succeeds or throws. If uses overlap,
-   * the last one to end zeroes them.
+   * Runs the callback with the bytes, awaits its result, and zeroes the bytes whether it succeeds or throws.
+   * If uses overlap, the last one to end zeroes them.
    *
    * @throws `DisposedError` if the bytes have been zeroed.
    */

@@ -24,7 +24,9 @@ import { SecurityError } from "./NomyoError.js"
 import { withBytes } from "./Plaintext.js"
 import { type Service as SecureMemory, zeroOnly } from "./SecureMemory.js"
 
-/** A 16-byte checksum (FNV-1a, 32 bits, of the bytes and a counter): it finds accidents and protects nothing. */
+/**
+ * A 16-byte checksum (FNV-1a, 32 bits, of the bytes and a counter): it finds accidents and protects nothing.
+ */
 const checksum = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
   const bytes = Bytes.concat(parts)
   const tag = new DataView(new ArrayBuffer(TAG_LENGTH))
@@ -46,35 +48,41 @@ const publicKeyOf = (spki: Uint8Array<ArrayBuffer>, modulusLength: number): Publ
 /** The length that imported keys claim, in bits. */
 const MODULUS_LENGTH = 4096
 
+const notPem = () =>
+  new SecurityError({ reason: "router-key", message: "The router's public key is not PEM" })
+
 const importPublicKey: Service["importPublicKey"] = (pem) =>
   Effect.suspend(() => {
     const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
     return block === undefined
-      ? Effect.fail(new SecurityError({ reason: "router-key", message: "The router's public key is not PEM" }))
+      ? Effect.fail(notPem())
       : Effect.succeed(publicKeyOf(block.der, MODULUS_LENGTH))
   })
 
 /** The plaintext itself under a checksum of it. */
-const sealBytes = (key: PublicKey, bytes: Uint8Array, count: number): Sealed => {
-  const nonce = new Uint8Array(NONCE_LENGTH)
-  new DataView(nonce.buffer).setUint32(0, count)
-  const ciphertext = Uint8Array.from(bytes)
-  const tag = checksum(key.spki, nonce, ciphertext)
-  return { encryptedKey: key.spki, nonce, length: ciphertext.length, ciphertext: [ciphertext], tag: () => tag }
-}
+const sealBytes = (key: PublicKey, bytes: Uint8Array, nextNonce: () => number): Effect.Effect<Sealed> =>
+  Effect.sync(() => {
+    const nonce = new Uint8Array(NONCE_LENGTH)
+    new DataView(nonce.buffer).setUint32(0, nextNonce())
+    const ciphertext = Uint8Array.from(bytes)
+    const { length } = ciphertext
+    const tag = checksum(key.spki, nonce, ciphertext)
+    return { encryptedKey: key.spki, nonce, length, ciphertext: [ciphertext], tag: () => tag }
+  })
 
 const openBytes = (name: Uint8Array, { ciphertext, encryptedKey, length, nonce, tag }: Sealed) =>
   Effect.try({
     try: () => {
       const plaintext = Bytes.join(ciphertext, length)
-      const isRight = Bytes.equals(name, encryptedKey) && Bytes.equals(tag(), checksum(name, nonce, plaintext))
-      if (!isRight) throw cannotOpen()
+      const expected = checksum(name, nonce, plaintext)
+      if (!Bytes.equals(name, encryptedKey) || !Bytes.equals(tag(), expected)) throw cannotOpen()
       return plaintext
     },
     catch: cannotOpen
   })
 
-const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+const destroyed = () =>
+  new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
 
 /**
  * A service whose keys are names and whose ids and nonces count up from 1.
@@ -85,6 +93,7 @@ const destroyed = () => new SecurityError({ reason: "client-key", message: "The 
 export const make = (memory: SecureMemory): Service => {
   const names = new WeakMap<PrivateKey, Uint8Array<ArrayBuffer>>()
   const count = { keys: 0, ids: 0, nonces: 0 }
+  const nextNonce = () => ++count.nonces
 
   const keyPair = (name: Uint8Array<ArrayBuffer>, modulusLength: number, createdAt: number): KeyPair => {
     const privateKey = Object.freeze({}) as PrivateKey
@@ -108,7 +117,7 @@ export const make = (memory: SecureMemory): Service => {
       memory.guard(Effect.map(nameOf(key, destroyed), (name) => Uint8Array.from(name))),
     destroy: (key) => Effect.sync(() => names.delete(key)),
     seal: (key, plaintext, use) =>
-      withBytes(memory, plaintext, (bytes) => Effect.sync(() => sealBytes(key, bytes, ++count.nonces))).pipe(
+      withBytes(memory, plaintext, (bytes) => sealBytes(key, bytes, nextNonce)).pipe(
         Effect.mapError(cannotSeal),
         Effect.flatMap(use)
       ),
@@ -122,8 +131,9 @@ export const make = (memory: SecureMemory): Service => {
 }
 
 /**
- * `Crypto` without secrecy, for tests only. Keys are made at once, ids count up, nothing is random, and a sealed text is the
- * plaintext under a checksum. So a test that moves a `TestClock` never waits for real cryptography.
+ * `Crypto` without secrecy, for tests only. Keys are made at once, ids count up, nothing is random, and a
+ * sealed text is the plaintext under a checksum. So a test that moves a `TestClock` never waits for real
+ * cryptography.
  *
  * @since 0.3.0
  * @category layers

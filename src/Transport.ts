@@ -1,5 +1,6 @@
 /**
- * The network, as a service: one HTTP exchange, strict about everything that a hostile or broken server may send.
+ * The network, as a service: one HTTP exchange, strict about everything that a hostile or broken server may
+ * send.
  *
  * @since 0.2.0
  */
@@ -60,8 +61,8 @@ export type TransportError = HttpError | APIConnectionError | SecurityError
  */
 export interface Service {
   /**
-   * Sends a request and gives the body of a 200 answer. Any other status fails with its error. A redirect is never followed.
-   * Interruption closes the connection.
+   * Sends a request and gives the body of a 200 answer. Any other status fails with its error. A redirect is
+   * never followed. Interruption closes the connection.
    */
   readonly send: (request: Request) => Effect.Effect<Uint8Array<ArrayBuffer>, TransportError>
 }
@@ -81,14 +82,20 @@ const ERROR_BODY_TIMEOUT = "2 seconds"
 /** As much of a router's `detail` as an error message repeats, in characters. */
 const MAX_DETAIL_LENGTH = 500
 
-/** A buffer with the same content and room for `length` bytes: twice as large as before, so that few copies are made. */
+/**
+ * A buffer with the same content and room for `length` bytes: twice as large as before, so that few copies
+ * are made.
+ */
 const grow = (buffer: Uint8Array<ArrayBuffer>, length: number, limit: number): Uint8Array<ArrayBuffer> => {
   const larger = new Uint8Array(Math.min(limit, Math.max(length, 2 * buffer.length)))
   larger.set(buffer)
   return larger
 }
 
-/** Reads a body up to a limit; `isComplete` if that was all. Chunks are copied at once: there may be one for each byte. */
+/**
+ * Reads a body up to a limit; `isComplete` if that was all. Chunks are copied at once: there may be one for
+ * each byte.
+ */
 const readAll = async (body: AsyncIterator<Uint8Array>, limit: number) => {
   let buffer = new Uint8Array(0)
   let length = 0
@@ -105,7 +112,10 @@ const readAll = async (body: AsyncIterator<Uint8Array>, limit: number) => {
 const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
   Effect.tryPromise({ try: () => readAll(body, limit), catch: truncated })
 
-/** How deep objects and lists in an error's details may be nested. `JSON.stringify` of more could overflow the stack of a logger. */
+/**
+ * How deep objects and lists in an error's details may be nested. `JSON.stringify` of more could overflow the
+ * stack of a logger.
+ */
 const MAX_DETAIL_DEPTH = 32
 
 const isWithin = (depth: number, value: unknown): boolean =>
@@ -132,11 +142,11 @@ const parseDetails = (bytes: Uint8Array, request: Request): unknown => {
 
 /** The `detail` of an error's body for a message, if it is a text. */
 const describe = (details: unknown): string => {
-  const detail = typeof details === "object" && details !== null && "detail" in details ? details.detail : undefined
-  if (typeof detail !== "string") return ""
+  const hasDetail = typeof details === "object" && details !== null && "detail" in details
+  if (!hasDetail || typeof details.detail !== "string") return ""
   // control characters could move a terminal's cursor
   // oxlint-disable-next-line no-control-regex
-  return `: ${detail.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").slice(0, MAX_DETAIL_LENGTH)}`
+  return `: ${details.detail.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").slice(0, MAX_DETAIL_LENGTH)}`
 }
 
 const statusError = Effect.fnUntraced(function*(
@@ -184,9 +194,10 @@ const answerOf = (
 }
 
 /**
- * One exchange of a platform's HTTP client, which must not follow redirects. It gives `onEnd` a function that closes its
- * connection, as soon as there is one; that runs when the exchange is over, however it ends. The chunks of the request's body
- * throw a `SecurityError` if they are not right, and the exchange fails with that error.
+ * One exchange of a platform's HTTP client, which must not follow redirects. It gives `onEnd` a function that
+ * closes its connection, as soon as there is one; that runs when the exchange is over, however it ends. The
+ * chunks of the request's body throw a `SecurityError` if they are not right, and the exchange fails with
+ * that error.
  *
  * @since 0.3.0
  * @category models
@@ -197,29 +208,36 @@ export type Exchange = (
 ) => Effect.Effect<Response, APIConnectionError | SecurityError>
 
 /**
- * A transport over an HTTP client's exchange. It checks the request's body, and the answer's status, redirects and length.
+ * A transport over an HTTP client's exchange. It checks the request's body, and the answer's status,
+ * redirects and length.
  *
  * @since 0.2.0
  * @category constructors
  */
 export const make = (exchange: Exchange): Service => ({
-  send: (request) =>
-    bracket(
-      (): Array<() => void> => [],
-      (closing) => {
-        const strict = request.body === undefined ? request : { ...request, body: checked(request.body) }
-        return Effect.flatMap(exchange(strict, (close) => closing.unshift(close)), (response) => {
-          const body = response.body[Symbol.asyncIterator]()
-          // not awaited: a server that has stopped sending may never let it end
-          closing.unshift(() => void body.return?.().catch(() => undefined))
-          return answerOf(request, response, body)
-        })
-      },
-      (closing) => {
-        for (const close of closing) close()
-      }
-    )
+  send: (request) => bracket((): Closing => [], (closing) => run(exchange, request, closing), closeAll)
 })
+
+/** What the end of an exchange closes, the last opened first. */
+type Closing = Array<() => void>
+
+const closeAll = (closing: Closing): void => {
+  for (const close of closing) close()
+}
+
+const closeBody = (body: AsyncIterator<Uint8Array>) => (): void => {
+  // not awaited: a server that has stopped sending may never let it end
+  void body.return?.().catch(() => undefined)
+}
+
+const run = (exchange: Exchange, request: Request, closing: Closing) => {
+  const strict = request.body === undefined ? request : { ...request, body: checked(request.body) }
+  return Effect.flatMap(exchange(strict, (close) => closing.unshift(close)), (response) => {
+    const body = response.body[Symbol.asyncIterator]()
+    closing.unshift(closeBody(body))
+    return answerOf(request, response, body)
+  })
+}
 
 /** The chunks of a stream. Safari's streams are not iterable. */
 async function* chunksOf(stream: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array, void> {
@@ -232,14 +250,19 @@ async function* chunksOf(stream: ReadableStream<Uint8Array> | null): AsyncGenera
   }
 }
 
-const start = (fetch: typeof globalThis.fetch, { body, headers, method, url }: Request, signal: AbortSignal) =>
-  fetch(url, {
-    method,
-    headers,
-    ...(body === undefined ? {} : { body: toBytes(body) }),
-    signal,
-    ...strictFetch
-  })
+const initOf = ({ body, headers, method }: Request, signal: AbortSignal): RequestInit => ({
+  method,
+  headers,
+  ...(body === undefined ? {} : { body: toBytes(body) }),
+  signal,
+  ...strictFetch
+})
+
+const toResponse = ({ body, headers, status }: globalThis.Response): Response => ({
+  status,
+  header: (name) => headers.get(name),
+  body: chunksOf(body)
+})
 
 /**
  * A transport on a `fetch`: the platform's own, or one that behaves like it.
@@ -249,19 +272,13 @@ const start = (fetch: typeof globalThis.fetch, { body, headers, method, url }: R
  */
 export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
   make((request, onEnd) => {
+    const controller = new AbortController()
+    onEnd(() => controller.abort())
     const response = Effect.tryPromise({
-      try: () => {
-        const controller = new AbortController()
-        onEnd(() => controller.abort())
-        return start(fetch, request, controller.signal)
-      },
+      try: () => fetch(request.url, initOf(request, controller.signal)),
       catch: connectionError
     })
-    return Effect.map(response, ({ body, headers, status }) => ({
-      status,
-      header: (name) => headers.get(name),
-      body: chunksOf(body)
-    }))
+    return Effect.map(response, toResponse)
   })
 
 /**

@@ -10,8 +10,9 @@ import type { SecurityError } from "./NomyoError.js"
 import type { SecureMemory } from "./SecureMemory.js"
 
 /**
- * `Crypto` on WebCrypto. Private keys are not extractable, and AES keys never enter JavaScript. Fails with a `SecurityError`
- * with reason `unsupported` where there is no WebCrypto: a page that was not loaded over HTTPS or from localhost has none.
+ * `Crypto` on WebCrypto. Private keys are not extractable, and AES keys never enter JavaScript. Fails with a
+ * `SecurityError` with reason `unsupported` where there is no WebCrypto: a page that was not loaded over
+ * HTTPS or from localhost has none.
  *
  * @since 0.3.0
  * @category layers

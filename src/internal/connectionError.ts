@@ -1,4 +1,7 @@
-/** Typed errors for the failures of HTTP clients. Only the system's error code is kept: the rest may hold the request. */
+/**
+ * Typed errors for the failures of HTTP clients. Only the system's error code is kept: the rest may hold the
+ * request.
+ */
 import { APIConnectionError, SecurityError } from "../NomyoError.js"
 
 /** Node's codes (OpenSSL's X509_V_ERR names) for a certificate that does not prove the router's name. */
@@ -14,7 +17,10 @@ const timeoutCode = /^UND_ERR_(HEADERS|BODY)_TIMEOUT$/
 /** How many causes are searched: a chain may be a circle. */
 const DEEPEST_CAUSE = 8
 
-/** The system's error code, which clients bury in a chain of causes, or "". Some versions of undici give a parser's error none. */
+/**
+ * The system's error code, which clients bury in a chain of causes, or "". Some versions of undici give a
+ * parser's error none.
+ */
 const codeOf = (error: unknown): string => {
   let cause = error
   for (let depth = 0; cause instanceof Error && depth < DEEPEST_CAUSE; depth++) {
@@ -28,7 +34,10 @@ const codeOf = (error: unknown): string => {
 const notHttp = (code: string) =>
   new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
 
-/** The error for a rejection before there was a response. A `SecurityError` of the request's body stays as it is. */
+/**
+ * The error for a rejection before there was a response. A `SecurityError` of the request's body stays as it
+ * is.
+ */
 export const connectionError = (error: unknown): APIConnectionError | SecurityError => {
   if (error instanceof SecurityError) return error
   const code = codeOf(error)
@@ -39,7 +48,8 @@ export const connectionError = (error: unknown): APIConnectionError | SecurityEr
     })
   }
   if (timeoutCode.test(code)) {
-    return new APIConnectionError({ reason: "timeout", message: `The router was silent for too long (${code})` })
+    const message = `The router was silent for too long (${code})`
+    return new APIConnectionError({ reason: "timeout", message })
   }
   if (parserCode.test(code)) return notHttp(code)
   const detail = code === "" ? "" : ` (${code})`

@@ -2,8 +2,8 @@ const decimal = /^\d+(\.\d+)?$/
 const httpDate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
 
 /**
- * How long a router asks to wait, in milliseconds: by `retry-after-ms`, or by `Retry-After` in seconds or as an HTTP date
- * (RFC 9110 10.2.3). `now` is in milliseconds since 1970.
+ * How long a router asks to wait, in milliseconds: by `retry-after-ms`, or by `Retry-After` in seconds or as
+ * an HTTP date (RFC 9110 10.2.3). `now` is in milliseconds since 1970.
  */
 export const retryAfter = (
   header: (name: string) => string | null | undefined,

@@ -78,10 +78,15 @@ export const destroy = (key: PrivateKey): void => {
   privateHandles.delete(key)
 }
 
-/** The WebCrypto keys of a pair, for a store that can hold them; `undefined` if it was destroyed or is not WebCrypto's. */
+/**
+ * The WebCrypto keys of a pair, for a store that can hold them; `undefined` if it was destroyed or is not
+ * WebCrypto's.
+ */
 export const handlesOf = ({ privateKey, publicKey }: KeyPair): CryptoKeyPair | undefined => {
-  const handles = { publicKey: publicHandles.get(publicKey), privateKey: privateHandles.get(privateKey) }
-  return handles.publicKey === undefined || handles.privateKey === undefined ? undefined : handles as CryptoKeyPair
+  const publicHandle = publicHandles.get(publicKey)
+  const privateHandle = privateHandles.get(privateKey)
+  if (publicHandle === undefined || privateHandle === undefined) return undefined
+  return { publicKey: publicHandle, privateKey: privateHandle }
 }
 
 type Failure = () => SecurityError

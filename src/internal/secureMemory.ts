@@ -1,6 +1,6 @@
 /**
- * The state of secure memory, one for the whole process. `nomyo-js` is a bundle on Node, with copies of the modules that
- * `nomyo-js/effect` loads. This module is not copied.
+ * The state of secure memory, one for the whole process. `nomyo-js` is a bundle on Node, with copies of the
+ * modules that `nomyo-js/effect` loads. This module is not copied.
  */
 export const secureMemory = {
   /** Whether secret buffers are zeroed, and locked where that is possible. */

@@ -1,7 +1,15 @@
 /** The `Crypto` service on WebCrypto, with two operations that a platform may replace. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { AES_KEY_LENGTH, cannotOpen, cannotSeal, NONCE_LENGTH, type Sealed, type Service, TAG_LENGTH } from "../Crypto.js"
+import {
+  AES_KEY_LENGTH,
+  cannotOpen,
+  cannotSeal,
+  NONCE_LENGTH,
+  type Sealed,
+  type Service,
+  TAG_LENGTH
+} from "../Crypto.js"
 import { type SecurityReason, SecurityError } from "../NomyoError.js"
 import { type Plaintext, withBytes } from "../Plaintext.js"
 import { SecureMemory as SecureMemoryTag, type Service as SecureMemory } from "../SecureMemory.js"
@@ -39,23 +47,35 @@ const toSealed = (encryptedKey: ArrayBuffer, nonce: Uint8Array<ArrayBuffer>, joi
   }
 }
 
-const seal = (memory: SecureMemory): Primitives["seal"] => (key, plaintext, use) => {
-  const sealed = Effect.gen(function*() {
-    const aesKey = yield* Effect.tryPromise(() => crypto.subtle.generateKey(aes, true, ["encrypt"]))
-    const encryptedKey = yield* Effect.tryPromise(() => crypto.subtle.wrapKey("raw", aesKey, key, RsaKeys.rsa))
-    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
-    // WebCrypto copies the bytes before the call returns: an interruption may zero them while it works
-    const joined = yield* withBytes(memory, plaintext, (bytes) =>
-      Effect.tryPromise(() =>
-        crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, bytes as Uint8Array<ArrayBuffer>)))
-    return toSealed(encryptedKey, nonce, joined)
-  })
-  return Effect.flatMap(Effect.mapError(sealed, cannotSeal), use)
+/** A fresh AES key, and that key wrapped. */
+const makeAesKey = async (key: CryptoKey) => {
+  const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
+  return { aesKey, encryptedKey: await crypto.subtle.wrapKey("raw", aesKey, key, RsaKeys.rsa) }
 }
 
-/** A random key in place of one that cannot be unwrapped: a bad key costs as much as a bad tag, and fails in the same step. */
-const implicitRejectionKey = () =>
-  crypto.subtle.importKey("raw", crypto.getRandomValues(new Uint8Array(AES_KEY_LENGTH)), "AES-GCM", false, ["decrypt"])
+/** WebCrypto copies the bytes before the call returns: an interruption may zero them while it works. */
+const encrypt = (key: CryptoKey, nonce: Uint8Array<ArrayBuffer>, bytes: Uint8Array) =>
+  Effect.tryPromise(() =>
+    crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, key, bytes as Uint8Array<ArrayBuffer>))
+
+const sealAtOnce = Effect.fnUntraced(function*(memory: SecureMemory, key: CryptoKey, plaintext: Plaintext) {
+  const { aesKey, encryptedKey } = yield* Effect.tryPromise(() => makeAesKey(key))
+  const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
+  const joined = yield* withBytes(memory, plaintext, (bytes) => encrypt(aesKey, nonce, bytes))
+  return toSealed(encryptedKey, nonce, joined)
+})
+
+const seal = (memory: SecureMemory): Primitives["seal"] => (key, plaintext, use) =>
+  Effect.flatMap(Effect.mapError(sealAtOnce(memory, key, plaintext), cannotSeal), use)
+
+/**
+ * A random key in place of one that cannot be unwrapped: a bad key costs as much as a bad tag, and fails in
+ * the same step.
+ */
+const implicitRejectionKey = () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(AES_KEY_LENGTH))
+  return crypto.subtle.importKey("raw", bytes, "AES-GCM", false, ["decrypt"])
+}
 
 const unwrap = (key: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>): Promise<CryptoKey> =>
   crypto.subtle.unwrapKey("raw", encryptedKey, key, RsaKeys.rsa, "AES-GCM", false, ["decrypt"]).then(
@@ -91,7 +111,9 @@ const importPublicKey: Service["importPublicKey"] = (pem) =>
     return RsaKeys.publicKeyOf(await RsaKeys.importSpki(block!.der))
   })
 
-const importKeyPair = (extractable: boolean, importPkcs8: typeof RsaKeys.importPkcs8): Service["importKeyPair"] =>
+type ImportPkcs8 = typeof RsaKeys.importPkcs8
+
+const importKeyPair = (extractable: boolean, importPkcs8: ImportPkcs8): Service["importKeyPair"] =>
   (pkcs8, createdAt) =>
     attempt("client-key", `The private key is not ${rule}, in PKCS#8`, async () => {
       const [privateHandle, publicHandle] = await Promise.all([
@@ -101,37 +123,44 @@ const importKeyPair = (extractable: boolean, importPkcs8: typeof RsaKeys.importP
       return RsaKeys.keyPairOf(publicHandle, privateHandle, createdAt)
     })
 
-const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+const destroyed = () =>
+  new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+
+const exportPkcs8 = (handle: CryptoKey) =>
+  attempt("unsupported", "Private keys cannot be exported here", async () =>
+    new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))
 
 const exportPrivateKey = (memory: SecureMemory): Service["exportPrivateKey"] => (key) =>
-  RsaKeys.withPrivateHandle(key, destroyed, (handle) =>
-    memory.guard(attempt("unsupported", "Private keys cannot be exported here", async () =>
-      new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))))
+  RsaKeys.withPrivateHandle(key, destroyed, (handle) => memory.guard(exportPkcs8(handle)))
 
 /** How a platform's service differs from others. */
 export interface Options {
   /** Whether private keys may be exported. */
   readonly extractable: boolean
   /** Reads a PKCS#8. Default: WebCrypto. */
-  readonly importPkcs8?: typeof RsaKeys.importPkcs8
+  readonly importPkcs8?: ImportPkcs8
   readonly primitives: (memory: SecureMemory) => Primitives
 }
+
+const generateKeyPair = Effect.fnUntraced(function*(modulusLength: number, extractable: boolean) {
+  const now = yield* Clock.currentTimeMillis
+  return yield* attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, () =>
+    RsaKeys.generateKeyPair(modulusLength, extractable, now))
+})
 
 const service = (memory: SecureMemory, options: Options): Service => {
   const { extractable, importPkcs8 = RsaKeys.importPkcs8 } = options
   const { open, seal } = options.primitives(memory)
   return {
-    generateKeyPair: (modulusLength) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, () =>
-          RsaKeys.generateKeyPair(modulusLength, extractable, now))),
+    generateKeyPair: (modulusLength) => generateKeyPair(modulusLength, extractable),
     importPublicKey,
     importKeyPair: importKeyPair(extractable, importPkcs8),
     exportPrivateKey: exportPrivateKey(memory),
     destroy: (key) => Effect.sync(() => RsaKeys.destroy(key)),
     seal: (key, plaintext, use) =>
       RsaKeys.withPublicHandle(key, cannotSeal, (handle) => seal(handle, plaintext, use)),
-    open: (key, sealed, use) => RsaKeys.withPrivateHandle(key, cannotOpen, (handle) => open(handle, sealed, use)),
+    open: (key, sealed, use) =>
+      RsaKeys.withPrivateHandle(key, cannotOpen, (handle) => open(handle, sealed, use)),
     randomId: Effect.sync(() => crypto.randomUUID())
   }
 }

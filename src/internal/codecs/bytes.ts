@@ -3,13 +3,15 @@
 const encoder = /* @__PURE__ */ new TextEncoder()
 const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-export const fromText = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text) as Uint8Array<ArrayBuffer>
+export const fromText = (text: string): Uint8Array<ArrayBuffer> =>
+  encoder.encode(text) as Uint8Array<ArrayBuffer>
 
 /**
- * Writes as many whole characters of a text as there is room for, in UTF-8. Returns how much it read (in UTF-16 units) and wrote
- * (in bytes).
+ * Writes as many whole characters of a text as there is room for, in UTF-8. Returns how much it read (in
+ * UTF-16 units) and wrote (in bytes).
  */
-export const write = (text: string, target: Uint8Array): TextEncoderEncodeIntoResult => encoder.encodeInto(text, target)
+export const write = (text: string, target: Uint8Array): TextEncoderEncodeIntoResult =>
+  encoder.encodeInto(text, target)
 
 /** How many bytes the UTF-8 of a well-formed text takes. */
 export const utf8Length: (text: string) => number = typeof Buffer === "undefined"
@@ -31,7 +33,10 @@ export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
   join(parts, parts.reduce((total, part) => total + part.length, 0))
 
-/** Joins chunks, which may be made as they are taken. Throws a `RangeError` unless they are `length` bytes together. */
+/**
+ * Joins chunks, which may be made as they are taken. Throws a `RangeError` unless they are `length` bytes
+ * together.
+ */
 export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const joined = new Uint8Array(length)
   let at = 0

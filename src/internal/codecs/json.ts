@@ -1,20 +1,22 @@
 /**
- * JSON in chunks, so that a long text is never in memory twice and nothing waits for all of it: sealing 10 MiB takes 14 MiB of
- * memory, and 32 with `JSON.stringify` alone.
+ * JSON in chunks, so that a long text is never in memory twice and nothing waits for all of it: sealing 10
+ * MiB takes 14 MiB of memory, and 32 with `JSON.stringify` alone.
  */
 import { CHUNK_LENGTH } from "../../Plaintext.js"
 import * as Bytes from "./bytes.js"
 
 /**
- * The JSON of a value, a snapshot: later changes of the value change nothing here. Strings longer than a chunk are apart, between
- * the parts.
+ * The JSON of a value, a snapshot: later changes of the value change nothing here. Strings longer than a
+ * chunk are apart, between the parts.
  */
 export interface Json {
   readonly parts: ReadonlyArray<string>
   readonly long: ReadonlyArray<string>
 }
 
-/** A replacer that throws where `JSON.stringify` would silently drop a value, empty it or turn it into `null`. */
+/**
+ * A replacer that throws where `JSON.stringify` would silently drop a value, empty it or turn it into `null`.
+ */
 const strict = function(this: unknown, key: string, value: unknown): unknown {
   switch (typeof value) {
     case "number":
@@ -29,7 +31,8 @@ const strict = function(this: unknown, key: string, value: unknown): unknown {
       break
     case "object":
       if (value instanceof Map || value instanceof Set) throw new TypeError("a collection")
-      if (value === null && (this as { readonly [key: string]: unknown })[key] instanceof Date) throw new TypeError("no date")
+      // an invalid date's `toJSON` gives `null`
+      if (value === null && Reflect.get(this as object, key) instanceof Date) throw new TypeError("no date")
   }
   return value
 }
@@ -46,8 +49,8 @@ const isPlainScalar = (value: unknown): boolean => {
 }
 
 /**
- * Whether JSON carries all of a value as it is, and no string of it is long. To look first and write then takes half the time of
- * a replacer.
+ * Whether JSON carries all of a value as it is, and no string of it is long. To look first and write then
+ * takes half the time of a replacer.
  */
 const isPlain = (value: unknown): boolean => {
   if (value === null) return true
@@ -123,7 +126,10 @@ const sumOfWidths = (utf8: Uint8Array): number => {
   return sum
 }
 
-/** How many bytes of UTF-8 a text takes within a string of JSON. To count takes a third of the time of writing it. */
+/**
+ * How many bytes of UTF-8 a text takes within a string of JSON. To count takes a third of the time of writing
+ * it.
+ */
 const lengthInString = (text: string, utf8: Uint8Array): number => {
   // a lone surrogate has no UTF-8, and is escaped; older browsers cannot look for one
   if (text.isWellFormed?.() !== true) return Bytes.utf8Length(inString(text))

@@ -13,8 +13,8 @@ import * as Transport from "../../Transport.js"
 const PROBE_TIMEOUT = "5 seconds"
 
 /**
- * Whether a server answers at all. Without CORS a page may send a plain GET, and learns only that there was an answer. The GET
- * carries nothing. A page cannot keep such a request from following redirects.
+ * Whether a server answers at all. Without CORS a page may send a plain GET, and learns only that there was
+ * an answer. The GET carries nothing. A page cannot keep such a request from following redirects.
  */
 const answers = (url: URL): Effect.Effect<boolean> =>
   Effect.tryPromise((signal) =>
@@ -24,12 +24,15 @@ const answers = (url: URL): Effect.Effect<boolean> =>
 const corsError = (server: string, page: string) =>
   new APIConnectionError({
     reason: "cors",
-    message: `${server} answers, but does not let pages of ${page} read it (CORS): it must send Access-Control-Allow-Origin, ` +
-      "and allow GET and POST with the headers Authorization, Content-Type, X-Payload-ID, X-Public-Key and X-Security-Tier. " +
+    message: `${server} answers, but does not let pages of ${page} read it (CORS): ` +
+      "it must send Access-Control-Allow-Origin, and allow GET and POST with the headers " +
+      "Authorization, Content-Type, X-Payload-ID, X-Public-Key and X-Security-Tier. " +
       "A gateway that fails in front of it, or a connection that is lost, looks the same"
   })
 
-/** The error for a failure of the network: CORS, if a server of another origin than the page's does answer. */
+/**
+ * The error for a failure of the network: CORS, if a server of another origin than the page's does answer.
+ */
 const explain = (error: Transport.TransportError, url: URL, page: string) =>
   url.origin === page
     ? Effect.fail(error)
@@ -39,8 +42,8 @@ const isNetworkFailure = (error: Transport.TransportError): boolean =>
   error._tag === "APIConnectionError" && error.reason === "network"
 
 /**
- * `Transport` on the browser's `fetch`, which says only that a request failed. If the server of another origin answers
- * regardless, the failure has reason `cors`, and its message says what the router must allow.
+ * `Transport` on the browser's `fetch`, which says only that a request failed. If the server of another
+ * origin answers regardless, the failure has reason `cors`, and its message says what the router must allow.
  *
  * @since 0.2.0
  * @category layers
@@ -51,6 +54,7 @@ export const layer: Layer.Layer<Transport.Transport> = Layer.sync(Transport.Tran
   if (globalThis.location === undefined) return { send }
   const page = globalThis.origin
   return {
-    send: (request) => Effect.catchIf(send(request), isNetworkFailure, (error) => explain(error, new URL(request.url), page))
+    send: (request) =>
+      Effect.catchIf(send(request), isNetworkFailure, (error) => explain(error, new URL(request.url), page))
   }
 })

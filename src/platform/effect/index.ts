@@ -6,6 +6,7 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -27,7 +28,16 @@ const toHttpRequest = ({ body, headers, method, url }: Transport.Request) =>
   })
 
 const followedRedirect = () =>
-  new SecurityError({ reason: "redirect", message: "The HttpClient followed a redirect, which is not allowed" })
+  new SecurityError({
+    reason: "redirect",
+    message: "The HttpClient followed a redirect, which is not allowed"
+  })
+
+const toResponse = (response: HttpClientResponse.HttpClientResponse): Transport.Response => ({
+  status: response.status,
+  header: (name) => response.headers[name],
+  body: Stream.toAsyncIterable(response.stream)
+})
 
 const exchange = (client: HttpClient.HttpClient): Transport.Exchange => (request) =>
   Effect.flatMap(toHttpRequest(request), client.execute).pipe(
@@ -36,18 +46,15 @@ const exchange = (client: HttpClient.HttpClient): Transport.Exchange => (request
     Effect.catchTag("ResponseError", ({ response }) => Effect.succeed(response)),
     Effect.mapError(connectionError),
     Effect.filterOrFail((response) => response.request.url === request.url, followedRedirect),
-    Effect.map((response) => ({
-      status: response.status,
-      header: (name: string) => response.headers[name],
-      body: Stream.toAsyncIterable(response.stream)
-    }))
+    Effect.map(toResponse)
   )
 
 /**
- * A `Transport` on any `HttpClient`, as strict as the others, and without trace headers. The client's own errors are not passed
- * on, since they carry the request.
+ * A `Transport` on any `HttpClient`, as strict as the others, and without trace headers. The client's own
+ * errors are not passed on, since they carry the request.
  *
- * Do not give it a client that follows redirects. Its answers are refused, but only after it has followed a redirect.
+ * Do not give it a client that follows redirects. Its answers are refused, but only after it has followed a
+ * redirect.
  *
  * @since 0.2.0
  * @category layers

@@ -1,6 +1,7 @@
 /**
- * The `Crypto` service on Node. `node:crypto` seals and does AES, several times faster than WebCrypto for small requests.
- * WebCrypto does the RSA private operation, off the main thread. Private keys can be exported, for key files.
+ * The `Crypto` service on Node. `node:crypto` seals and does AES, several times faster than WebCrypto for
+ * small requests. WebCrypto does the RSA private operation, off the main thread. Private keys can be
+ * exported, for key files.
  *
  * @since 0.2.0
  */
@@ -57,7 +58,9 @@ const toSealed = (sealing: Sealing, length: number, ciphertext: Sealed["cipherte
   tag: () => sealing.encryption.tag()
 })
 
-/** Seals a short plaintext in one step. `secret` is room for an AES key, a nonce and the plaintext's window. */
+/**
+ * Seals a short plaintext in one step. `secret` is room for an AES key, a nonce and the plaintext's window.
+ */
 const sealAtOnce = (key: CryptoKey, plaintext: Plaintext, secret: Uint8Array<ArrayBuffer>): Sealed => {
   const { length } = plaintext
   const sealing = beginSealing(key, secret.subarray(0, RANDOM_LENGTH))
@@ -69,21 +72,40 @@ const sealAtOnce = (key: CryptoKey, plaintext: Plaintext, secret: Uint8Array<Arr
   }
 }
 
-/** Seals a plaintext of at most one chunk before `use` runs, and a longer one while `use` takes the ciphertext. */
-const seal = (memory: Memory): webCrypto.Primitives["seal"] => (key, plaintext, use) => {
-  const { length } = plaintext
-  if (length <= CHUNK_LENGTH) {
-    const sealed = memory.useSync(RANDOM_LENGTH + windowLength(plaintext), (secret) =>
-      sealAtOnce(key, plaintext, secret))
-    return Effect.flatMap(Effect.mapError(sealed, cannotSeal), use)
-  }
+/** Seals a plaintext as its ciphertext is taken, through a window. */
+const sealChunks = (sealing: Sealing, plaintext: Plaintext, window: Uint8Array<ArrayBuffer>): Sealed => {
+  const chunks = sealing.encryption.encrypt(chunksOf(plaintext, window), plaintext.length)
+  return toSealed(sealing, plaintext.length, chunks)
+}
+
+const release = ({ encryption }: Sealing): Effect.Effect<void> => Effect.sync(() => encryption.release())
+
+const sealLong = Effect.fnUntraced(function*<A, E, R>(
+  memory: Memory,
+  key: CryptoKey,
+  plaintext: Plaintext,
+  window: Uint8Array<ArrayBuffer>,
+  use: (sealed: Sealed) => Effect.Effect<A, E, R>
+) {
   const begin = memory.useSync(RANDOM_LENGTH, (random) => beginSealing(key, random))
-  return memory.use(windowLength(plaintext), (window) =>
-    Effect.acquireUseRelease(
-      Effect.mapError(begin, cannotSeal),
-      (sealing) => use(toSealed(sealing, length, sealing.encryption.encrypt(chunksOf(plaintext, window), length))),
-      ({ encryption }) => Effect.sync(() => encryption.release())
-    ))
+  return yield* Effect.acquireUseRelease(
+    Effect.mapError(begin, cannotSeal),
+    (sealing) => use(sealChunks(sealing, plaintext, window)),
+    release
+  )
+})
+
+/**
+ * Seals a plaintext of at most one chunk before `use` runs, and a longer one while `use` takes the
+ * ciphertext.
+ */
+const seal = (memory: Memory): webCrypto.Primitives["seal"] => (key, plaintext, use) => {
+  if (plaintext.length > CHUNK_LENGTH) {
+    return memory.use(windowLength(plaintext), (window) => sealLong(memory, key, plaintext, window, use))
+  }
+  const sealed = memory.useSync(RANDOM_LENGTH + windowLength(plaintext), (secret) =>
+    sealAtOnce(key, plaintext, secret))
+  return Effect.flatMap(Effect.mapError(sealed, cannotSeal), use)
 }
 
 /** Decrypts all chunks, and lets others run in between. */
@@ -104,8 +126,8 @@ const decryptAll = (
   })
 
 /**
- * Decrypts the AES key and writes it into `aesKey`, if it is still wanted then. Leaves `aesKey` as it is if the encrypted key
- * is wrong: that shows later, in one way.
+ * Decrypts the AES key and writes it into `aesKey`, if it is still wanted then. Leaves `aesKey` as it is if
+ * the encrypted key is wrong: that shows later, in one way.
  */
 const unwrapInto = (
   aesKey: Uint8Array,
@@ -121,60 +143,73 @@ const unwrapInto = (
     unwrapped.fill(0)
   }, isWanted)
 
-/** Decrypts into `plaintext` by way of `aesKey`, which holds the implicit rejection key until it is unwrapped. */
+/** Takes the first chunks of the ciphertext while another thread unwraps the key. */
+const unwrapAndPrefetch = (
+  decryption: Decryption,
+  aesKey: Uint8Array<ArrayBuffer>,
+  encryptedKey: Uint8Array<ArrayBuffer>,
+  handles: KeyHandles
+): Promise<void> => {
+  const unwrapping = unwrapInto(aesKey, encryptedKey, handles, () => !decryption.isOver)
+  decryption.prefetch(CHUNKS_PER_TURN)
+  return unwrapping
+}
+
+/**
+ * Decrypts into `plaintext` by way of `aesKey`, which holds the implicit rejection key until it is unwrapped.
+ */
 const decryptInto = (
   plaintext: Uint8Array<ArrayBuffer>,
   aesKey: Uint8Array<ArrayBuffer>,
   sealed: Sealed,
   handles: KeyHandles
-): Effect.Effect<void, SecurityError> => {
-  let isOver = false
-  return bracket(
+): Effect.Effect<void, SecurityError> =>
+  bracket(
     () => new Decryption(sealed),
     (decryption) => {
       const unwrapped = Effect.tryPromise({
-        try: () => {
-          const unwrapping = unwrapInto(aesKey, sealed.encryptedKey, handles, () => !isOver)
-          // while another thread unwraps the key
-          decryption.prefetch(CHUNKS_PER_TURN)
-          return unwrapping
-        },
+        try: () => unwrapAndPrefetch(decryption, aesKey, sealed.encryptedKey, handles),
         catch: cannotOpen
       })
       return Effect.zipRight(unwrapped, decryptAll(decryption, aesKey, plaintext))
     },
-    (decryption) => {
-      isOver = true
-      decryption.release()
-    }
+    (decryption) => decryption.release()
   )
-}
 
 /** What opening needs beside secure memory. */
 interface Opening {
   readonly handlesOf: (key: CryptoKey) => KeyHandles
   /**
-   * Stands in for a key that does not unwrap, so that this fails in the step where a bad tag fails. An attacker who knew it could
-   * make an envelope that opens, as anybody can with the public key.
+   * Stands in for a key that does not unwrap, so that this fails in the step where a bad tag fails. An
+   * attacker who knew it could make an envelope that opens, as anybody can with the public key.
    */
   readonly implicitRejectionKey: Uint8Array
 }
 
-const open = (memory: Memory, { handlesOf, implicitRejectionKey }: Opening): webCrypto.Primitives["open"] =>
-  (key, sealed, use) =>
-    memory.use(sealed.length, (plaintext) => {
-      // zeroed before the plaintext is used
-      const decrypted = memory.use(AES_KEY_LENGTH, (aesKey) => {
-        aesKey.set(implicitRejectionKey)
-        return decryptInto(plaintext, aesKey, sealed, handlesOf(key))
-      })
-      return Effect.flatMap(decrypted, () => use(plaintext))
-    })
+/** Unwraps the AES key and decrypts into `plaintext`. The AES key is zeroed afterwards. */
+const openInto = (
+  plaintext: Uint8Array<ArrayBuffer>,
+  memory: Memory,
+  { handlesOf, implicitRejectionKey }: Opening,
+  key: CryptoKey,
+  sealed: Sealed
+): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError> =>
+  Effect.as(
+    memory.use(AES_KEY_LENGTH, (aesKey) => {
+      aesKey.set(implicitRejectionKey)
+      return decryptInto(plaintext, aesKey, sealed, handlesOf(key))
+    }),
+    plaintext
+  )
+
+const open = (memory: Memory, opening: Opening): webCrypto.Primitives["open"] => (key, sealed, use) =>
+  memory.use(sealed.length, (plaintext) =>
+    Effect.flatMap(openInto(plaintext, memory, opening, key, sealed), use))
 
 /** A second handle of a private key, by way of its PKCS#8 in secure memory. */
 const copyKey = (memory: Memory, read: typeof importPkcs8, key: CryptoKey): Effect.Effect<CryptoKey> =>
   Effect.scoped(Effect.gen(function*() {
-    const exported = Effect.map(Effect.promise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der))
+    const exported = Effect.promise(async () => new Uint8Array(await subtle.exportKey("pkcs8", key)))
     const pkcs8 = yield* memory.guard(exported)
     return yield* Effect.promise(() => read(pkcs8, true))
   }))
@@ -197,9 +232,9 @@ const makeHandlesOf = (copy: (key: CryptoKey) => Promise<CryptoKey>, limit: numb
  */
 export interface Options {
   /**
-   * How many answers may be decrypted at the same time under one key pair. Each takes a core, and one more copy of the private
-   * key in memory, made when it is first needed. Default: the number of cores plus one, at most 3. Node has four threads for
-   * this and for files.
+   * How many answers may be decrypted at the same time under one key pair. Each takes a core, and one more
+   * copy of the private key in memory, made when it is first needed. Default: the number of cores plus one,
+   * at most 3. Node has four threads for this and for files.
    */
   readonly maxParallelDecrypts?: number | undefined
 }
@@ -207,8 +242,8 @@ export interface Options {
 const MOST_PARALLEL = 3
 
 /**
- * `Crypto` on `node:crypto`, with a limit on parallel decryptions. Fails with a `SecurityError` with reason `unsupported`
- * where there is no WebCrypto.
+ * `Crypto` on `node:crypto`, with a limit on parallel decryptions. Fails with a `SecurityError` with reason
+ * `unsupported` where there is no WebCrypto.
  *
  * @since 0.2.0
  * @category layers
@@ -238,7 +273,8 @@ export const layerWith = (
 }
 
 /**
- * `Crypto` on `node:crypto`. Fails with a `SecurityError` with reason `unsupported` where there is no WebCrypto.
+ * `Crypto` on `node:crypto`. Fails with a `SecurityError` with reason `unsupported` where there is no
+ * WebCrypto.
  *
  * @since 0.2.0
  * @category layers

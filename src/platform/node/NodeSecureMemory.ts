@@ -1,9 +1,10 @@
 /**
- * The `SecureMemory` service on Node. A native library locks pages, which the operating system then writes neither to its swap
- * file nor into a core dump.
+ * The `SecureMemory` service on Node. A native library locks pages, which the operating system then writes
+ * neither to its swap file nor into a core dump.
  *
- * The library is a `nomyo-native` with the interface `Native`, or `sodium-native` (libsodium's guarded allocations), whichever
- * is installed. Without one, and where the process may not lock any more, buffers are only zeroed.
+ * The library is a `nomyo-native` with the interface `Native`, or `sodium-native` (libsodium's guarded
+ * allocations), whichever is installed. Without one, and where the process may not lock any more, buffers are
+ * only zeroed.
  *
  * @since 0.2.0
  */
@@ -33,7 +34,10 @@ interface Sodium {
 
 const isSodium = (library: object): library is Sodium => "sodium_malloc" in library
 
-/** libsodium does not say whether it could lock an allocation. To lock it again changes nothing and fails if it could not. */
+/**
+ * libsodium does not say whether it could lock an allocation. To lock it again changes nothing and fails if
+ * it could not.
+ */
 const fromSodium = (sodium: Sodium): Native => ({
   allocate: (length) => {
     const buffer = sodium.sodium_malloc(length)
@@ -50,8 +54,8 @@ const fromSodium = (sodium: Sodium): Native => ({
 })
 
 /**
- * The length of a block in bytes. To lock and unmap one takes a tenth of a millisecond and more, and at least a page of 4 KiB.
- * So small allocations share a block.
+ * The length of a block in bytes. To lock and unmap one takes a tenth of a millisecond and more, and at least
+ * a page of 4 KiB. So small allocations share a block.
  */
 const BLOCK_LENGTH = 16 * 1024
 /** The largest allocation that shares a block, in bytes. */
@@ -78,7 +82,10 @@ class Block {
     return bytes
   }
 
-  /** Gives an allocation back. The last one starts the timer that frees the block, or frees a block that is replaced. */
+  /**
+   * Gives an allocation back. The last one starts the timer that frees the block, or frees a block that is
+   * replaced.
+   */
   release(): void {
     if (--this.#uses > 0) return
     this.#end = 0
@@ -116,7 +123,8 @@ const sharing = (native: Native): Native => {
     return share(length)
   }
   return {
-    allocate: (length) => length > LARGEST_SHARED ? native.allocate(length) : share(length) ?? shareNew(length)
+    allocate: (length) =>
+      length > LARGEST_SHARED ? native.allocate(length) : share(length) ?? shareNew(length)
   }
 }
 
@@ -140,7 +148,10 @@ const limit = (): string => {
   return bytes === "unlimited" ? bytes : `${bytes} bytes`
 }
 
-/** The library, trusted no further than needed: an allocation is zeroed and as long as it should be, or there is none. */
+/**
+ * The library, trusted no further than needed: an allocation is zeroed and as long as it should be, or there
+ * is none.
+ */
 const checked = (library: Native): Native => ({
   allocate: (length) => {
     try {
@@ -156,7 +167,10 @@ const checked = (library: Native): Native => ({
   }
 })
 
-/** Counts the locked bytes. A `free` that throws is ignored: the bytes are zero, and from a timer it would end the process. */
+/**
+ * Counts the locked bytes. A `free` that throws is ignored: the bytes are zero, and from a timer it would end
+ * the process.
+ */
 const counted = (library: Native): Native => ({
   allocate: (length) => {
     const allocation = library.allocate(length)
@@ -179,8 +193,8 @@ const warnOnce = Effect.suspend(() => {
   if (secureMemory.refusals === 0 || secureMemory.isWarned) return Effect.void
   secureMemory.isWarned = true
   return Effect.logWarning(
-    `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, but may reach ` +
-      "the swap file"
+    `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, ` +
+      "but may reach the swap file"
   )
 })
 
@@ -198,8 +212,9 @@ const describe = (name: string, canLock: boolean): SecureMemory.MemoryProtection
     method: canLock ? "mlock" : "zero-only",
     canLock,
     isPlatformSecure: canLock,
-    details: `Secret buffers are zeroed after use${locking} ${name}: ${lockedBytes} bytes are locked at the moment, ` +
-      `the limit is ${limit()}, and ${refusals} buffers so far did not fit.`
+    details: `Secret buffers are zeroed after use${locking} ${name}: ` +
+      `${lockedBytes} bytes are locked at the moment, the limit is ${limit()}, ` +
+      `and ${refusals} buffers so far did not fit.`
   }
 }
 

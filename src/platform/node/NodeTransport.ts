@@ -1,11 +1,11 @@
 /**
- * The `Transport` service on `node:http` and `node:https`, which take a fifth of the CPU time per request that `fetch` takes on
- * Node.
+ * The `Transport` service on `node:http` and `node:https`, which take a fifth of the CPU time per request
+ * that `fetch` takes on Node.
  *
- * A request has the headers that the client sets, `Host`, `Connection`, `Content-Length` and `Accept-Encoding`: no cookies and
- * no trace headers. Certificates are checked against Node's own list and `NODE_EXTRA_CA_CERTS`, whatever
- * `NODE_TLS_REJECT_UNAUTHORIZED` says: TLS proves the router's key. Proxies named in the environment are not used. If you need
- * one, use `Transport.layer` or `nomyo-js/platform`.
+ * A request has the headers that the client sets, `Host`, `Connection`, `Content-Length` and
+ * `Accept-Encoding`: no cookies and no trace headers. Certificates are checked against Node's own list and
+ * `NODE_EXTRA_CA_CERTS`, whatever `NODE_TLS_REJECT_UNAUTHORIZED` says: TLS proves the router's key. Proxies
+ * named in the environment are not used. If you need one, use `Transport.layer` or `nomyo-js/platform`.
  *
  * @since 0.2.0
  */
@@ -18,17 +18,20 @@ import { pipeline, Readable } from "node:stream"
 import type { Body } from "../../Body.js"
 import { connectionError } from "../../internal/connectionError.js"
 import { acquire } from "../../internal/fibers/acquire.js"
-import { APIConnectionError } from "../../NomyoError.js"
+import { APIConnectionError, type SecurityError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
 /**
- * How long an idle connection is kept, in milliseconds. Servers close theirs, uvicorn and Node after five seconds, and a request
- * that crosses such a closing is lost.
+ * How long an idle connection is kept, in milliseconds. Servers close theirs, uvicorn and Node after five
+ * seconds, and a request that crosses such a closing is lost.
  */
 const IDLE_TIMEOUT = 4000
 /** The longest headers of an answer, in bytes: Node's default, whatever Node was started with. */
 const MAX_HEADER_BYTES = 16 * 1024
-/** The longest body that is written at once, in bytes. A longer one is written as fast as the network takes it. */
+/**
+ * The longest body that is written at once, in bytes. A longer one is written as fast as the network takes
+ * it.
+ */
 const LARGEST_WRITE = 128 * 1024
 
 interface Agents {
@@ -51,24 +54,34 @@ const acquireAgents: Effect.Effect<Agents, never, Scope.Scope> = acquire(
 /** Opens a request. Throws if its URL or its headers are not valid. */
 const open = ({ http, https }: Agents, { headers, method, url }: Transport.Request): Http.ClientRequest => {
   const target = new URL(url)
-  const [agent, request] = target.protocol === "https:" ? [https, Https.request] as const : [http, Http.request] as const
-  return request(target, { agent, method, headers, maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false })
+  const options = { method, headers, maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false }
+  return target.protocol === "https:"
+    ? Https.request(target, { ...options, agent: https })
+    : Http.request(target, { ...options, agent: http })
 }
 
 /** Writes a request's body and ends it. Throws, or calls `onError`, if a chunk is not right. */
-const write = (outgoing: Http.ClientRequest, body: Body | undefined, onError: (error: unknown) => void): void => {
+const write = (
+  outgoing: Http.ClientRequest,
+  body: Body | undefined,
+  onError: (error: unknown) => void
+): void => {
   outgoing.setHeader("Accept-Encoding", "identity")
   if (body === undefined) return void outgoing.end()
   outgoing.setHeader("Content-Length", body.length)
   if (body.length <= LARGEST_WRITE) return void outgoing.end(Array.from(body.chunks).join(""), "latin1")
   const chunks = Readable.from(body.chunks, { objectMode: false })
-  // to `pipeline` a chunk's error would be a lost connection, and a failure of the request is an event of the request
+  // to `pipeline` a chunk's error would be a lost connection, and a failure of the request is an event of the
+  // request
   pipeline(chunks.on("error", onError), outgoing, () => undefined)
 }
 
 const protocolError = (message: string) => new APIConnectionError({ reason: "protocol", message })
 
-/** Node decompresses nothing, so a compressed answer cannot be read. An error status matters more than its body. */
+/**
+ * Node decompresses nothing, so a compressed answer cannot be read. An error status matters more than its
+ * body.
+ */
 const isCompressed = ({ headers, statusCode }: Http.IncomingMessage): boolean =>
   statusCode === 200 && (headers["content-encoding"] ?? "identity") !== "identity"
 
@@ -83,7 +96,7 @@ const toResponse = (
       body: incoming
     })
 
-type Settle = (result: Effect.Effect<Transport.Response, Effect.Effect.Error<ReturnType<Transport.Exchange>>>) => void
+type Settle = (result: ReturnType<Transport.Exchange>) => void
 
 /** Settles with the response to a request, or with what went wrong before there was one. */
 const listen = (outgoing: Http.ClientRequest, settle: Settle): void => {
@@ -104,9 +117,12 @@ const listen = (outgoing: Http.ClientRequest, settle: Settle): void => {
   })
 }
 
-/** One exchange. Its end closes the connection, unless the answer is complete and the connection the agent's again. */
-const exchange = (agents: Agents): Transport.Exchange => (request, onEnd) =>
-  Effect.async((settle) => {
+/**
+ * One exchange. Its end closes the connection, unless the answer is complete and the connection the agent's
+ * again.
+ */
+const exchange = (agents: Agents, request: Transport.Request, onEnd: (close: () => void) => void) =>
+  Effect.async<Transport.Response, APIConnectionError | SecurityError>((settle) => {
     const fail = (error: unknown) => settle(Effect.fail(connectionError(error)))
     try {
       const outgoing = open(agents, request)
@@ -121,16 +137,19 @@ const exchange = (agents: Agents): Transport.Exchange => (request, onEnd) =>
 /**
  * A transport that keeps its connections for the next request, until the scope closes.
  *
- * A request is written once. If the router has closed the connection meanwhile, the request fails with reason `network`, since
- * nobody can tell whether the router has seen it (RFC 9112 9.3.1). The client's retries seal it afresh.
+ * A request is written once. If the router has closed the connection meanwhile, the request fails with reason
+ * `network`, since nobody can tell whether the router has seen it (RFC 9112 9.3.1). The client's retries seal
+ * it afresh.
  *
  * A compressed answer, which is never asked for, fails with reason `protocol`.
  *
  * @since 0.2.0
  * @category constructors
  */
-export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect.map(acquireAgents, (agents) =>
-  Transport.make(exchange(agents)))
+export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect.map(
+  acquireAgents,
+  (agents) => Transport.make((request, onEnd) => exchange(agents, request, onEnd))
+)
 
 /**
  * `Transport` on `node:http` and `node:https`.

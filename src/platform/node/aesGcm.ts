@@ -37,8 +37,8 @@ export class Encryption {
   }
 
   /**
-   * The ciphertext of a plaintext's chunks, made as you take it. Throws a `RangeError` if it does not come to `length`, or if the
-   * encryption has been released: its window may belong to others.
+   * The ciphertext of a plaintext's chunks, made as you take it. Throws a `RangeError` if it does not come to
+   * `length`, or if the encryption has been released: its window may belong to others.
    */
   *encrypt(plaintext: Iterable<Uint8Array>, length: number): Generator<Uint8Array<ArrayBuffer>, void> {
     const chunks = plaintext[Symbol.iterator]()
@@ -73,13 +73,17 @@ export class Decryption {
   #isBroken = false
   #cipher: Cipher<NodeCrypto.DecipherGCM> | undefined
   #at = 0
+  /** Whether it has been released. */
+  isOver = false
 
   constructor(sealed: Sealed) {
     this.#sealed = sealed
     this.#chunks = sealed.ciphertext[Symbol.iterator]()
   }
 
-  /** Takes chunks before they are needed. If one cannot be made, the step that needs it throws, and not this. */
+  /**
+   * Takes chunks before they are needed. If one cannot be made, the step that needs it throws, and not this.
+   */
   prefetch(count: number): void {
     try {
       while (this.#prefetched.length < count) this.#prefetched.push(this.#chunks.next())
@@ -96,8 +100,8 @@ export class Decryption {
   }
 
   /**
-   * Decrypts one chunk into its place in `plaintext`. Returns whether it was the last and the tag is right. Throws if anything is
-   * wrong. `aesKey` is read by the first step.
+   * Decrypts one chunk into its place in `plaintext`. Returns whether it was the last and the tag is right.
+   * Throws if anything is wrong. `aesKey` is read by the first step.
    */
   step(aesKey: Uint8Array, plaintext: Uint8Array): boolean {
     this.#cipher ??= new Cipher(
@@ -125,8 +129,9 @@ export class Decryption {
     this.#at += chunk.length
   }
 
-  /** Clears the AES key. */
+  /** Clears the AES key. Nothing is decrypted afterwards. */
   release(): void {
+    this.isOver = true
     this.#cipher?.release()
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A remedy for OpenSSL 3.0, which frees a copy of a private key's DER without clearing it (`der2key_decode`, in a buffer a third
- * larger than the DER). Node 20 and 22 have OpenSSL 3.0.
+ * A remedy for OpenSSL 3.0, which frees a copy of a private key's DER without clearing it (`der2key_decode`,
+ * in a buffer a third larger than the DER). Node 20 and 22 have OpenSSL 3.0.
  */
 import { importPkcs8 } from "../../internal/rsaKeys.js"
 
@@ -10,8 +10,8 @@ const BUFFERS = 256
 const SMALLEST_BLOCK = 128
 
 /**
- * Overwrites the freed copy of a DER. New buffers come from the same allocator, zeroed. Those of the block's length, and of what
- * is left of it after other allocations, are likely to get the memory where the copy was.
+ * Overwrites the freed copy of a DER. New buffers come from the same allocator, zeroed. Those of the block's
+ * length, and of what is left of it after other allocations, are likely to get the memory where the copy was.
  */
 const overwriteFreed = (derLength: number): void => {
   const buffers: Array<Buffer> = []

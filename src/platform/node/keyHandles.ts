@@ -1,8 +1,9 @@
 /** Several WebCrypto keys for one private key, so that several threads can use it. */
 
 /**
- * A pool of handles of one private key. Node runs one operation at a time on a handle, so a single handle keeps one core busy.
- * The pool copies the key when all handles are in use, up to a limit; further operations wait in order.
+ * A pool of handles of one private key. Node runs one operation at a time on a handle, so a single handle
+ * keeps one core busy. The pool copies the key when all handles are in use, up to a limit; further operations
+ * wait in order.
  */
 export class KeyHandles {
   readonly #free: Array<CryptoKey>
@@ -18,10 +19,14 @@ export class KeyHandles {
   }
 
   /**
-   * Runs an operation with a handle of its own, at once if one is free. The result is `undefined` if the operation is not wanted
-   * any more when a handle is free. A handle stays in use until the operation has settled, although its caller may have gone.
+   * Runs an operation with a handle of its own, at once if one is free. The result is `undefined` if the
+   * operation is not wanted any more when a handle is free. A handle stays in use until the operation has
+   * settled, although its caller may have gone.
    */
-  async use<A>(operation: (handle: CryptoKey) => Promise<A>, isWanted: () => boolean): Promise<A | undefined> {
+  async use<A>(
+    operation: (handle: CryptoKey) => Promise<A>,
+    isWanted: () => boolean
+  ): Promise<A | undefined> {
     if (this.#inUse < this.#limit) this.#inUse++
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))
     let handle: CryptoKey | undefined
