@@ -21,7 +21,7 @@ import { Transport, type TransportError } from "./Transport.js"
  * @since 0.2.0
  * @category models
  */
-export interface Fetched {
+export interface CachedRouterKey {
   readonly key: PublicKey
   readonly fetchedAt: number
 }
@@ -34,11 +34,11 @@ export interface Fetched {
  */
 export interface Service {
   /** The key while it is fresh, without waiting; one that will not be for long is fetched again meanwhile. */
-  readonly cached: Effect.Effect<Fetched | undefined>
+  readonly cached: Effect.Effect<CachedRouterKey | undefined>
   /** The key, from the cache while it is fresh. Concurrent callers share one request; a failure is not remembered. */
-  readonly get: Effect.Effect<Fetched, TransportError>
+  readonly get: Effect.Effect<CachedRouterKey, TransportError>
   /** The key as the router has it now. */
-  readonly refetch: Effect.Effect<Fetched, TransportError>
+  readonly refetch: Effect.Effect<CachedRouterKey, TransportError>
 }
 
 /**
@@ -69,7 +69,7 @@ export const make = Effect.fnUntraced(function*(
   const transport = yield* Transport
   const scope = yield* Effect.scope
   const ttl = Duration.toMillis(config.routerKeyTtl)
-  let cached: Fetched | undefined
+  let cached: CachedRouterKey | undefined
 
   const fetch = Effect.gen(function*() {
     const pem = yield* transport.send({

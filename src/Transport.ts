@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { bracket } from "./internal/fibers/acquire.js"
 import * as Bytes from "./internal/codecs/bytes.js"
-import { APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
+import { fromStatus } from "./internal/errors.js"
+import { APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**
  * What is sent, piece by piece: to be taken once.

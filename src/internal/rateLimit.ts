@@ -47,7 +47,7 @@ export const pass = (history: History, at: number, second = SECOND): History => 
 })
 
 /** An effect that ends when it is the caller's turn to send a request. Who gives up waiting takes nothing from the others. */
-export const makeThrottle = (): Effect.Effect<void> => {
+export const makeRateLimiter = (): Effect.Effect<void> => {
   let history = none
   return makeFairSemaphore(1)(Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis

@@ -20,10 +20,11 @@ import { inspect } from "node:util"
 import { vi } from "vitest"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
 import * as Crypto from "../../src/Crypto.js"
-import * as KeyRing from "../../src/KeyRing.js"
+import { BackgroundClock } from "../../src/internal/fibers/backgroundClock.js"
 import * as KeyStore from "../../src/KeyStore.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { APIConnectionError, fromStatus, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
+import { APIConnectionError, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
 import * as RouterKey from "../../src/RouterKey.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 import * as Transport from "../../src/Transport.js"
@@ -410,7 +411,7 @@ describe("NomyoClient over mock layers", () => {
       const client = yield* NomyoClient.NomyoClient
       yield* client.create(hello, { timeout: Number.MAX_SAFE_INTEGER })
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
-    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(KeyRing.BackgroundClock, clock))))
+    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(BackgroundClock, clock))))
   })
 
   it.effect("refuses to send bytes again that have gone meanwhile", () => {

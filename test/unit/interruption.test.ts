@@ -13,7 +13,7 @@ import * as Crypto from "../../src/Crypto.js"
 import * as testCrypto from "../../src/internal/testCrypto.js"
 import * as KeyStore from "../../src/KeyStore.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { fromStatus } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 import * as Mocks from "../support/mocks.js"
 
