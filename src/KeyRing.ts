@@ -1,8 +1,8 @@
 /**
  * The client's key pair: loaded or generated on first use, leased to requests, rotated as it ages.
  *
- * The answer to a request is sealed to the public key that the request carried. So a replaced pair lives on until the last
- * request that leased it has ended, and is destroyed then.
+ * The answer to a request is sealed to the public key that the request carried. So a replaced pair lives on
+ * until the last request that leased it has ended, and is destroyed then.
  *
  * @since 0.2.0
  */
@@ -24,26 +24,32 @@ import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
 
 /**
- * A change of the client's key pair. `fingerprint` identifies the pair in use afterwards; it is absent if there is none.
+ * A change of the client's key pair. `fingerprint` identifies the pair in use afterwards; it is absent if
+ * there is none.
  *
  * @since 0.2.0
  * @category models
  */
 export type KeyEvent =
   | { readonly _tag: "Generated" | "Loaded" | "Rotated"; readonly fingerprint: string }
-  | { readonly _tag: "RotationFailed"; readonly fingerprint: string | undefined; readonly error: SecurityError }
+  | {
+    readonly _tag: "RotationFailed"
+    readonly fingerprint: string | undefined
+    readonly error: SecurityError
+  }
 
 /**
- * The operations of `KeyRing`. They fail with a `SecurityError` with reason `client-key`, `key-permissions` or
- * `key-password` if the pair cannot be generated, read or stored.
+ * The operations of `KeyRing`. They fail with a `SecurityError` with reason `client-key`, `key-permissions`
+ * or `key-password` if the pair cannot be generated, read or stored.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Service {
   /**
-   * Leases the current pair to `use`, for as long as that takes. The first lease loads or generates the pair; concurrent
-   * leases share that work, which goes on if they are interrupted. After a failure, the next lease tries again.
+   * Leases the current pair to `use`, for as long as that takes. The first lease loads or generates the pair;
+   * concurrent leases share that work, which goes on if they are interrupted. After a failure, the next lease
+   * tries again.
    *
    * @example
    * import * as Effect from "effect/Effect"
@@ -52,10 +58,13 @@ export interface Service {
    * const fingerprint = Effect.flatMap(KeyRing.KeyRing, (ring) =>
    *   ring.lease(({ publicKey }) => Effect.succeed(publicKey.fingerprint)))
    */
-  readonly lease: <A, E, R>(use: (pair: KeyPair) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | SecurityError, R>
+  readonly lease: <A, E, R>(
+    use: (pair: KeyPair) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R>
   /**
-   * Generates a pair, stores it, and then puts it in place of the current one. On failure the current pair and the stored
-   * one stay. If another process has rotated the stored pair meanwhile, that pair becomes the current one.
+   * Generates a pair, stores it, and then puts it in place of the current one. On failure the current pair
+   * and the stored one stay. If another process has rotated the stored pair meanwhile, that pair becomes the
+   * current one.
    */
   readonly rotate: Effect.Effect<KeyPair, SecurityError>
   /** Puts a pair in place of the current one, without storing it. Its age counts from now. */
@@ -74,9 +83,11 @@ export interface Service {
  */
 export class KeyRing extends Context.Tag("nomyo-js/KeyRing")<KeyRing, Service>() {}
 
-const publishPair =
-  (events: EventHub<KeyEvent>, _tag: "Generated" | "Loaded" | "Rotated") => ({ publicKey }: KeyPair): Effect.Effect<void> =>
-    events.publish({ _tag, fingerprint: publicKey.fingerprint })
+const publishPair = (
+  events: EventHub<KeyEvent>,
+  _tag: "Generated" | "Loaded" | "Rotated",
+  { publicKey }: KeyPair
+): Effect.Effect<void> => events.publish({ _tag, fingerprint: publicKey.fingerprint })
 
 /** Loads or generates the first pair, and publishes which. */
 const acquireFirst = (
@@ -84,7 +95,7 @@ const acquireFirst = (
   events: EventHub<KeyEvent>
 ): Effect.Effect<KeyPair, SecurityError> =>
   Effect.flatMap(loadOrGenerate(dependencies), ({ isGenerated, pair }) =>
-    Effect.as(publishPair(events, isGenerated ? "Generated" : "Loaded")(pair), pair))
+    Effect.as(publishPair(events, isGenerated ? "Generated" : "Loaded", pair), pair))
 
 const rotationOf = (
   dependencies: StoreDependencies,
@@ -95,7 +106,7 @@ const rotationOf = (
   epochs,
   changes,
   generate: (old) => Effect.map(generate(dependencies, old), ({ pair }) => pair),
-  onRotated: publishPair(events, "Rotated"),
+  onRotated: (pair) => publishPair(events, "Rotated", pair),
   onFailed: (current, error) =>
     events.publish({ _tag: "RotationFailed", fingerprint: current?.publicKey.fingerprint, error })
 })
@@ -119,11 +130,13 @@ export const make = Effect.fnUntraced(function*(
   const events = yield* makeEventHub<KeyEvent>()
   const dependencies: StoreDependencies = { crypto, store, keySize }
 
-  // Two locks: a rotation holds `changes` while it leases, and the first lease takes `storing`. The latter keeps a pair
-  // that is being generated from being stored after it was forgotten, where the store has no lock of its own.
+  // Two locks: a rotation holds `changes` while it leases, and the first lease takes `storing`. The latter
+  // keeps a pair that is being generated from being stored after it was forgotten, where the store has no
+  // lock of its own.
   const changes = yield* Effect.makeSemaphore(1)
   const storing = yield* Effect.makeSemaphore(1)
-  const exclusively = <A>(effect: Effect.Effect<A, SecurityError>) => storing.withPermits(1)(store.exclusively(effect))
+  const exclusively = <A>(effect: Effect.Effect<A, SecurityError>) =>
+    storing.withPermits(1)(store.exclusively(effect))
 
   const epochs = yield* makeEpochs({
     scope,
@@ -133,19 +146,20 @@ export const make = Effect.fnUntraced(function*(
   const rotation = rotationOf(dependencies, events, epochs, changes)
   if (Duration.isFinite(keyRotationInterval)) yield* startRotation(rotation, keyRotationInterval)
 
+  const publishLoaded = (pair: KeyPair) => publishPair(events, "Loaded", pair)
   const removeStored = exclusively(Effect.uninterruptible(Effect.zipRight(store.remove, epochs.reset)))
   return {
     lease: epochs.lease,
     rotate: rotate(rotation),
-    replace: (pair) => changes.withPermits(1)(epochs.replaceWith(madeNow(pair), publishPair(events, "Loaded"))),
+    replace: (pair) => changes.withPermits(1)(epochs.replaceWith(madeNow(pair), publishLoaded)),
     forget: changes.withPermits(1)(removeStored),
     events: events.subscribe
   }
 })
 
 /**
- * The key ring of a client: `NomyoClient.layerParts` includes it. It generates keys of `keySize` bits, 4096 by default,
- * and rotates them after `keyRotationInterval`, 24 hours by default.
+ * The key ring of a client: `NomyoClient.layerParts` includes it. It generates keys of `keySize` bits, 4096
+ * by default, and rotates them after `keyRotationInterval`, 24 hours by default.
  *
  * @since 0.2.0
  * @category layers

@@ -39,7 +39,9 @@ import { Transport } from "./Transport.js"
  * @category models
  */
 export interface RequestOptions {
-  /** How long each attempt may take. A number is milliseconds. Default: the client's `timeout`, 60 seconds. */
+  /**
+   * How long each attempt may take. A number is milliseconds. Default: the client's `timeout`, 60 seconds.
+   */
   readonly timeout?: Duration.DurationInput | undefined
   /** How often the request is retried after its first attempt. Default: the client's `maxRetries`, 2. */
   readonly maxRetries?: number | undefined
@@ -52,9 +54,15 @@ export interface RequestOptions {
  * @category models
  */
 export interface BatchOptions extends RequestOptions {
-  /** How many requests may be out, or answered and not taken yet. Default 4: as many as the service takes at once. */
+  /**
+   * How many requests may be out, or answered and not taken yet. Default 4: as many as the service takes at
+   * once.
+   */
   readonly concurrency?: number | undefined
-  /** Gives the outcomes in the order of the requests, each when all before it are there. Default `false`: each when it is there. */
+  /**
+   * Gives the outcomes in the order of the requests, each when all before it are there. Default `false`: each
+   * when it is there.
+   */
   readonly ordered?: boolean | undefined
 }
 
@@ -93,8 +101,8 @@ export interface SendOptions extends RequestOptions {
  */
 export interface Service {
   /**
-   * Checks a request, encrypts it, sends it, and decrypts the answer. It retries 429, 500, 502, 503, 504, network failures
-   * and timeouts, and fails with the error of the last attempt.
+   * Checks a request, encrypts it, sends it, and decrypts the answer. It retries 429, 500, 502, 503, 504,
+   * network failures and timeouts, and fails with the error of the last attempt.
    *
    * @example
    * import * as Effect from "effect/Effect"
@@ -107,18 +115,26 @@ export interface Service {
     request: ChatCompletion.ChatCompletionRequest,
     options?: RequestOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
-  /** Sends a payload that is JSON already, unchecked, and retries as `create` does. The payload's owner zeroes its bytes. */
+  /**
+   * Sends a payload that is JSON already, unchecked, and retries as `create` does. The payload's owner zeroes
+   * its bytes.
+   */
   readonly send: (
     payload: Plaintext,
     options: SendOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
-  /** Loads or generates the client's key pair, so that the first request need not wait for it. Gives its public key. */
+  /**
+   * Loads or generates the client's key pair, so that the first request need not wait for it. Gives its
+   * public key.
+   */
   readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
-  /** Replaces the client's key pair now, and gives the new public key. Requests in flight keep the old pair. */
+  /**
+   * Replaces the client's key pair now, and gives the new public key. Requests in flight keep the old pair.
+   */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /**
-   * Removes the client's key pair, the stored one too: the next request generates another. Requests in flight keep the old
-   * pair, and the earlier pairs that `keyHistory` keeps stay.
+   * Removes the client's key pair, the stored one too: the next request generates another. Requests in flight
+   * keep the old pair, and the earlier pairs that `keyHistory` keeps stay.
    */
   readonly forgetKeys: Effect.Effect<void, SecurityError | DisposedError>
   /** Subscribes to the changes of the key pair. `NomyoClient.keyEvents` gives them as a stream. */
@@ -133,7 +149,10 @@ export interface Service {
  */
 export class NomyoClient extends Context.Tag("nomyo-js/NomyoClient")<NomyoClient, Service>() {}
 
-/** The exchanges of one client at a time, since Node's `fetch` would open a connection for each. Others wait in order. */
+/**
+ * The exchanges of one client at a time, since Node's `fetch` would open a connection for each. Others wait
+ * in order.
+ */
 const MAX_EXCHANGES = 64
 
 /** What the calls of one client share. */
@@ -147,8 +166,8 @@ interface ClientDependencies extends RetryDependencies {
 const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
   baseUrl.startsWith("http:")
     ? Effect.logWarning(
-      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata are not. ` +
-        "For local development only."
+      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata ` +
+        "are not. For local development only."
     )
     : Effect.void
 
@@ -180,7 +199,10 @@ const createInSpan = Effect.fnUntraced(function*(
     : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl), send))
 })
 
-/** Runs a request in its span. A tracer receives the exit of a span, so the answer leaves the span by another way. */
+/**
+ * Runs a request in its span. A tracer receives the exit of a span, so the answer leaves the span by another
+ * way.
+ */
 const create = (
   client: ClientDependencies,
   request: ChatCompletion.ChatCompletionRequest,
@@ -188,11 +210,12 @@ const create = (
 ): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError> =>
   Effect.suspend(() => {
     let answer: ChatCompletion.ChatCompletionResponse
+    const keep = (created: ChatCompletion.ChatCompletionResponse) => {
+      answer = created
+    }
     const createUnder = (span: Tracer.Span) =>
       createInSpan(client, request, options, span).pipe(
-        Effect.map((created) => {
-          answer = created
-        }),
+        Effect.map(keep),
         Effect.provide(Context.add(client.context, Tracer.ParentSpan, span))
       )
     const attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
@@ -232,7 +255,8 @@ export const make = Effect.fnUntraced(function*(
   yield* warnOfHttp(config.baseUrl)
   return {
     create: (request, options) => create(client, request, options),
-    send: (payload, options) => Effect.provide(sendTo(client, client.defaultTarget, payload, options), client.context),
+    send: (payload, options) =>
+      Effect.provide(sendTo(client, client.defaultTarget, payload, options), client.context),
     ready: calls.untilDisposed(keyRing.lease(({ publicKey }) => Effect.succeed(publicKey))),
     rotateKeys: Effect.map(calls.untilDisposed(keyRing.rotate), ({ publicKey }) => publicKey),
     forgetKeys: calls.untilDisposed(keyRing.forget),
@@ -248,7 +272,7 @@ export const make = Effect.fnUntraced(function*(
  * import * as Stream from "effect/Stream"
  * import { NomyoClient } from "nomyo-js/effect"
  *
- * const logged = Stream.runForEach(NomyoClient.keyEvents, (event) => Effect.log(event._tag, event.fingerprint))
+ * const logged = Stream.runForEach(NomyoClient.keyEvents, (event) => Effect.log(event._tag))
  *
  * @since 0.2.0
  * @category events
@@ -258,12 +282,13 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
 )
 
 /**
- * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its error is its outcome, and
- * every request that was read has one.
+ * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its
+ * error is its outcome, and every request that was read has one.
  *
- * No faster than the outcomes are taken: with `concurrency` of them out or waiting, one more request is read from the input and held (or the
- * chunk it comes in: `Stream.fromIterable` reads 4096 at once). When the input fails, the stream does, after the outcomes of what was read.
- * When the client is disposed, it fails with a `DisposedError`, and for a `concurrency` that is not a whole number from 1 with an
+ * No faster than the outcomes are taken: with `concurrency` of them out or waiting, one more request is read
+ * from the input and held (or the chunk it comes in: `Stream.fromIterable` reads 4096 at once). When the
+ * input fails, the stream does, after the outcomes of what was read. When the client is disposed, it fails
+ * with a `DisposedError`, and for a `concurrency` that is not a whole number from 1 with an
  * `InvalidRequestError`. When it is interrupted or nobody takes any more, what is out is cancelled.
  *
  * @since 0.2.0
@@ -309,8 +334,9 @@ export const createAll: {
 type Platform = Crypto | KeyStore | Transport | SecureMemory
 
 /**
- * `NomyoClient` with its key ring and its router key, for programs that use these parts too. It needs the four services of a
- * platform. Building it fails with an `InvalidRequestError` or a `SecurityError` for an option that is not valid.
+ * `NomyoClient` with its key ring and its router key, for programs that use these parts too. It needs the
+ * four services of a platform. Building it fails with an `InvalidRequestError` or a `SecurityError` for an
+ * option that is not valid.
  *
  * @since 0.2.0
  * @category layers
@@ -329,8 +355,9 @@ export const layerParts = (
     )))
 
 /**
- * The client over the four services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser` provide them for you.
- * Building it fails with an `InvalidRequestError` or a `SecurityError` for an option that is not valid.
+ * The client over the four services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser`
+ * provide them for you. Building it fails with an `InvalidRequestError` or a `SecurityError` for an option
+ * that is not valid.
  *
  * @example
  * import * as Layer from "effect/Layer"
@@ -351,8 +378,9 @@ export const layer = (
   Layer.map(layerParts(options), Context.pick(NomyoClient))
 
 /**
- * The client over the four services of a platform, with options from a `Config`: by default from the environment (see
- * `NomyoConfig.config`). Building it fails with a `ConfigError` if the configuration cannot be read.
+ * The client over the four services of a platform, with options from a `Config`: by default from the
+ * environment (see `NomyoConfig.config`). Building it fails with a `ConfigError` if the configuration cannot
+ * be read.
  *
  * @since 0.2.0
  * @category layers
@@ -363,8 +391,8 @@ export const layerConfig = (
   Layer.unwrapEffect(Effect.map(Config.unwrap(config), layer))
 
 /**
- * The answer of `layerTest`: the text of the assistant's message, or the fields of a chat completion. Fields that are
- * missing get values that a test can rely on.
+ * The answer of `layerTest`: the text of the assistant's message, or the fields of a chat completion. Fields
+ * that are missing get values that a test can rely on.
  *
  * @since 0.3.0
  * @category models
@@ -372,15 +400,16 @@ export const layerConfig = (
 export type TestAnswer = testClient.TestAnswer
 
 /**
- * A client for tests of code that uses the client: it answers from a function, without keys, encryption or a network. It
- * checks requests as the client does, and does not retry.
+ * A client for tests of code that uses the client: it answers from a function, without keys, encryption or a
+ * network. It checks requests as the client does, and does not retry.
  *
  * @example
  * import * as Effect from "effect/Effect"
  * import { NomyoClient, NomyoError } from "nomyo-js/effect"
  *
  * const polite = NomyoClient.layerTest((request) => `You sent ${request.messages.length} messages`)
- * const busy = NomyoClient.layerTest(() => Effect.fail(new NomyoError.RateLimitError({ message: "Too many requests" })))
+ * const busy = NomyoClient.layerTest(() =>
+ *   Effect.fail(new NomyoError.RateLimitError({ message: "Too many requests" })))
  *
  * @since 0.3.0
  * @category layers

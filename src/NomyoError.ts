@@ -1,9 +1,9 @@
 /**
  * The ten ways a request can fail.
  *
- * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow.
- * An error carries the fields declared here and nothing else: no request, header, prompt, answer or key
- * is ever attached, so you may log or serialise any of them whole.
+ * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both
+ * narrow. An error carries the fields declared here and nothing else: no request, header, prompt, answer or
+ * key is ever attached, so you may log or serialise any of them whole.
  *
  * @since 0.2.0
  */
@@ -34,7 +34,9 @@ export interface Context {
 export interface HttpContext extends Context {
   /** The HTTP status. Defaults to the one the class stands for (400 for `InvalidRequestError`, …). */
   readonly statusCode?: number | undefined
-  /** The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels. */
+  /**
+   * The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels.
+   */
   readonly errorDetails?: unknown
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   readonly retryAfter?: number | undefined
@@ -59,12 +61,15 @@ const taggedError = <const Tag extends string>(tag: Tag) => {
 }
 
 /**
- * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of their own.
+ * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of
+ * their own.
  *
  * @since 0.2.0
  * @category errors
  */
-export class APIError<Tag extends string = "APIError"> extends Base<HttpContext & { readonly statusCode: number }> {
+export class APIError<Tag extends string = "APIError"> extends Base<
+  HttpContext & { readonly statusCode: number }
+> {
   static readonly tag: string = "APIError"
   static {
     this.prototype.name = this.tag
@@ -92,8 +97,8 @@ const httpError = <const Tag extends string>(
   }
 
 /**
- * 400: the request is malformed. Also the error of a request or an option that is not valid, before anything is sent;
- * the message then names the field.
+ * 400: the request is malformed. Also the error of a request or an option that is not valid, before anything
+ * is sent; the message then names the field.
  *
  * @since 0.2.0
  * @category errors
@@ -117,7 +122,8 @@ export class AuthenticationError extends httpError("AuthenticationError", 401) {
 export class ForbiddenError extends httpError("ForbiddenError", 403) {}
 
 /**
- * 429: too many requests, still after all retries, or with a `retryAfter` of more than 60 seconds, which is not retried.
+ * 429: too many requests, still after all retries, or with a `retryAfter` of more than 60 seconds, which is
+ * not retried.
  *
  * @since 0.2.0
  * @category errors
@@ -209,7 +215,9 @@ export type SecurityReason =
  * @since 0.2.0
  * @category errors
  */
-export class SecurityError extends taggedError("SecurityError")<Context & { readonly reason: SecurityReason }> {}
+export class SecurityError extends taggedError("SecurityError")<
+  Context & { readonly reason: SecurityReason }
+> {}
 
 /**
  * The client was disposed before or during the call.

@@ -27,11 +27,15 @@ export const fromStatus = (context: HttpContext & { readonly statusCode: number 
   return Class === undefined ? new APIError<"APIError">(context) : new Class(context)
 }
 
-/** A copy of an error with the request's id and number of attempts. Concurrent requests may share the original. */
+/**
+ * A copy of an error with the request's id and number of attempts. Concurrent requests may share the
+ * original.
+ */
 export const withRequest = <E extends NomyoError>(
   error: E,
   request: { readonly payloadId: string; readonly attempts: number }
 ): E => {
+  const Class = error.constructor as new(context: object) => E
   const { _tag, ...fields } = error
-  return new (error.constructor as new(context: object) => E)({ ...fields, message: error.message, ...request })
+  return new Class({ ...fields, message: error.message, ...request })
 }

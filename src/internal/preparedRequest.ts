@@ -41,7 +41,7 @@ interface Options {
 const checkHeader = (name: string, value: string): Effect.Effect<string, SecurityError> =>
   isVisibleAscii(value)
     ? Effect.succeed(value)
-    : Effect.fail(new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` }))
+    : new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
 
 const checkApiKey = (
   apiKey: string | undefined,

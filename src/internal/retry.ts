@@ -6,7 +6,7 @@ import type { Crypto } from "../Crypto.js"
 import { APIConnectionError, InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import { attempt, type AttemptDependencies } from "./attempt.js"
 import { withRequest } from "./errors.js"
-import type { Calls } from "./fibers/deadline.js"
+import type { Calls, WithDeadline } from "./fibers/deadline.js"
 import type { PreparedRequest } from "./preparedRequest.js"
 
 export interface RetryDependencies extends AttemptDependencies {
@@ -31,14 +31,15 @@ export const isRetryable = (error: NomyoError): boolean =>
   )
 
 /**
- * Waits 1 s, 2 s, 4 s, … or as long as the router asks, whichever is longer. Up to a quarter of jitter keeps clients that
- * failed together from coming back together.
+ * Waits 1 s, 2 s, 4 s, … or as long as the router asks, whichever is longer. Up to a quarter of jitter keeps
+ * clients that failed together from coming back together.
  */
 export const retrySchedule = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
   Schedule.identity<NomyoError>().pipe(
     Schedule.intersect(Schedule.jitteredWith(Schedule.exponential(FIRST_WAIT), { min: 1, max: 1.25 })),
     // rounded up, since clocks count whole milliseconds
-    Schedule.modifyDelay(([error], delay) => Math.ceil(Math.max(Duration.toMillis(delay), retryAfterOf(error)))),
+    Schedule.modifyDelay(([error], delay) =>
+      Math.ceil(Math.max(Duration.toMillis(delay), retryAfterOf(error)))),
     Schedule.intersect(Schedule.recurs(maxRetries)),
     Schedule.whileInput(isRetryable)
   )
@@ -48,32 +49,43 @@ const timedOut = () => new APIConnectionError({ reason: "timeout", message: "The
 const payloadMoved = () =>
   new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
 
-const logFailure = (error: NomyoError, attempts: number, { payloadId }: PreparedRequest): Effect.Effect<void> =>
+const logFailure = (
+  error: NomyoError,
+  attempts: number,
+  { payloadId }: PreparedRequest
+): Effect.Effect<void> =>
   Effect.annotateLogs(
     Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`),
     "payloadId",
     payloadId
   )
 
-/** Repeats the attempt of a request until one succeeds, or its error is not retryable, or `maxRetries` is reached. */
+/** An attempt under the request's deadline. */
+const attemptOnce = (
+  dependencies: RetryDependencies,
+  request: PreparedRequest
+): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> => {
+  if (request.payload.length !== request.length) return payloadMoved()
+  const deadline = { duration: request.timeout, onTimeout: timedOut }
+  const work = (withDeadline: WithDeadline) => attempt(dependencies, request, withDeadline)
+  return dependencies.calls.untilDeadline(work, deadline)
+}
+
+/**
+ * Repeats the attempt of a request until it succeeds, its error is not retryable, or `maxRetries` is reached.
+ */
 export const retry = (
   dependencies: RetryDependencies,
   request: PreparedRequest
 ): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> =>
   Effect.suspend(() => {
-    const { calls } = dependencies
     let attempts = 0
-    const attemptOnce = Effect.suspend(() => {
+    const counted = Effect.suspend(() => {
       attempts++
-      if (request.payload.length !== request.length) return payloadMoved()
-      return calls.untilDeadline((withDeadline) => attempt(dependencies, request, withDeadline), {
-        duration: request.timeout,
-        onTimeout: timedOut
-      })
+      return attemptOnce(dependencies, request)
     })
-    const logged = Effect.tapError(attemptOnce, (error) => logFailure(error, attempts, request))
-    return Effect.mapError(
-      calls.untilDisposed(Effect.retry(logged, retrySchedule(request.maxRetries))),
-      (error) => withRequest(error, { payloadId: request.payloadId, attempts })
-    )
+    const logged = Effect.tapError(counted, (error) => logFailure(error, attempts, request))
+    const retried = Effect.retry(logged, retrySchedule(request.maxRetries))
+    return Effect.mapError(dependencies.calls.untilDisposed(retried), (error) =>
+      withRequest(error, { payloadId: request.payloadId, attempts }))
   })

@@ -13,11 +13,22 @@ export type TestAnswer =
   | string
   | { readonly choices: ChatCompletion.ChatCompletionResponse["choices"]; readonly [field: string]: unknown }
 
-type Answer = (request: ChatCompletion.ChatCompletionRequest) => TestAnswer | Effect.Effect<TestAnswer, NomyoError>
+type Answer = (
+  request: ChatCompletion.ChatCompletionRequest
+) => TestAnswer | Effect.Effect<TestAnswer, NomyoError>
 
-const publicKey: PublicKey = { spki: new Uint8Array(0), pem: "", fingerprint: "0".repeat(64), modulusLength: 4096 }
+const publicKey: PublicKey = {
+  spki: new Uint8Array(0),
+  pem: "",
+  fingerprint: "0".repeat(64),
+  modulusLength: 4096
+}
 
-const toCompletion = (model: string, answer: TestAnswer, payloadId: string): ChatCompletion.ChatCompletionResponse => ({
+const toCompletion = (
+  model: string,
+  answer: TestAnswer,
+  payloadId: string
+): ChatCompletion.ChatCompletionResponse => ({
   id: "chatcmpl-test",
   object: "chat.completion",
   created: 0,

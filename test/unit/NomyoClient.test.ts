@@ -83,22 +83,6 @@ describe("NomyoClient over mock layers", () => {
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
-  it.effect("encodes its public key once, and again when it has another", () => {
-    const router = Mocks.scripted(() => ok)
-    return Effect.gen(function*() {
-      const encode = yield* Effect.acquireRelease(
-        Effect.sync(() => vi.spyOn(globalThis, "encodeURIComponent")),
-        (spy) => Effect.sync(() => spy.mockRestore())
-      )
-      for (let i = 0; i < 3; i++) yield* create(hello)
-      yield* Effect.flatMap(NomyoClient.NomyoClient, (client) => client.rotateKeys)
-      for (let i = 0; i < 3; i++) yield* create(hello)
-      const sent = router.state.sent.map(({ headers }) => headers["X-Public-Key"])
-      assert.deepStrictEqual([sent.length, new Set(sent).size], [6, 2])
-      assert.deepStrictEqual(encode.mock.results.map(({ value }) => value), [...new Set(sent)])
-    }).pipe(Effect.scoped, Effect.provide(Mocks.client(router.layer)))
-  })
-
   it.effect("sends the key and the tier as headers, and nothing of them in the payload", () => {
     const router = Mocks.scripted(() => ok)
     return Effect.gen(function*() {

@@ -5,7 +5,8 @@ import type * as Scope from "effect/Scope"
 export const acquire = <A, E, R>(
   make: Effect.Effect<A, E, R>,
   release: (resource: A) => void
-): Effect.Effect<A, E, R | Scope.Scope> => Effect.acquireRelease(make, (resource) => Effect.sync(() => release(resource)))
+): Effect.Effect<A, E, R | Scope.Scope> =>
+  Effect.acquireRelease(make, (resource) => Effect.sync(() => release(resource)))
 
 /** `Effect.acquireUseRelease` for an acquisition and a release that are plain code. */
 export const bracket = <A, B, E, R>(

@@ -17,7 +17,10 @@ const releasePermit = (state: State): void => {
   }
 }
 
-/** Waits in line for a permit. Call it inside `Effect.uninterruptibleMask`: after it, the permit is yours to release. */
+/**
+ * Waits in line for a permit. Call it inside `Effect.uninterruptibleMask`: after it, the permit is yours to
+ * release.
+ */
 const awaitPermit = (
   state: State,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -32,21 +35,31 @@ const awaitPermit = (
     return Effect.sync(() => state.waiting.delete(wake))
   })
   // a permit may arrive together with the interruption
-  return Effect.onInterrupt(restore(wait), () => Effect.sync(() => isOurs && releasePermit(state)))
+  const releaseOurs = () => {
+    if (isOurs) releasePermit(state)
+  }
+  return Effect.onInterrupt(restore(wait), () => Effect.sync(releaseOurs))
+}
+
+const takePermit = (
+  state: State,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<void> => {
+  if (state.free === 0) return awaitPermit(state, restore)
+  state.free--
+  return Effect.void
 }
 
 /**
- * Runs effects at most `count` at a time, in the order in which they ask. An interrupted waiter leaves the line.
+ * Runs effects at most `count` at a time, in the order in which they ask. An interrupted waiter leaves the
+ * line.
  *
  * Not Effect's semaphore, which wakes every waiter for each permit: 512 waiters were not done in 45 s.
  */
 export const makeFairSemaphore = (count: number) => {
   const state: State = { free: count, waiting: new Set() }
+  const release = Effect.sync(() => releasePermit(state))
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.uninterruptibleMask((restore) => {
-      const use = Effect.ensuring(restore(effect), Effect.sync(() => releasePermit(state)))
-      if (state.free === 0) return Effect.zipRight(awaitPermit(state, restore), use)
-      state.free--
-      return use
-    })
+    Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(takePermit(state, restore), Effect.ensuring(restore(effect), release)))
 }

@@ -10,9 +10,9 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 /** One value for all that lease it. */
 export interface Shared<A, E> {
   /**
-   * Leases the value to `use`. The first lease acquires it, and that goes on if the first caller is interrupted. A failed
-   * acquisition fails every waiting lease, and the next lease acquires again. Call it inside `Effect.uninterruptibleMask`:
-   * the lease begins with the call.
+   * Leases the value to `use`. The first lease acquires it, and that goes on if the first caller is
+   * interrupted. A failed acquisition fails every waiting lease, and the next lease acquires again. Call it
+   * inside `Effect.uninterruptibleMask`: the lease begins with the call.
    */
   readonly lease: <B, E2, R>(
     restore: Restore,
@@ -44,7 +44,8 @@ const acquireInto = <A, E>(state: State<A, E>, held: Held<A, E>): Effect.Effect<
   const forget = () => {
     if (state.held === held) state.held = undefined
   }
-  return Effect.flatMap(Effect.exit(Effect.interruptible(Scope.extend(state.acquire, held.scope))), (exit) => {
+  const acquired = Effect.interruptible(Scope.extend(state.acquire, held.scope))
+  return Effect.flatMap(Effect.exit(acquired), (exit) => {
     if (Exit.isSuccess(exit)) {
       held.value = exit
       Deferred.unsafeDone(held.acquired, exit)
@@ -93,11 +94,11 @@ const retire = <A, E>(state: State<A, E>): Effect.Effect<void> =>
   })
 
 /**
- * A value that the first lease acquires, once for all leases, in a fiber and a scope of its own. The scope closes with
- * `scope`, or when the value is retired and no one leases it.
+ * A value that the first lease acquires, once for all leases, in a fiber and a scope of its own. The scope
+ * closes with `scope`, or when the value is retired and no one leases it.
  *
- * Not Effect's `RcMap`, which acquired 20 values for 20 callers in one turn, nor `RcRef`, which acquired 2 when the first
- * caller was interrupted.
+ * Not Effect's `RcMap`, which acquired 20 values for 20 callers in one turn, nor `RcRef`, which acquired 2
+ * when the first caller was interrupted.
  */
 export const makeSharedResource = <A, E>(
   scope: Scope.Scope,

@@ -4,7 +4,10 @@ import type { KeyPair } from "../../Crypto.js"
 import type { SecurityError } from "../../NomyoError.js"
 import { makeSharedResource, type Shared } from "../fibers/sharedResource.js"
 
-/** The time in which one pair is in use. Its pair is destroyed when the epoch is over and the last lease has ended. */
+/**
+ * The time in which one pair is in use. Its pair is destroyed when the epoch is over and the last lease has
+ * ended.
+ */
 type Epoch = Shared<KeyPair, SecurityError>
 
 export interface EpochDependencies {
@@ -25,7 +28,9 @@ interface State {
 /** The epochs of a key ring, one after the other. */
 export interface Epochs {
   /** Leases the current pair to `use`. The first lease acquires it. */
-  readonly lease: <A, E, R>(use: (pair: KeyPair) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | SecurityError, R>
+  readonly lease: <A, E, R>(
+    use: (pair: KeyPair) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R>
   /** Acquires a pair, then begins its epoch and runs `onBegun`. A failure keeps the current epoch. */
   readonly replaceWith: (
     acquire: Effect.Effect<KeyPair, SecurityError>,
@@ -39,7 +44,10 @@ export interface Epochs {
   readonly isAcquired: () => boolean
 }
 
-const makeEpoch = ({ destroy, scope }: EpochDependencies, acquire: Effect.Effect<KeyPair, SecurityError>): Epoch =>
+const makeEpoch = (
+  { destroy, scope }: EpochDependencies,
+  acquire: Effect.Effect<KeyPair, SecurityError>
+): Epoch =>
   makeSharedResource(scope, Effect.tap(acquire, (pair) => Effect.addFinalizer(() => destroy(pair))))
 
 const makeFirstEpoch = (dependencies: EpochDependencies, inUse: Effect.Latch): Epoch =>
@@ -64,7 +72,8 @@ const replaceWith = (
     const takeOver = Effect.uninterruptible(Effect.zipRight(state.inUse.open, begin(state, next)))
     const useOnce = (pair: KeyPair) => takeOver.pipe(Effect.zipRight(onBegun(pair)), Effect.as(pair))
     const retireUnused = Effect.suspend(() => state.current === next ? Effect.void : next.retire)
-    return Effect.ensuring(Effect.uninterruptibleMask((restore) => next.lease(restore, useOnce)), retireUnused)
+    const leased = Effect.uninterruptibleMask((restore) => next.lease(restore, useOnce))
+    return Effect.ensuring(leased, retireUnused)
   })
 
 const reset = (state: State): Effect.Effect<void> =>
@@ -74,14 +83,16 @@ const reset = (state: State): Effect.Effect<void> =>
   )
 
 /** Epochs whose first one begins without a pair: the first lease acquires it. */
-export const makeEpochs = (dependencies: EpochDependencies): Effect.Effect<Epochs> =>
-  Effect.map(Effect.makeLatch(), (inUse) => {
-    const state: State = { dependencies, inUse, current: makeFirstEpoch(dependencies, inUse) }
-    return {
-      lease: (use) => Effect.uninterruptibleMask((restore) => state.current.lease(restore, use)),
-      replaceWith: (acquire, onBegun) => replaceWith(state, acquire, onBegun),
-      reset: reset(state),
-      awaitUse: inUse.await,
-      isAcquired: () => state.current.isAcquired()
-    }
-  })
+export const makeEpochs = Effect.fnUntraced(function*(
+  dependencies: EpochDependencies
+): Effect.fn.Return<Epochs> {
+  const inUse = yield* Effect.makeLatch()
+  const state: State = { dependencies, inUse, current: makeFirstEpoch(dependencies, inUse) }
+  return {
+    lease: (use) => Effect.uninterruptibleMask((restore) => state.current.lease(restore, use)),
+    replaceWith: (acquire, onBegun) => replaceWith(state, acquire, onBegun),
+    reset: reset(state),
+    awaitUse: inUse.await,
+    isAcquired: () => state.current.isAcquired()
+  }
+})

@@ -5,7 +5,9 @@ import type * as Scope from "effect/Scope"
 /** The events that a slow subscriber may fall behind; it loses older ones. */
 const CAPACITY = 64
 
-/** Publishes events to all subscribers. Effect's `PubSub` does so too, for 2.5 kB more in a browser, gzipped. */
+/**
+ * Publishes events to all subscribers. Effect's `PubSub` does so too, for 2.5 kB more in a browser, gzipped.
+ */
 export interface EventHub<Event> {
   readonly publish: (event: Event) => Effect.Effect<void>
   /** The events from now on, until the scope closes. */

@@ -10,7 +10,10 @@ import type { SecurityError } from "../../NomyoError.js"
 import { BackgroundClock } from "../fibers/backgroundClock.js"
 import type { Epochs } from "./epochs.js"
 
-/** The longest time between two looks at the age: timers stand still while a machine sleeps or a browser freezes a page. */
+/**
+ * The longest time between two looks at the age: timers stand still while a machine sleeps or a browser
+ * freezes a page.
+ */
 const LONGEST_SLEEP = Duration.minutes(10)
 /** The time from a failed rotation to the next attempt. */
 const RETRY_AFTER = Duration.minutes(1)
