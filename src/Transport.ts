@@ -11,10 +11,11 @@ import * as Layer from "effect/Layer"
 import { type Body, checked, toBytes } from "./Body.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import { connectionError, truncated } from "./internal/connectionError.js"
+import { fromStatus } from "./internal/errors.js"
 import { bracket } from "./internal/fibers/acquire.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { strictFetch } from "./internal/strictFetch.js"
-import { type APIConnectionError, fromStatus, type HttpError, SecurityError } from "./NomyoError.js"
+import { type APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**
  * One HTTP request.

@@ -15,6 +15,7 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../../src/Crypto.js"
+import { BackgroundClock } from "../../src/internal/fibers/backgroundClock.js"
 import * as KeyRing from "../../src/KeyRing.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import { SecurityError } from "../../src/NomyoError.js"
@@ -115,7 +116,7 @@ describe("KeyRing", () => {
       const configured = KeyRing.layer(yield* NomyoConfig.make({ baseUrl: "https://router.test", keySize: 2048 }))
       const publicKey = yield* Effect.provide(Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease((pair) => Effect.succeed(pair.publicKey))), configured)
       assert.strictEqual(publicKey.modulusLength, 2048)
-      assert.deepStrictEqual([KeyRing.KeyRing.key, KeyRing.BackgroundClock.key], ["nomyo-js/KeyRing", "nomyo-js/KeyRing/BackgroundClock"])
+      assert.deepStrictEqual([KeyRing.KeyRing.key, BackgroundClock.key], ["nomyo-js/KeyRing", "nomyo-js/BackgroundClock"])
     }).pipe(Effect.provide(layer))
   })
 
@@ -431,7 +432,7 @@ describe("KeyRing", () => {
           return clock.sleep(duration)
         }
       })
-      const self = yield* Effect.provideService(ring, KeyRing.BackgroundClock, () => watched)
+      const self = yield* Effect.provideService(ring, BackgroundClock, () => watched)
       yield* fingerprint(self)
       yield* TestClock.adjust("24 hours")
       assert.deepStrictEqual(sleeps.slice(0, 144), Array.from({ length: 144 }, () => 10))
@@ -446,7 +447,7 @@ describe("KeyRing", () => {
       let slept = 0
       const now = Effect.map(clock.currentTimeMillis, (awake) => awake + slept)
       const machine: Clock.Clock = Object.assign(Object.create(clock), { currentTimeMillis: now })
-      const self = yield* Effect.provideService(ring, KeyRing.BackgroundClock, () => machine)
+      const self = yield* Effect.provideService(ring, BackgroundClock, () => machine)
       const before = yield* fingerprint(self)
       yield* TestClock.adjust("1 hour")
       // timers have stood still for three days

@@ -20,10 +20,11 @@ import { inspect } from "node:util"
 import { vi } from "vitest"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
 import * as Crypto from "../../src/Crypto.js"
-import * as KeyRing from "../../src/KeyRing.js"
+import { BackgroundClock } from "../../src/internal/fibers/backgroundClock.js"
 import * as KeyStore from "../../src/KeyStore.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { APIConnectionError, fromStatus, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
+import { APIConnectionError, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
 import * as RouterKey from "../../src/RouterKey.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 import * as TestCrypto from "../../src/TestCrypto.js"
@@ -81,22 +82,6 @@ describe("NomyoClient over mock layers", () => {
       if (isTaken) assert.strictEqual(Either.getOrThrow(exit)._metadata.payload_id, "00000000-0000-4000-8000-000000000001")
       else assert.deepInclude(yield* Either.flip(exit), { _tag: "SecurityError", reason: "replay", attempts: 1 })
     }).pipe(Effect.provide(Mocks.client(router.layer)))
-  })
-
-  it.effect("encodes its public key once, and again when it has another", () => {
-    const router = Mocks.scripted(() => ok)
-    return Effect.gen(function*() {
-      const encode = yield* Effect.acquireRelease(
-        Effect.sync(() => vi.spyOn(globalThis, "encodeURIComponent")),
-        (spy) => Effect.sync(() => spy.mockRestore())
-      )
-      for (let i = 0; i < 3; i++) yield* create(hello)
-      yield* Effect.flatMap(NomyoClient.NomyoClient, (client) => client.rotateKeys)
-      for (let i = 0; i < 3; i++) yield* create(hello)
-      const sent = router.state.sent.map(({ headers }) => headers["X-Public-Key"])
-      assert.deepStrictEqual([sent.length, new Set(sent).size], [6, 2])
-      assert.deepStrictEqual(encode.mock.results.map(({ value }) => value), [...new Set(sent)])
-    }).pipe(Effect.scoped, Effect.provide(Mocks.client(router.layer)))
   })
 
   it.effect("sends the key and the tier as headers, and nothing of them in the payload", () => {
@@ -411,7 +396,7 @@ describe("NomyoClient over mock layers", () => {
       const client = yield* NomyoClient.NomyoClient
       yield* client.create(hello, { timeout: Number.MAX_SAFE_INTEGER })
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
-    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(KeyRing.BackgroundClock, clock))))
+    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(BackgroundClock, clock))))
   })
 
   it.effect("refuses to send bytes again that have gone meanwhile", () => {
