@@ -1,8 +1,9 @@
 /**
  * Prints how the source is built, from its syntax tree: `node scripts/figures.mjs [directory]`.
  *
- * A function's length is the lines from its first to its last. Its depth is the number of functions and of blocks of
- * `if`, `for`, `while`, `switch` and `try` around its deepest statement, counted from the top of the file.
+ * A function's length is the lines from its first to its last. Its depth is the number of functions and of
+ * blocks of `if`, `for`, `while`, `switch` and `try` around its deepest statement, counted from the top of
+ * the file.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -25,10 +26,12 @@ const filesUnder = (directory) =>
 const parse = (file) => ts.createSourceFile(file, Fs.readFileSync(file, "utf8"), ts.ScriptTarget.Latest, true)
 
 const isBranch = (node) =>
-  ts.isIfStatement(node) || ts.isIterationStatement(node, false) || ts.isSwitchStatement(node) || ts.isTryStatement(node)
+  ts.isIfStatement(node) || ts.isIterationStatement(node, false) || ts.isSwitchStatement(node) ||
+  ts.isTryStatement(node)
 
 /** `else if` is as deep as its `if`. */
-const isElseIf = (node) => ts.isIfStatement(node) && ts.isIfStatement(node.parent) && node.parent.elseStatement === node
+const isElseIf = (node) =>
+  ts.isIfStatement(node) && ts.isIfStatement(node.parent) && node.parent.elseStatement === node
 
 const lineOf = (file, position) => file.getLineAndCharacterOfPosition(position).line + 1
 
@@ -43,7 +46,8 @@ const functionsOf = (file) => {
       found.push({ first, lines: lineOf(file, node.end) - first + 1, depth: own.functions })
     } else if (isBranch(node) && !isElseIf(node)) {
       own = { ...around, blocks: around.blocks + 1 }
-      if (own.blocks > DEEPEST) found.push({ first: lineOf(file, node.getStart()), lines: 0, depth: own.blocks })
+      const first = lineOf(file, node.getStart())
+      if (own.blocks > DEEPEST) found.push({ first, lines: 0, depth: own.blocks })
     }
     ts.forEachChild(node, (child) => visit(child, own))
   }
@@ -56,15 +60,18 @@ const exportsOf = (file) =>
     if (ts.isExportDeclaration(statement)) return statement.exportClause?.elements?.length ?? 0
     if (!ts.canHaveModifiers(statement)) return 0
     const isExported = ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
-    if (!isExported || /@internal/.test(statement.getFullText().slice(0, statement.getLeadingTriviaWidth()))) return 0
+    const comment = statement.getFullText().slice(0, statement.getLeadingTriviaWidth())
+    if (!isExported || comment.includes("@internal")) return 0
     return ts.isVariableStatement(statement) ? statement.declarationList.declarations.length : 1
   }).reduce((a, b) => a + b, 0)
 
 const importsOf = (file) =>
-  file.statements.flatMap((statement) =>
-    (ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement)) && statement.moduleSpecifier?.text.startsWith(".")
-      ? [Path.resolve(Path.dirname(file.fileName), statement.moduleSpecifier.text.replace(/\.js$/, ".ts"))]
-      : [])
+  file.statements.flatMap((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return []
+    const specifier = statement.moduleSpecifier?.text ?? ""
+    if (!specifier.startsWith(".")) return []
+    return [Path.resolve(Path.dirname(file.fileName), specifier.replace(/\.js$/, ".ts"))]
+  })
 
 /** Groups of modules that import each other, types included (Tarjan's strongly connected components). */
 const circlesOf = (graph) => {
@@ -91,10 +98,15 @@ const circlesOf = (graph) => {
 const linesOf = (files) => files.flatMap((file) => Fs.readFileSync(file, "utf8").trimEnd().split("\n"))
 
 const sources = filesUnder("src").map(parse)
+
+/** Whether a package can import from a file: the rest is reached by way of others, or not at all. */
+const isPublic = ({ fileName }) =>
+  !/\/src\/(internal|cli)\/|\/src\/promise\/(?!index)/.test(fileName)
 const sourceLines = linesOf(sources.map(({ fileName }) => fileName))
 const testLines = linesOf(filesUnder("test"))
+const nameOf = (file) => Path.relative(root, file)
 const functions = sources.flatMap((file) =>
-  functionsOf(file).map((found) => ({ ...found, at: `${Path.relative(root, file.fileName)}:${found.first}` })))
+  functionsOf(file).map((found) => ({ ...found, at: `${nameOf(file.fileName)}:${found.first}` })))
 const long = functions.filter(({ lines }) => lines > LONGEST_FUNCTION)
 const deep = functions.filter(({ depth }) => depth > DEEPEST)
 const circles = circlesOf(new Map(sources.map((file) => [file.fileName, importsOf(file)])))
@@ -105,7 +117,7 @@ const figures = [
   ["deepest nesting of functions", functions.reduce((most, { depth }) => Math.max(most, depth), 0)],
   [`source lines of more than ${WIDEST} columns`, sourceLines.filter((line) => line.length > WIDEST).length],
   [`test lines of more than ${WIDEST} columns`, testLines.filter((line) => line.length > WIDEST).length],
-  ["exported names, those marked internal left out", sources.map(exportsOf).reduce((a, b) => a + b, 0)],
+  ["exported names of public modules", sources.filter(isPublic).map(exportsOf).reduce((a, b) => a + b, 0)],
   ["circles of imports", circles.length],
   ["source lines", sourceLines.length],
   ["test lines", testLines.length]
@@ -116,7 +128,7 @@ if (process.argv.includes("--list")) {
   const list = [
     ...long.toSorted((a, b) => b.lines - a.lines).map(({ at, lines }) => `${at} is ${lines} lines long`),
     ...deep.toSorted((a, b) => b.depth - a.depth).map(({ at, depth }) => `${at} is ${depth} deep`),
-    ...circles.map((group) => `these import each other: ${group.map((file) => Path.relative(root, file)).join(", ")}`)
+    ...circles.map((group) => `these import each other: ${group.map(nameOf).join(", ")}`)
   ]
   process.stdout.write(`${list.join("\n")}\n`)
 }

@@ -1,8 +1,8 @@
 /**
  * Many requests, some at a time: the engine under `createAll` of both APIs.
  *
- * It knows nothing of a client, a stream or an iterator: it takes requests from one effect, answers them by a function,
- * and gives outcomes by another effect.
+ * It knows nothing of a client, a stream or an iterator: it takes requests from one effect, answers them by a
+ * function, and gives outcomes by another effect.
  *
  * @since 0.3.0
  */
@@ -29,8 +29,8 @@ export interface Settled<A, E> {
 }
 
 /**
- * Gives the next outcome, each time it runs. It fails with `None` after the last one, and with the input's own failure
- * after the outcomes of every request that was read.
+ * Gives the next outcome, each time it runs. It fails with `None` after the last one, and with the input's
+ * own failure after the outcomes of every request that was read.
  *
  * @since 0.3.0
  * @category models
@@ -59,9 +59,9 @@ const readAll = Effect.fnUntraced(function*<Request, InputError, R>(
 /**
  * Starts a batch, which ends with the scope: closing it interrupts what is in flight.
  *
- * Backpressure: a request is read when fewer than `concurrency` requests are in flight or answered and not taken.
- * A failed request is an outcome like any other. Fails with an `InvalidRequestError` for a `concurrency` that is not a
- * whole number from 1.
+ * Backpressure: a request is read when fewer than `concurrency` requests are in flight or answered and not
+ * taken. A failed request is an outcome like any other. Fails with an `InvalidRequestError` for a
+ * `concurrency` that is not a whole number from 1.
  *
  * @param next gives the next request, each time it runs; fails with `None` at the end of the input
  * @param create answers one request
@@ -78,15 +78,15 @@ export const make = Effect.fnUntraced(function*<Request, A, E, InputError, R>(
   // unbounded in name only: the slots bound it
   const outcomes = yield* Effect.acquireRelease(Queue.unbounded<Take<A, E, InputError>>(), Queue.shutdown)
 
+  const offer = (outcome: Take<A, E, InputError>) => Queue.offer(outcomes, outcome)
   const settle = (request: Request, index: number) =>
     Effect.map(Effect.exit(create(request)), (exit): Settled<A, E> => ({ index, exit }))
   /** Takes its place in the order at once, or when it is answered. */
   const answer = (request: Request, index: number): Effect.Effect<unknown, never, R> =>
     options?.ordered === true
-      ? Effect.flatMap(Effect.fork(settle(request, index)), (fiber) => Queue.offer(outcomes, Fiber.join(fiber)))
-      : Effect.fork(Effect.flatMap(settle(request, index), (settled) => Queue.offer(outcomes, Effect.succeed(settled))))
+      ? Effect.flatMap(Effect.fork(settle(request, index)), (fiber) => offer(Fiber.join(fiber)))
+      : Effect.fork(Effect.flatMap(settle(request, index), (settled) => offer(Effect.succeed(settled))))
 
-  const reader = Effect.flatMap(readAll(next, answer, slots, concurrency), (end) => Queue.offer(outcomes, end))
-  yield* Effect.forkScoped(reader)
+  yield* Effect.forkScoped(Effect.flatMap(readAll(next, answer, slots, concurrency), offer))
   return Effect.zipLeft(Effect.flatten(Queue.take(outcomes)), slots.release(1))
 })

@@ -1,4 +1,7 @@
-/** Finds the name that somebody probably meant: `baseURL`, `base_url` and `timout` are close to names that exist. */
+/**
+ * Finds the name that somebody probably meant: `baseURL`, `base_url` and `timout` are close to names that
+ * exist.
+ */
 
 const plain = (name: string): string => name.replaceAll(/[^a-zA-Z0-9]/g, "").toLowerCase()
 

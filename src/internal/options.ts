@@ -1,9 +1,9 @@
 /**
- * The check that every set of options goes through first, by one table: which names there are, and which type each
- * value has. Ranges are checked where the value is used.
+ * The check that every set of options goes through first, by one table: which names there are, and which type
+ * each value has. Ranges are checked where the value is used.
  *
- * Only own properties count. What is read has every name of its table as an own property: nothing that a polluted
- * `Object.prototype` holds can stand in for an option that was not given.
+ * Only own properties count. What is read has every name of its table as an own property: nothing that a
+ * polluted `Object.prototype` holds can stand in for an option that was not given.
  */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
@@ -36,13 +36,16 @@ const number = rule("a number", (value) => typeof value === "number")
 const secret = rule("a string", isSecret)
 const time = rule(
   "a time: a number of milliseconds, or a number and a unit such as \"30 seconds\"",
-  (value) => ["number", "string", "bigint"].includes(typeof value) || Duration.isDuration(value) || Array.isArray(value)
+  (value) => ["number", "string", "bigint"].includes(typeof value) || Duration.isDuration(value) ||
+    Array.isArray(value)
 )
 const wholeNumber = (least: number) =>
   rule(`a whole number, ${least} or more`, (value) => typeof value === "number")
 const keyDir = rule("the name of a directory, or false", (value) => value === false || isString(value))
 const password = rule("a string of at least 8 characters", isSecret)
 const keySize = rule("2048 or 4096", (value) => value === 2048 || value === 4096)
+
+type Logger = { readonly debug?: unknown }
 
 type ClientOptions = OptionTypes.PortableOptions<unknown, unknown> & OptionTypes.PlatformOptions<unknown>
 
@@ -72,7 +75,7 @@ const promiseRules = {
   debug: flag,
   fetch: rule("a function", (value) => typeof value === "function"),
   logger: rule("an object with a method warn, and optionally a method debug", (value) =>
-    hasMethod(value, "warn") && ["function", "undefined"].includes(typeof (value as { readonly debug?: unknown }).debug))
+    hasMethod(value, "warn") && (hasMethod(value, "debug") || (value as Logger).debug === undefined))
 }
 
 const { baseUrl, ...unnamedRouter } = clientRules
@@ -91,16 +94,15 @@ export const callRules = {
 export const batchRules = { ...callRules, concurrency: wholeNumber(1), ordered: flag }
 
 /** Names that another class, or another library, has for an option. */
-const synonyms: { readonly [name: string]: ReadonlyArray<string> } = {
-  baseUrl: ["routerUrl"],
-  baseURL: ["routerUrl"],
-  routerUrl: ["baseUrl"],
-  password: ["keyRotationPassword"],
-  keyRotationPassword: ["password"]
-}
+const synonyms: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["baseUrl", ["routerUrl"]],
+  ["baseURL", ["routerUrl"]],
+  ["routerUrl", ["baseUrl"]],
+  ["keyRotationPassword", ["password"]]
+])
 
 const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined =>
-  closestName(name, names) ?? (Object.hasOwn(synonyms, name) ? synonyms[name] : [])?.find((each) => names.includes(each))
+  closestName(name, names) ?? synonyms.get(name)?.find((each) => names.includes(each))
 
 const refuse = (message: string) => Either.left(new InvalidRequestError({ message }))
 
@@ -109,11 +111,11 @@ const wrongType = (name: string, { expected }: Rule, value: unknown) =>
   refuse(`${name} is ${expected}${hasMethod(value, "then") ? ", not a Promise: await it first" : ""}`)
 
 /** Options that were read: every name of the table is there, with `undefined` for what was not given. */
-export type Read<R extends Rules> = { readonly [name in keyof R]: any }
+export type Read<R extends object> = { readonly [name in keyof R]: any }
 
 /**
- * Reads options by their table. Fails with an `InvalidRequestError` that names the option. `null` is taken for
- * `undefined`, for the options together and for each of them.
+ * Reads options by their table. Fails with an `InvalidRequestError` that names the option. `null` is taken
+ * for `undefined`, for the options together and for each of them.
  */
 export const readOptions = <const R extends Rules>(
   rules: R,
@@ -136,7 +138,9 @@ export const readOptions = <const R extends Rules>(
 
 const unknownName = (name: string, names: ReadonlyArray<string>) => {
   const meant = meantBy(name, names)
-  const remedy = meant === undefined ? `The options are ${names.toSorted().join(", ")}` : `Did you mean ${meant}?`
+  const remedy = meant === undefined
+    ? `The options are ${names.toSorted().join(", ")}`
+    : `Did you mean ${meant}?`
   return refuse(`There is no option ${JSON.stringify(name.slice(0, 40))}. ${remedy}`)
 }
 
@@ -150,13 +154,16 @@ const valueOf = (options: object, name: string, known: Rule): Either.Either<unkn
   }
 }
 
-/** Options, and others where one is missing, such as those of the environment. */
-export const withFallback = <R extends Rules>(options: Read<R>, fallback: object): Read<R> => {
-  const others = pickOptions(options, fallback)
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name, value ?? others[name]])) as Read<R>
+/** Those options that a table names; `undefined` where an option is not an own property. */
+export const pickOptions = <R extends object>(rules: R, options: object): Read<R> => {
+  const own = new Map(Object.entries(options))
+  return Object.fromEntries(Object.keys(rules).map((name) => [name, own.get(name)])) as Read<R>
 }
 
-/** Those options that a table names. */
-export const pickOptions = <R extends object>(rules: R, options: object): { readonly [name in keyof R]: any } =>
-  Object.fromEntries(Object.keys(rules).map((name) =>
-    [name, Object.hasOwn(options, name) ? options[name as keyof typeof options] : undefined])) as { readonly [name in keyof R]: any }
+/** Options, and others where one is missing, such as those of the environment. */
+export const withFallback = <R extends object>(options: Read<R>, fallback: object): Read<R> => {
+  const others = new Map(Object.entries(fallback))
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [name, value ?? others.get(name)])
+  ) as Read<R>
+}

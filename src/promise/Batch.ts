@@ -16,8 +16,8 @@ import type { ClientRuntime } from "./ClientRuntime.js"
 import type { BatchOptions } from "./options.js"
 
 /**
- * The result of one request of a batch, in the form of `Promise.allSettled`: `status`, and `value` or `reason`.
- * `index` is the position of the request in the input, counted from 0.
+ * The result of one request of a batch, in the form of `Promise.allSettled`: `status`, and `value` or
+ * `reason`. `index` is the position of the request in the input, counted from 0.
  *
  * @since 0.2.0
  * @category models
@@ -33,8 +33,8 @@ const iteratorOf = (
   requests: Partial<Iterable<ChatCompletionRequest> & AsyncIterable<ChatCompletionRequest>> | undefined
 ): Iterator<ChatCompletionRequest> | AsyncIterator<ChatCompletionRequest> => {
   const iterator = requests?.[Symbol.asyncIterator]?.() ?? requests?.[Symbol.iterator]?.()
-  if (iterator === undefined) throw new InvalidRequestError({ message: "requests is an iterable or an async iterable" })
-  return iterator
+  if (iterator !== undefined) return iterator
+  throw new InvalidRequestError({ message: "requests is an iterable or an async iterable" })
 }
 
 /** Reads requests one by one as `for await` does, and closes the input unless it has ended by itself. */
@@ -65,7 +65,9 @@ class Input {
   readonly next: Effect.Effect<ChatCompletionRequest, Option.Option<unknown>> = Effect.tryPromise({
     try: () => this.#read(),
     catch: Option.some
-  }).pipe(Effect.flatMap((result) => result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value)))
+  }).pipe(
+    Effect.flatMap((result) => result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value))
+  )
 
   async close(): Promise<void> {
     const closed = Promise.resolve(this.#iterator?.return?.())
@@ -124,7 +126,8 @@ export async function* createAll(
   })
   let end = Promise.resolve()
   const started = new Promise<Take | undefined>((resolve) => {
-    end = runtime.call(batchRules, options, (read) => batch(input, read, resolve, left)).finally(() => resolve(undefined))
+    const running = runtime.call(batchRules, options, (read) => batch(input, read, resolve, left))
+    end = running.finally(() => resolve(undefined))
     // its failure is thrown when the results are over
     end.catch(() => undefined)
   })

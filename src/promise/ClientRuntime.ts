@@ -26,10 +26,12 @@ import type { CallOptions, ClientConfig, Fetch } from "./options.js"
 export type Services = NomyoClient.NomyoClient | KeyRing.KeyRing | RouterKey.RouterKey | Crypto | SecureMemory
 
 /** The options of either class, read, and filled up from the environment. */
-export type Config = Either.Either<ClientConfig & { readonly baseUrl?: string | undefined }, InvalidRequestError>
+export interface Config extends ClientConfig {
+  readonly baseUrl?: string | undefined
+}
 
 /** Reads the options of a class by its table. They come before the environment. */
-export const readConfig = (rules: Options.Rules, config: unknown): Config =>
+export const readConfig = (rules: Options.Rules, config: unknown): Either.Either<Config, InvalidRequestError> =>
   Either.gen(function*() {
     const { routerUrl, ...own } = yield* Options.readOptions(rules, config)
     const fallback = yield* Effect.runSync(Effect.either(environment))
@@ -37,17 +39,23 @@ export const readConfig = (rules: Options.Rules, config: unknown): Config =>
   })
 
 /**
- * On Node this code is bundled with Effect, and errors come from the app's own copy of Effect, which may have another
- * version. That is intended, so Effect need not warn of it.
+ * On Node this code is bundled with Effect, and errors come from the app's own copy of Effect, which may have
+ * another version. That is intended, so Effect need not warn of it.
  */
 const severalVersions = Layer.scopedDiscard(
   Effect.locallyScoped(FiberRef.versionMismatchErrorLogLevel, Option.none())
 )
 
 const followed = () =>
-  new SecurityError({ reason: "redirect", message: "The fetch option followed a redirect, which is not allowed" })
+  new SecurityError({
+    reason: "redirect",
+    message: "The fetch option followed a redirect, which is not allowed: it must obey redirect \"manual\""
+  })
 
-/** A transport on the `fetch` option. It can follow a redirect against its instructions: that is found out afterwards. */
+/**
+ * A transport on the `fetch` option. It can follow a redirect against its instructions: that is found out
+ * afterwards.
+ */
 const layerFetch = (fetch: Fetch): Layer.Layer<Transport.Transport> =>
   Layer.sync(Transport.Transport, () =>
     Transport.fromFetch(async (url, init) => {
@@ -56,16 +64,19 @@ const layerFetch = (fetch: Fetch): Layer.Layer<Transport.Transport> =>
       return response as Response
     }))
 
-const layerOf = (config: Config): Layer.Layer<Services, InvalidRequestError | SecurityError> =>
+const layerOf = (
+  config: Either.Either<Config, InvalidRequestError>
+): Layer.Layer<Services, InvalidRequestError | SecurityError> =>
   Either.match(config, {
     onLeft: (error) => Layer.fail(error),
-    onRight: (options) =>
-      NomyoClient.layerParts(Options.pickOptions(Options.clientRules, options)).pipe(
-        Layer.provideMerge(
-          layerPlatform(Options.pickOptions(Options.clientRules, options), options.fetch === undefined ? undefined : layerFetch(options.fetch))
-        ),
+    onRight: (options) => {
+      const clientOptions = Options.pickOptions(Options.clientRules, options)
+      const transport = options.fetch === undefined ? undefined : layerFetch(options.fetch)
+      return NomyoClient.layerParts(clientOptions).pipe(
+        Layer.provideMerge(layerPlatform(clientOptions, transport)),
         Layer.provideMerge(Layer.merge(severalVersions, layerLogger(options)))
       )
+    }
   })
 
 /** Runs effects as promises until it is disposed. */
@@ -75,7 +86,7 @@ export class ClientRuntime {
   #end: Promise<void> | undefined
 
   /** Touches neither disk nor network: the first call does. */
-  constructor(config: Config) {
+  constructor(config: Either.Either<Config, InvalidRequestError>) {
     this.#runtime = ManagedRuntime.make(layerOf(config))
   }
 
@@ -86,7 +97,8 @@ export class ClientRuntime {
       if (signal?.aborted === true) return reject(reasonOf(signal))
       const fiber = this.#runtime.runFork(effect)
       this.#calls.add(fiber)
-      const stop = signal === undefined ? undefined : onAbort(signal, () => fiber.unsafeInterruptAsFork(FiberId.none))
+      const cancel = () => fiber.unsafeInterruptAsFork(FiberId.none)
+      const stop = signal === undefined ? undefined : onAbort(signal, cancel)
       fiber.addObserver((exit) => {
         this.#calls.delete(fiber)
         stop?.()

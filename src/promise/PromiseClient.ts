@@ -21,7 +21,8 @@ export abstract class PromiseClient {
   }
 
   /**
-   * Loads or makes the client's key pair, which the first request would otherwise wait for. Resolves to its public key.
+   * Loads or makes the client's key pair, which the first request would otherwise wait for. Resolves to its
+   * public key.
    */
   ready(): Promise<PublicKey> {
     return this.#runtime.run(Effect.flatMap(NomyoClient, (client) => client.ready))
@@ -33,8 +34,8 @@ export abstract class PromiseClient {
   }
 
   /**
-   * Removes the client's key pair, also from where it is stored; the next request makes another. Requests in flight are
-   * answered. Earlier pairs that `keyHistory` keeps stay.
+   * Removes the client's key pair, also from where it is stored; the next request makes another. Requests in
+   * flight are answered. Earlier pairs that `keyHistory` keeps stay.
    */
   forgetKeys(): Promise<void> {
     return this.#runtime.run(Effect.flatMap(NomyoClient, (client) => client.forgetKeys))
@@ -53,7 +54,10 @@ export abstract class PromiseClient {
     this.dispose()
   }
 
-  /** Disposes the client at the end of a block with `await using`, and waits until everything in flight has ended. */
+  /**
+   * Disposes the client at the end of a block with `await using`, and waits until everything in flight has
+   * ended.
+   */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#runtime.dispose()
   }

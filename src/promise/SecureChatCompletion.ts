@@ -24,7 +24,8 @@ export interface ChatCompletionConfig extends ClientConfig {
 }
 
 /**
- * A chat client with the calls of OpenAI's client, encrypted end to end. Rejects with the errors of `NomyoError`.
+ * A chat client with the calls of OpenAI's client, encrypted end to end. Rejects with the errors of
+ * `NomyoError`.
  *
  * @example
  * import { SecureChatCompletion } from "nomyo-js"
@@ -50,7 +51,8 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Checks a request, encrypts it, sends it, and decrypts the answer. The answer comes whole: `stream` has no effect.
+   * Checks a request, encrypts it, sends it, and decrypts the answer. The answer comes whole: `stream` has no
+   * effect.
    */
   create(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
     return this.#runtime.call(callRules, options, (read) =>
@@ -63,13 +65,13 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Makes the requests, `concurrency` at a time, and gives the result of each, for `for await`. A request that fails
-   * does not end the batch.
+   * Makes the requests, `concurrency` at a time, and gives the result of each, for `for await`. A request
+   * that fails does not end the batch.
    *
-   * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not taken.
-   * When the input throws, the batch throws the same, after the results of what was read. Leaving the loop cancels what
-   * is in flight and closes the input. So does `signal`, whose reason is thrown, and the end of the client, which
-   * throws a `DisposedError`.
+   * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not
+   * taken. When the input throws, the batch throws the same, after the results of what was read. Leaving the
+   * loop cancels what is in flight and closes the input. So does `signal`, whose reason is thrown, and the
+   * end of the client, which throws a `DisposedError`.
    */
   createAll(
     requests: Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>,

@@ -10,13 +10,13 @@ import { layerKeyStore, loadKeyPair } from "#platform"
 import * as ChatCompletion from "../ChatCompletion.js"
 import { Crypto, type PublicKey } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
-import { callRules, completionClientRules, generateKeysRules, pickOptions, clientRules, readOptions } from "../internal/options.js"
+import * as Options from "../internal/options.js"
 import { KeyRing } from "../KeyRing.js"
 import { KeyStore } from "../KeyStore.js"
 import { NomyoClient } from "../NomyoClient.js"
 import { RouterKey } from "../RouterKey.js"
 import type { SecureMemory } from "../SecureMemory.js"
-import { ClientRuntime, type Config, readConfig } from "./ClientRuntime.js"
+import { ClientRuntime, readConfig } from "./ClientRuntime.js"
 import type { Bytes, CallOptions, ClientConfig } from "./options.js"
 import { PromiseClient } from "./PromiseClient.js"
 
@@ -56,19 +56,19 @@ const storeNewPair = (keySize: 2048 | 4096) =>
   })
 
 /**
- * The lower-level client: key management, encryption and the exchange as separate steps. Payloads are sent as they are, unchecked.
- * Rejects with the errors of `NomyoError`.
+ * The lower-level client: key management, encryption and the exchange as separate steps. Payloads are sent as
+ * they are, unchecked. Rejects with the errors of `NomyoError`.
  *
  * @since 0.2.0
  * @category classes
  */
 export class SecureCompletionClient extends PromiseClient {
-  readonly #config: Config
+  readonly #config: ReturnType<typeof readConfig>
   readonly #runtime: ClientRuntime
 
   /** Touches neither disk nor network: the first call does, and rejects if an option is wrong. */
   constructor(config: SecureCompletionClientConfig = {}) {
-    const read = readConfig(completionClientRules, config)
+    const read = readConfig(Options.completionClientRules, config)
     const runtime = new ClientRuntime(read)
     super(runtime)
     this.#config = read
@@ -79,8 +79,8 @@ export class SecureCompletionClient extends PromiseClient {
   generateKeys(options?: GenerateKeysOptions): Promise<PublicKey> {
     const config = this.#config
     return this.#runtime.run(Effect.gen(function*() {
-      const own = pickOptions(clientRules, yield* config)
-      const { keyDir, keySize, password } = yield* readOptions(generateKeysRules, options)
+      const own = Options.pickOptions(Options.clientRules, yield* config)
+      const { keyDir, keySize, password } = yield* Options.readOptions(Options.generateKeysRules, options)
       const store = layerKeyStore({
         ...own,
         ...(keyDir === undefined ? {} : { keyDir, keyRotationDir: undefined }),
@@ -88,8 +88,8 @@ export class SecureCompletionClient extends PromiseClient {
       })
       const ring = yield* KeyRing
       const context = yield* Effect.context<Crypto | SecureMemory>()
-      const made = storeNewPair(keySize ?? own.keySize ?? 4096).pipe(Effect.provide(store), Effect.provide(context))
-      return (yield* ring.replace(made)).publicKey
+      const made = Effect.provide(storeNewPair(keySize ?? own.keySize ?? 4096), store)
+      return (yield* ring.replace(Effect.provide(made, context))).publicKey
     }))
   }
 
@@ -108,12 +108,13 @@ export class SecureCompletionClient extends PromiseClient {
 
   /** The router's public key in PEM, fetched anew. */
   fetchServerPublicKey(): Promise<string> {
-    return this.#runtime.run(Effect.flatMap(RouterKey, (routerKey) => Effect.map(routerKey.refetch, ({ key }) => key.pem)))
+    return this.#runtime.run(Effect.flatMap(RouterKey, (routerKey) =>
+      Effect.map(routerKey.refetch, ({ key }) => key.pem)))
   }
 
   /**
-   * The envelope, as bytes, of a payload sealed to the router's key. A payload in bytes is JSON already: it never becomes a string, and is
-   * left as it is, for the caller to zero.
+   * The envelope, as bytes, of a payload sealed to the router's key. A payload in bytes is JSON already: it
+   * never becomes a string, and is left as it is, for the caller to zero.
    */
   encryptPayload(payload: object | Uint8Array): Promise<Bytes> {
     return this.#runtime.run(Effect.gen(function*() {
@@ -124,10 +125,13 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * Opens an answer's envelope with the current key pair. `payloadId` is the request's: it is repeated in `_metadata`, and an answer that
-   * names another is refused with reason `replay`.
+   * Opens an answer's envelope with the current key pair. `payloadId` is the request's: it is repeated in
+   * `_metadata`, and an answer that names another is refused with reason `replay`.
    */
-  decryptResponse(encrypted: Uint8Array | ArrayBuffer, payloadId: string): Promise<ChatCompletion.ChatCompletionResponse> {
+  decryptResponse(
+    encrypted: Uint8Array | ArrayBuffer,
+    payloadId: string
+  ): Promise<ChatCompletion.ChatCompletionResponse> {
     return this.#runtime.run(Effect.flatMap(KeyRing, (ring) =>
       ring.lease(({ privateKey }) =>
         Envelope.open(privateKey, new Uint8Array(encrypted), (opened) =>
@@ -135,7 +139,10 @@ export class SecureCompletionClient extends PromiseClient {
       )))
   }
 
-  /** Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as `encryptPayload` takes them. */
+  /**
+   * Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as
+   * `encryptPayload` takes them.
+   */
   sendSecureRequest(
     payload: object | Uint8Array,
     payloadId: string,
@@ -143,7 +150,7 @@ export class SecureCompletionClient extends PromiseClient {
     securityTier?: ChatCompletion.SecurityTier,
     options?: CallOptions
   ): Promise<ChatCompletion.ChatCompletionResponse> {
-    return this.#runtime.call(callRules, options, (read) =>
+    return this.#runtime.call(Options.callRules, options, (read) =>
       Effect.gen(function*() {
         const client = yield* NomyoClient
         const plaintext = yield* ChatCompletion.encodePayload(payload)

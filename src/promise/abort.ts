@@ -1,4 +1,7 @@
-/** Abort signals: one listener for each signal, however many calls share it, so that Node does not warn of a leak. */
+/**
+ * Abort signals: one listener for each signal, however many calls share it, so that Node does not warn of a
+ * leak.
+ */
 
 interface Listener {
   readonly calls: Set<() => void>

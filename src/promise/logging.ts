@@ -2,9 +2,11 @@
 import * as Layer from "effect/Layer"
 import * as EffectLogger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
-import type { Logger } from "./options.js"
+import type { ClientConfig, Logger } from "./options.js"
 
-/** `console.warn` writes to standard error on Node, where `console.debug` would write into a program's output. */
+/**
+ * `console.warn` writes to standard error on Node, where `console.debug` would write into a program's output.
+ */
 // oxlint-disable-next-line no-console
 const toConsole: Logger = { warn: (line) => console.warn(line) }
 
@@ -29,7 +31,7 @@ const write = (logger: Logger, level: LogLevel.LogLevel, line: string): void => 
 
 /** Logs to `logger`, or to the console; what is less than a warning only with `debug`. */
 export const layerLogger = (
-  { debug, logger = toConsole }: { readonly debug?: boolean | undefined; readonly logger?: Logger | undefined }
+  { debug, logger = toConsole }: Pick<ClientConfig, "debug" | "logger">
 ): Layer.Layer<never> =>
   Layer.merge(
     EffectLogger.replace(

@@ -6,7 +6,8 @@
 import type * as OptionTypes from "../internal/optionTypes.js"
 
 /**
- * A time: a number of milliseconds, or a number and a unit, such as `"30 seconds"`, `"1.5 hours"` or `"1 day"`.
+ * A time: a number of milliseconds, or a number and a unit, such as `"30 seconds"`, `"1.5 hours"` or `"1
+ * day"`.
  *
  * @since 0.3.0
  * @category models
@@ -17,8 +18,8 @@ export type Time =
   | `${number} ${"millis" | "seconds" | "minutes" | "hours" | "days" | "weeks"}`
 
 /**
- * Bytes that are not shared with another thread: `Uint8Array<ArrayBuffer>` where TypeScript has that type, and
- * `Uint8Array` before TypeScript 5.7.
+ * Bytes that are not shared with another thread: `Uint8Array<ArrayBuffer>` where TypeScript has that type,
+ * and `Uint8Array` before TypeScript 5.7.
  *
  * @since 0.3.0
  * @category models
@@ -83,8 +84,8 @@ export interface Logger {
 }
 
 /**
- * Options of both Promise classes. On Node an option that is not given comes from the environment: `apiKey` from
- * `NOMYO_API_KEY`, `timeout` from `NOMYO_TIMEOUT`, and so on.
+ * Options of both Promise classes. On Node an option that is not given comes from the environment: `apiKey`
+ * from `NOMYO_API_KEY`, `timeout` from `NOMYO_TIMEOUT`, and so on.
  *
  * @since 0.2.0
  * @category models
@@ -94,8 +95,9 @@ export interface ClientConfig
   /** Logs each step of the client, never prompts, answers or keys. Default `false`. */
   readonly debug?: boolean | undefined
   /**
-   * Sends the requests in place of the platform's own HTTP client. It must not follow redirects: the client refuses an
-   * answer that comes after one. Default: `node:http` and `node:https` on Node, the global `fetch` elsewhere.
+   * Sends the requests in place of the platform's own HTTP client. It must not follow redirects: the client
+   * refuses an answer that comes after one. Default: `node:http` and `node:https` on Node, the global `fetch`
+   * elsewhere.
    */
   readonly fetch?: Fetch | undefined
   /** Receives warnings, and debug lines if `debug` is on. Default: `console.warn`, one line each. */
@@ -114,7 +116,8 @@ export interface CallOptions extends OptionTypes.RequestOptions<Time> {
 }
 
 /**
- * Options of a batch. `timeout` and `maxRetries` apply to each of its requests; `signal` cancels the whole batch.
+ * Options of a batch. `timeout` and `maxRetries` apply to each of its requests; `signal` cancels the whole
+ * batch.
  *
  * @since 0.2.0
  * @category models

@@ -32,7 +32,19 @@ export const error = (promise: Promise<unknown>): Promise<unknown> =>
 
 const defaults = { allowHttp: true, apiKey: API_KEY, keyDir: false, keySize: 2048, maxRetries: 0 } as const
 
-/** Starts a router for a file's tests, and disposes of their clients after each. The model `slow` takes 20 seconds. */
+const slowEcho = (onRequest: (request: Model.Opened) => void): Model.Model => {
+  const echo = Effect.runSync(Model.makeEcho)
+  return (request) => {
+    onRequest(request)
+    const answer = echo(request)
+    return request.payload.model === "slow" ? Effect.delay(answer, "20 seconds") : answer
+  }
+}
+
+/**
+ * Starts a router for a file's tests, and disposes of their clients after each. The model `slow` takes 20
+ * seconds.
+ */
 export const setup = () => {
   const clients: Array<SecureChatCompletion | SecureCompletionClient> = []
   const seen: Array<Model.Opened> = []
@@ -43,14 +55,9 @@ export const setup = () => {
   }
 
   beforeAll(async () => {
-    const echo = Effect.runSync(Model.makeEcho)
-    const slow = (request: Model.Opened) => {
-      seen.push(request)
-      const answer = echo(request)
-      return request.payload.model === "slow" ? Effect.delay(answer, "20 seconds") : answer
-    }
-    const { close, value } = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY), model: slow }))
-    Object.assign(router, { url: value, close })
+    const model = slowEcho((request) => seen.push(request))
+    const started = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY), model }))
+    Object.assign(router, { url: started.value, close: started.close })
   })
   afterAll(() => router.close())
   // every client here talks plain HTTP, and says so

@@ -1,5 +1,6 @@
 /**
- * The client in browsers, and wherever there is `fetch` and WebCrypto: `layer(options)` is a `NomyoClient` that needs nothing more.
+ * The client in browsers, and wherever there is `fetch` and WebCrypto: `layer(options)` is a `NomyoClient`
+ * that needs nothing more.
  *
  * @since 0.2.0
  */
@@ -36,7 +37,8 @@ export interface Options extends NomyoConfig.Options, PlatformOptions {}
 
 const unsupported = (message: string) => Layer.fail(new SecurityError({ reason: "unsupported", message }))
 
-const NO_FILES = "Key files (keyDir, loadKeys) are a feature of Node; here keyPersistence \"indexeddb\" keeps the key pair between visits"
+const NO_FILES = "Key files (keyDir, loadKeys) are a feature of Node; " +
+  "here keyPersistence \"indexeddb\" keeps the key pair between visits"
 
 /**
  * The key store that the options ask for.
@@ -58,6 +60,8 @@ export const layerKeyStore = (
   }
 }
 
+type Services = Crypto.Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
+
 /**
  * The services that a client stands on. `transport` replaces `BrowserTransport.layer`.
  *
@@ -67,10 +71,13 @@ export const layerKeyStore = (
 export const layerPlatform = (
   options: PlatformOptions = {},
   transport: Layer.Layer<Transport.Transport> = BrowserTransport.layer
-): Layer.Layer<Crypto.Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
+): Layer.Layer<Services, SecurityError> =>
   Layer.mergeAll(layerKeyStore(options), transport).pipe(
     Layer.merge(
-      Layer.provideMerge(Crypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
+      Layer.provideMerge(
+        Crypto.layer,
+        options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer
+      )
     )
   )
 
@@ -108,7 +115,8 @@ export const loadKeyPair = (_privateKeyPath: string): Effect.Effect<never, Secur
  * @since 0.2.0
  * @category operations
  */
-export const getMemoryProtectionInfo = (): SecureMemory.MemoryProtectionInfo => Effect.runSync(SecureMemory.zeroOnly.info)
+export const getMemoryProtectionInfo = (): SecureMemory.MemoryProtectionInfo =>
+  Effect.runSync(SecureMemory.zeroOnly.info)
 
 export {
   /**

@@ -58,10 +58,10 @@ const noIndexedDb = Layer.fail(
 export const layerKeyStore = (
   { keyDir = "client_keys", keyHistory, keyPersistence, keyRotationDir, keyRotationPassword }: PlatformOptions
 ): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> => {
-  if (keyPersistence !== undefined && keyPersistence !== "memory") return noIndexedDb
-  return keyDir === false || keyPersistence === "memory"
-    ? KeyStore.layerMemory
-    : NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
+  if (keyPersistence === "indexeddb") return noIndexedDb
+  if (keyDir === false || keyPersistence === "memory") return KeyStore.layerMemory
+  const password = redacted(keyRotationPassword)
+  return NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: password })
 }
 
 /**
@@ -96,8 +96,8 @@ export const layer = (
     Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
 
 /**
- * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`, `NOMYO_KEY_ROTATION_DIR`,
- * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`.
+ * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`,
+ * `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`.
  *
  * @since 0.2.0
  * @category config
@@ -121,17 +121,21 @@ const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
     : [error.path.join("_")]
 
 /**
- * The options of the environment, for the Promise classes: `config`, whose error names the variable and no value.
+ * The options of the environment, for the Promise classes: `config`, whose error names the variable and no
+ * value.
  *
  * @internal
  */
-export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.mapError(config, (error) =>
-  new InvalidRequestError({
-    message: `${[...new Set(variablesOf(error))].join(", ")} in the environment is not valid: see the option of that name`
-  }))
+export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.mapError(config, (error) => {
+  const names = [...new Set(variablesOf(error))].join(", ")
+  return new InvalidRequestError({
+    message: `${names} in the environment is not valid: see the option of that name`
+  })
+})
 
 /**
- * The client with everything provided and its options from the configuration: by default from the environment.
+ * The client with everything provided and its options from the configuration: by default from the
+ * environment.
  *
  * @since 0.2.0
  * @category layers
