@@ -157,17 +157,17 @@ export const make = Effect.fnUntraced(function*(
   // a string from the environment is no permission, least of all "false"
   const allowHttp = options.allowHttp === true
   const apiKey = options.apiKey ?? undefined
-  if (apiKey !== undefined && typeof apiKey !== "string" && !Redacted.isRedacted(apiKey)) return yield* refuse("apiKey", "is a string")
+  if (apiKey !== undefined && typeof apiKey !== "string" && !Redacted.isRedacted(apiKey)) return yield* Effect.fail(refuse("apiKey", "is a string"))
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
   const throttle = options.throttle ?? false
-  if (typeof throttle !== "boolean") return yield* refuse("throttle", "is true or false")
+  if (typeof throttle !== "boolean") return yield* Effect.fail(refuse("throttle", "is true or false"))
   const keySize = options.keySize ?? 4096
-  if (keySize !== 2048 && keySize !== 4096) return yield* refuse("keySize", "is 2048 or 4096")
+  if (keySize !== 2048 && keySize !== 4096) return yield* Effect.fail(refuse("keySize", "is 2048 or 4096"))
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  if (!(maxResponseBytes > 0)) return yield* refuse("maxResponseBytes", "is more than 0")
+  if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
   const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => String(pin).replaceAll(":", "").toLowerCase())
   if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
-    return yield* refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each")
+    return yield* Effect.fail(refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each"))
   }
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",

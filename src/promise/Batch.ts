@@ -77,7 +77,7 @@ export async function* createAll(
     const concurrency = yield* NomyoConfig.concurrency(options?.concurrency)
     const slots = yield* Effect.makeSemaphore(concurrency)
     const iterator = input = iteratorOf(requests)
-    if (iterator === undefined) return yield* new InvalidRequestError({ message: "requests is an iterable or an async iterable" })
+    if (iterator === undefined) return yield* Effect.fail(new InvalidRequestError({ message: "requests is an iterable or an async iterable" }))
     const next = Effect.tryPromise({
       try: async () => {
         isReading = true
