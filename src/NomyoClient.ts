@@ -298,7 +298,9 @@ export const make = Effect.fnUntraced(function*(
     let attempts = 0
     const tryOnce = Effect.suspend(() => {
       attempts++
-      if (payload.length !== length) return new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
+      if (payload.length !== length) {
+        return Effect.fail(new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" }))
+      }
       return run((call) => attempt(call, request), { context: within, duration, onTimeout: outOfTime })
     })
     const tell = (error: NomyoError) =>

@@ -128,10 +128,11 @@ export const make = Effect.fnUntraced(function*(
   const { allowHttp = false, apiKey } = options
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  if (!(maxResponseBytes > 0)) return yield* refuse("maxResponseBytes", "is more than 0")
-  const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => pin.replaceAll(":", "").toLowerCase())
+  if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
+  const routerKeyFingerprints = (options.routerKeyFingerprints ?? [])
+    .map((pin) => pin.replaceAll(":", "").toLowerCase())
   if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
-    return yield* refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each")
+    return yield* Effect.fail(refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each"))
   }
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",

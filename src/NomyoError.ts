@@ -1,13 +1,13 @@
 /**
  * The ten ways a request can fail.
  *
- * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow.
+ * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow. None needs Effect: an
+ * effect fails with one by `Effect.fail`, in Effect 3 and 4 alike.
  * An error carries the fields declared here and nothing else: no request, header, prompt, answer or key
  * is ever attached, so any of them may be logged or serialised whole.
  *
  * @since 0.2.0
  */
-import * as Data from "effect/Data"
 
 /**
  * What a failed request may tell about itself, whatever its class.
@@ -39,18 +39,35 @@ export interface HttpContext extends Context {
   readonly retryAfter?: number | undefined
 }
 
+/** What the ten have in common: the fields that they are made with, in JSON too. */
+abstract class Failure<Fields extends Context> extends Error {
+  abstract readonly _tag: string
+  declare readonly payloadId?: string | undefined
+  declare readonly attempts?: number | undefined
+  constructor(context: Fields) {
+    super(context.message)
+    Object.assign(this, context)
+  }
+  toJSON(): object {
+    return { ...this, message: this.message }
+  }
+}
+
 /**
  * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of their own.
  *
  * @since 0.2.0
  * @category errors
  */
-export class APIError<Tag extends string = "APIError"> extends Data.Error<HttpContext & { readonly statusCode: number }> {
+export class APIError<Tag extends string = "APIError"> extends Failure<HttpContext & { readonly statusCode: number }> {
   static readonly tag: string = "APIError"
   static {
     this.prototype.name = this.tag
   }
   readonly _tag: Tag
+  declare readonly statusCode: number
+  declare readonly errorDetails?: unknown
+  declare readonly retryAfter?: number | undefined
   constructor(context: HttpContext & { readonly statusCode: number }) {
     super(context)
     this._tag = new.target.tag as Tag
@@ -138,9 +155,13 @@ export type ConnectionReason = "network" | "cors" | "truncated" | "protocol" | "
  * @since 0.2.0
  * @category errors
  */
-export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
-  Context & { readonly reason: ConnectionReason }
-> {}
+export class APIConnectionError extends Failure<Context & { readonly reason: ConnectionReason }> {
+  static {
+    this.prototype.name = "APIConnectionError"
+  }
+  readonly _tag = "APIConnectionError"
+  declare readonly reason: ConnectionReason
+}
 
 /**
  * Which rule refused to go on:
@@ -187,7 +208,13 @@ export type SecurityReason =
  * @since 0.2.0
  * @category errors
  */
-export class SecurityError extends Data.TaggedError("SecurityError")<Context & { readonly reason: SecurityReason }> {}
+export class SecurityError extends Failure<Context & { readonly reason: SecurityReason }> {
+  static {
+    this.prototype.name = "SecurityError"
+  }
+  readonly _tag = "SecurityError"
+  declare readonly reason: SecurityReason
+}
 
 /**
  * The client was disposed before or during the call.
@@ -195,7 +222,11 @@ export class SecurityError extends Data.TaggedError("SecurityError")<Context & {
  * @since 0.2.0
  * @category errors
  */
-export class DisposedError extends Data.TaggedError("DisposedError")<Context> {
+export class DisposedError extends Failure<Context> {
+  static {
+    this.prototype.name = "DisposedError"
+  }
+  readonly _tag = "DisposedError"
   constructor(context: Context = { message: "The client has been disposed" }) {
     super(context)
   }

@@ -81,14 +81,14 @@ export const make = Effect.fnUntraced(function*(
     const key = yield* crypto.importPublicKey(pem)
     // kept, it would fail every request for as long as it is
     if (key.modulusLength > MAX_MODULUS_LENGTH) {
-      return yield* new SecurityError({ reason: "router-key", message: `The router's public key is longer than ${MAX_MODULUS_LENGTH} bits` })
+      return yield* Effect.fail(new SecurityError({ reason: "router-key", message: `The router's public key is longer than ${MAX_MODULUS_LENGTH} bits` }))
     }
     const pins = config.routerKeyFingerprints
     if (pins.length > 0 && !pins.includes(key.fingerprint)) {
-      return yield* new SecurityError({
+      return yield* Effect.fail(new SecurityError({
         reason: "router-key-pin",
         message: `The router's key has the fingerprint ${key.fingerprint}, which is none of routerKeyFingerprints`
-      })
+      }))
     }
     cached = { key, fetchedAt: yield* Clock.currentTimeMillis }
     return cached

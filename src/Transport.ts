@@ -243,16 +243,18 @@ export const make = (
           closing.unshift(() => void body.return?.().catch(() => undefined))
           // a browser reports a redirect it did not follow as status 0
           if (response.status === 0 || (response.status >= 300 && response.status < 400)) {
-            return new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" })
+            return Effect.fail(new SecurityError({ reason: "redirect", message: "The router answered with a redirect, which is not followed" }))
           }
           if (response.status !== 200) return Effect.flatMap(statusError(request, response, body), Effect.fail)
           return Effect.flatMap(read(body, request.maxResponseBytes), ({ bytes, complete }) =>
             complete
               ? Effect.succeed(bytes)
-              : new SecurityError({
-                reason: "response-too-large",
-                message: `The answer is larger than ${request.maxResponseBytes} bytes`
-              }))
+              : Effect.fail(
+                new SecurityError({
+                  reason: "response-too-large",
+                  message: `The answer is larger than ${request.maxResponseBytes} bytes`
+                })
+              ))
         }),
       (closing) => {
         for (const close of closing) close()

@@ -96,7 +96,7 @@ export const make = Effect.gen(function*() {
   ): Effect.Effect<A, E | E2 | DisposedError> =>
     Effect.withFiberRuntime((parent, { runtimeFlags }) =>
       Effect.uninterruptibleMask((restore): Effect.Effect<A, E | E2 | DisposedError> => {
-        if (isDisposed) return new DisposedError()
+        if (isDisposed) return Effect.fail(new DisposedError())
         const call: Running = { due: Number.POSITIVE_INFINITY, isLate: false }
         let left = Duration.toMillis(duration)
         const withDeadline: Call["withDeadline"] = (effect) =>
@@ -128,7 +128,7 @@ export const make = Effect.gen(function*() {
           onFailure: (cause) => Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause)),
           onSuccess: (): Effect.Effect<A, E | E2 | DisposedError> => {
             const exit = Exit.flatten(fiber.unsafePoll()!)
-            return !Exit.isInterrupted(exit) ? exit : isDisposed ? new DisposedError() : call.isLate ? Effect.fail(onTimeout!()) : exit
+            return !Exit.isInterrupted(exit) ? exit : isDisposed ? Effect.fail(new DisposedError()) : call.isLate ? Effect.fail(onTimeout!()) : exit
           }
         })
       })
