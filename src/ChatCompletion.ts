@@ -274,7 +274,7 @@ const reading = <A>(read: () => Either.Either<A, InvalidRequestError>): Effect.E
     try {
       return read()
     } catch {
-      return invalid("The request cannot be read: a getter or a proxy of it throws")
+      return Effect.fail(invalid("The request cannot be read: a getter or a proxy of it throws"))
     }
   })
 
@@ -302,16 +302,16 @@ const LONGEST_COUNT = 256 * 1024
 const LONGEST_KEPT = 1024 * 1024
 
 const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestError> => {
-  if (typeof payload !== "object" || payload === null) return invalid("The request is not an object")
+  if (typeof payload !== "object" || payload === null) return Effect.fail(invalid("The request is not an object"))
   const json = toJson(payload)
   if (json === undefined) {
     return Effect.flatMap(
       reading(() => Either.right(Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request")),
       (field) =>
-        invalid(
+        Effect.fail(invalid(
           `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, a number that is not finite, ` +
             "undefined in a list, or is nested too deeply"
-        )
+        ))
     )
   }
   const kept: Array<string> | undefined = json.long.reduce((total, text) => total + text.length, 0) <= LONGEST_KEPT ? [] : undefined
@@ -322,7 +322,7 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
       const next = lengths.next()
       if (next.done === true) return Effect.succeed({ length, chunks: (window) => Json.encode(kept ?? Json.chunks(json), window) })
       length += next.value
-      if (length > MAX_PAYLOAD_BYTES) return tooLarge()
+      if (length > MAX_PAYLOAD_BYTES) return Effect.fail(tooLarge())
     }
     return Effect.flatMap(yieldToEventLoop, () => countFrom(length))
   }

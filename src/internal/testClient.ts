@@ -56,7 +56,7 @@ const readPayload = (
   Effect.catchTag(
     withBytes(zeroOnly, payload, ChatCompletion.decodePayload),
     "UnknownException",
-    () => new InvalidRequestError({ message: "The payload cannot be read" })
+    () => Effect.fail(new InvalidRequestError({ message: "The payload cannot be read" }))
   )
 
 /** A client that answers from a function. Its payload ids count up: `test-1`, `test-2`, … */

@@ -66,10 +66,10 @@ describe("NomyoError", () => {
     }
   })
 
-  it.effect("fails an effect by being yielded", () =>
+  it.effect("fails an effect by Effect.fail", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(Effect.gen(function*() {
-        return yield* new NomyoError.DisposedError()
+        return yield* Effect.fail(new NomyoError.DisposedError())
       }))
       assert.isTrue(exit._tag === "Failure" && Cause.isFailType(exit.cause) && exit.cause.error._tag === "DisposedError")
     }))
