@@ -8,6 +8,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { clientRules, readOptions } from "./internal/options.js"
+import type * as OptionTypes from "./internal/optionTypes.js"
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -16,40 +18,8 @@ import { InvalidRequestError, SecurityError } from "./NomyoError.js"
  * @since 0.2.0
  * @category models
  */
-export interface Options {
-  /** The router. Default `https://api.nomyo.ai`. */
-  readonly baseUrl?: string | undefined
-  /** Allows a `baseUrl` without TLS, for local development. Default `false`. */
-  readonly allowHttp?: boolean | undefined
-  /** Sent as a bearer token. Default: none is sent. */
-  readonly apiKey?: string | Redacted.Redacted | undefined
-  /**
-   * How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds.
-   * A client has up to 64 requests out at a time; what others wait for that is not counted.
-   * On Node, `Transport.layer` (its `fetch`) gives up after five minutes of silence, however long this is; `NodeTransport.layer` does not.
-   */
-  readonly timeout?: Duration.DurationInput | undefined
-  /** How often a request is tried again after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2. */
-  readonly maxRetries?: number | undefined
-  /**
-   * Keeps this client's requests, retries included, within the service's limit (2 in a second, and up to 4 in one second out of ten) by
-   * letting them wait, in order, for as long as that takes; `timeout` does not count it. All of the client's requests count as one API
-   * key's, and those of other clients and processes do not count at all. Default `false`.
-   */
-  readonly throttle?: boolean | undefined
-  /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
-  readonly keySize?: 2048 | 4096 | undefined
-  /** How old a key pair may grow before it is replaced. A number is milliseconds; 0 is never. Default 24 hours. */
-  readonly keyRotationInterval?: Duration.DurationInput | undefined
-  /**
-   * SHA-256 fingerprints of the router keys to accept, as 64 hexadecimal digits each, colons allowed. Default: any key is accepted.
-   */
-  readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
-  /** How long the router's key is used before it is fetched again. A number is milliseconds. Default 1 hour. */
-  readonly routerKeyTtl?: Duration.DurationInput | undefined
-  /** The largest answer to accept, in bytes on the wire. Default 64 MiB. */
-  readonly maxResponseBytes?: number | undefined
-}
+export interface Options
+  extends OptionTypes.PortableOptions<Duration.DurationInput, string | Redacted.Redacted> {}
 
 /**
  * Options with every default filled in and every value checked.
@@ -152,20 +122,15 @@ export const checkBaseUrl = (
  * @category constructors
  */
 export const make = Effect.fnUntraced(function*(
-  options: Options
+  given: Options
 ): Effect.fn.Return<NomyoConfig, InvalidRequestError | SecurityError> {
-  // a string from the environment is no permission, least of all "false"
-  const allowHttp = options.allowHttp === true
-  const apiKey = options.apiKey ?? undefined
-  if (apiKey !== undefined && typeof apiKey !== "string" && !Redacted.isRedacted(apiKey)) return yield* Effect.fail(refuse("apiKey", "is a string"))
+  const options: Options = yield* readOptions(clientRules, given)
+  const { allowHttp = false, apiKey } = options
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
-  const throttle = options.throttle ?? false
-  if (typeof throttle !== "boolean") return yield* Effect.fail(refuse("throttle", "is true or false"))
-  const keySize = options.keySize ?? 4096
-  if (keySize !== 2048 && keySize !== 4096) return yield* Effect.fail(refuse("keySize", "is 2048 or 4096"))
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
   if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
-  const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => String(pin).replaceAll(":", "").toLowerCase())
+  const routerKeyFingerprints = (options.routerKeyFingerprints ?? [])
+    .map((pin) => pin.replaceAll(":", "").toLowerCase())
   if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
     return yield* Effect.fail(refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each"))
   }
@@ -180,8 +145,8 @@ export const make = Effect.fnUntraced(function*(
     apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
     maxRetries: yield* retries(options.maxRetries ?? 2),
-    throttle,
-    keySize,
+    throttle: options.throttle ?? false,
+    keySize: options.keySize ?? 4096,
     keyRotationInterval: Duration.isZero(keyRotationInterval) ? Duration.infinity : keyRotationInterval,
     routerKeyFingerprints,
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),

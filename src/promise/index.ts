@@ -42,9 +42,19 @@ export {
   SecureByteContext
 } from "../SecureMemory.js"
 
-export type { CallOptions, ClientConfig } from "./PromiseClient.js"
+export type {
+  BatchOptions,
+  Bytes,
+  CallOptions,
+  ClientConfig,
+  Fetch,
+  FetchInit,
+  FetchResponse,
+  Logger,
+  Time
+} from "./options.js"
 
-export type { BatchOptions, BatchResult } from "./Batch.js"
+export type { BatchResult } from "./Batch.js"
 
 export { type ChatCompletionConfig, SecureChatCompletion } from "./SecureChatCompletion.js"
 
