@@ -34,9 +34,9 @@ export const run = async (
   args: ReadonlyArray<string>,
   options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }
 ): Promise<Output> => {
-  const env = { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", NODE_OPTIONS: "", ...options.env }
+  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", NODE_OPTIONS: "", ...options.env }
   // a child is no test of this runner's, and no child of npm's
-  for (const name of Object.keys(env)) if (/^(npm_|VITEST|TEST$|NODE_ENV$)/i.test(name)) delete env[name as "TEST"]
+  for (const name of Object.keys(env)) if (/^(npm_|VITEST|TEST$|NODE_ENV$)/i.test(name)) delete env[name]
   try {
     return await promisify(execFile)(file, [...args], { cwd: options.cwd, env, timeout: TIMEOUT, maxBuffer: 1 << 28, killSignal: "SIGKILL" })
   } catch (error) {
