@@ -28,6 +28,11 @@ export interface Output {
   readonly stderr: string
 }
 
+/** The last line that each program prints; what is before it are log lines. */
+export const ANSWER = "You said: Hello! true"
+
+export const lastLine = ({ stdout }: Output): string | undefined => stdout.trim().split("\n").at(-1)
+
 /** Runs a file, and fails with all that it printed. */
 export const run = async (
   file: string,
@@ -106,3 +111,10 @@ export const folder = (
 /** Installs packages with npm into a folder. */
 export const install = (cwd: string, ...packages: ReadonlyArray<string>): Promise<Output> =>
   run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", ...packages], { cwd })
+
+/** Writes a file of a folder, and gives its path. */
+export const write = (cwd: string, name: string, text: string): string => {
+  const file = Path.join(cwd, name)
+  Fs.writeFileSync(file, text)
+  return file
+}

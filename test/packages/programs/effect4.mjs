@@ -16,4 +16,4 @@ const program = Effect.gen(function*() {
 })
 
 const client = NomyoClient.layer({ baseUrl: process.argv[2], allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 })
-console.log(await Effect.runPromise(Effect.provide(program, client)))
+void Effect.runPromise(Effect.provide(program, client)).then(console.log)
