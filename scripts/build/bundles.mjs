@@ -13,7 +13,7 @@ import { dts } from "rollup-plugin-dts"
 import { packagesOf, root } from "./tools.mjs"
 
 /** The largest page module, gzipped, in bytes. */
-const LARGEST = 78_000
+const LARGEST = 82_000
 
 /** Each entry of the Promise API, by the module that it is made of. */
 const entries = { index: "dist/promise/index.js" }
@@ -28,6 +28,10 @@ const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
 
 /** A program may import `nomyo-js` and `nomyo-js/effect`: these modules exist once, beside the bundles and the other modules. */
 const isShared = (id) => /[\\/](NomyoError|internal[\\/]secureMemory)\.(js|d\.ts)$/.test(id)
+
+/** Where a shared module is, seen from a folder of `dist`. */
+const pathFrom = (folder) => (id) =>
+  isShared(id) ? Path.posix.relative(folder, `dist/${/(NomyoError|internal.secureMemory)\..*/.exec(id)[0].replaceAll("\\", "/")}`) : id
 
 /** Names and functions stay as they are, for readers of stack traces; comments go, except those that bundlers read. */
 const readable = terser({ module: true, ecma: 2020, mangle: false, compress: false, format: { preserve_annotations: true } })
@@ -56,7 +60,7 @@ const platformBundles = async (name, conditions) => {
   const input = { input: entries, plugins: [resolve({ exportConditions: conditions }), readable] }
   const esm = await bundle(
     { ...input, external: (id) => id.startsWith("node:") || isShared(id) },
-    { dir, format: "es", chunkFileNames: "shared.js" }
+    { dir, format: "es", chunkFileNames: "shared.js", paths: pathFrom(dir) }
   )
   const cjs = await bundle(
     { ...input, external: /^node:/ },
@@ -78,7 +82,7 @@ const typeBundles = async () => {
   const input = { input: types, plugins: [platformTypes, dts()] }
   const esm = await bundle(
     { ...input, external: (id) => id.startsWith("effect") || isShared(id) },
-    { dir, banner, chunkFileNames: "shared.d.ts" }
+    { dir, banner, chunkFileNames: "shared.d.ts", paths: pathFrom(dir) }
   )
   const cjs = await bundle(
     { ...input, external: /^effect/ },
@@ -109,7 +113,7 @@ const report = ({ code, modules }) => {
 const pageBundle = async () => {
   const chunks = await bundle(
     { input: entries.index, plugins: [resolve({ exportConditions: ["browser"] }), minified] },
-    { file: PAGE, format: "es", sourcemap: true, banner: NOTICE }
+    { file: PAGE, format: "es", sourcemap: true, sourcemapExcludeSources: true, banner: NOTICE }
   )
   report(chunks[0])
   Fs.writeFileSync(PAGE_TYPES, "export * from \"../bundle/index.js\"\n")

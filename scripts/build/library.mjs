@@ -35,13 +35,16 @@ const annotate = (file) => {
 const forOlderTypeScript = (declarations) =>
   declarations.replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<Uint8Array[\"slice\"]>")
 
-/** Effect 4 is installed here beside Effect 3, under an alias. In an app it is called `effect`. */
-const withoutAlias = (code) => code.replaceAll(/(["'])effect4(?=\/|["'])/g, "$1effect")
+/**
+ * Effect 4 is installed here beside Effect 3, under an alias: in an app it is called `effect`. And the Promise classes are this package's
+ * own bundle there, which needs no Effect 3.
+ */
+const asInstalled = (code) => code.replaceAll(/"effect4(?=[/"])/g, "\"effect").replaceAll("\"../promise/index.js\"", "\"nomyo-js\"")
 
 export const buildLibrary = () => {
   const outputs = compile()
   for (const file of outputs.filter((file) => file.endsWith(".js"))) annotate(file)
   for (const file of outputs.filter((file) => file.endsWith(".d.ts"))) edit(Path.join(root, file), forOlderTypeScript)
-  for (const file of outputs.filter((file) => file.startsWith("dist/effect4/"))) edit(Path.join(root, file), withoutAlias)
+  for (const file of outputs.filter((file) => file.startsWith("dist/effect4/"))) edit(Path.join(root, file), asInstalled)
   return { outputs: [...outputs, ...writeCheckedEntries()] }
 }
