@@ -338,7 +338,7 @@ export const make = Effect.fnUntraced(function*(
         sendTo(within, target, payload, { timeout: options?.timeout, maxRetries: options?.maxRetries, payloadId, apiKey, securityTier }))
     if (baseUrl === undefined) return yield* send(defaultTarget)
     return yield* Effect.scoped(Effect.gen(function*() {
-      const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
+      const checked = yield* NomyoConfig.checkRequestUrl(baseUrl, apiKey, config)
       yield* warnOfHttp(checked)
       return yield* send({ baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) })
     })).pipe(Effect.provide(within))

@@ -135,7 +135,7 @@ describe("SecureChatCompletion", () => {
     const asked = await client.create(hello({ tools, tool_choice: "auto" }))
     const call = asked.choices[0]!.message.tool_calls![0]!
     expect(asked.choices[0]).toMatchObject({ finish_reason: "tool_calls", message: { content: null } })
-    expect([call.function.name, JSON.parse(call.function.arguments)]).toEqual(["get_weather", { location: "Hello!" }])
+    expect([call.function?.name, JSON.parse(call.function!.arguments)]).toEqual(["get_weather", { location: "Hello!" }])
     const { message } = asked.choices[0]!
     const answered = await client.create({
       ...hello({ tools }),

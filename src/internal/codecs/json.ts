@@ -11,45 +11,61 @@ export interface Json {
   readonly long: ReadonlyArray<string>
 }
 
-/** The value, unless `JSON.stringify` would drop it, empty it or turn it into `null` without a word. */
-const strict = function(this: unknown, key: string, value: unknown): unknown {
+/** What an object is, whatever realm it is of. */
+const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1)
+
+/** A list, or an object whose prototype is `Object.prototype` of any realm, or `null`. */
+const isData = (value: object): boolean => {
+  if (Array.isArray(value)) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Whether JSON has nothing of an object that is no data: a Map, a Promise, an ArrayBuffer. A boxed text or number is written as what it boxes. */
+const isEmptied = (value: object): boolean => {
+  const tag = tagOf(value)
+  if (tag === "Map" || tag === "Set") return true
+  return tag !== "String" && tag !== "Number" && tag !== "Boolean" && Object.keys(value).length === 0
+}
+
+/** Whether `JSON.stringify` would drop a value, empty it or turn it into `null` without a word. `given` is what it was before its `toJSON`. */
+const isLost = (value: unknown, given: unknown, inList: boolean): boolean => {
   switch (typeof value) {
     case "number":
-      if (!Number.isFinite(value)) throw new TypeError(`${value}`)
-      break
+      return !Number.isFinite(value)
     case "bigint":
     case "function":
     case "symbol":
-      throw new TypeError(typeof value)
+      return true
     case "undefined":
-      if (Array.isArray(this)) throw new TypeError("undefined")
-      break
+      return inList
     case "object":
-      if (value instanceof Map || value instanceof Set) throw new TypeError("a collection")
-      if (value === null && (this as { readonly [key: string]: unknown })[key] instanceof Date) throw new TypeError("no date")
+      return value === null ? tagOf(given) === "Date" : !isData(value) && isEmptied(value)
+    default:
+      return false
   }
+}
+
+/** The value, unless it would be lost. */
+const strict = function(this: unknown, key: string, value: unknown): unknown {
+  if (isLost(value, (this as { readonly [key: string]: unknown })[key], Array.isArray(this))) throw new TypeError(typeof value)
   return value
 }
 
 /** Data that JSON carries as it stands, without long strings. To look at it first and write it then takes half as long as to look while it is written. */
-const isPlain = (value: unknown): boolean => {
-  if (typeof value !== "object") {
-    return typeof value === "string" ? value.length <= PIECE_LENGTH : typeof value === "number" ? Number.isFinite(value) : typeof value === "boolean"
-  }
-  if (value === null) return true
-  if ("toJSON" in value) return false
-  if (Array.isArray(value)) {
-    for (const member of value as ReadonlyArray<unknown>) if (!isPlain(member)) return false
-    return true
-  }
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (prototype === Object.prototype || prototype === null) &&
-    Object.values(value).every((member) => member === undefined || isPlain(member))
+const isPlain = (value: unknown, inList: boolean): boolean => {
+  if (typeof value === "string") return value.length <= PIECE_LENGTH
+  if (isLost(value, value, inList)) return false
+  if (typeof value !== "object" || value === null) return true
+  if ("toJSON" in value || !isData(value)) return false
+  if (!Array.isArray(value)) return Object.values(value).every((member) => isPlain(member, false))
+  for (const member of value as ReadonlyArray<unknown>) if (!isPlain(member, true)) return false
+  return true
 }
 
 /** Throws where JSON cannot carry all of a value. */
 export const stringify = (value: unknown): Json => {
-  if (isPlain(value)) return { parts: [JSON.stringify(value)], long: [] }
+  if (isPlain(value, true)) return { parts: [JSON.stringify(value)], long: [] }
   const long: Array<string> = []
   // nobody can have written this into a string of theirs
   let mark = ""
