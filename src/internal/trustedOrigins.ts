@@ -13,7 +13,7 @@ export interface OriginPattern {
 /** The service's own subdomains. */
 export const DEFAULT_TRUSTED: ReadonlyArray<string> = ["https://*.nomyo.ai"]
 
-const SYNTAX = /^(https?):\/\/(\*\.)?([^\s/?#@:*[\]]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?\/?$/i
+const SYNTAX = /^(https?):\/\/(\*\.)?([^\s\\/?#@:*[\]]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?\/?$/i
 
 const withoutDot = (host: string): string => host.replace(/\.$/, "")
 
