@@ -193,6 +193,7 @@ const fixChoice = (given: unknown, position: number, payloadId: string): JsonObj
   choice["message"] = message
   if (typeof message["role"] !== "string" || message["role"] === "") message["role"] = "assistant"
   fixContent(choice, message)
+  fill(message, "content", textOf(choice["text"]))
   fixReasoning(message)
   fixToolCalls(message, position, payloadId)
   fixFinishReason(choice)
@@ -234,13 +235,20 @@ const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>, { payloa
 }
 
 /** The error that an answer is instead of one, in any of the shapes that servers give it. */
-const errorOf = (answer: JsonObject): unknown => {
-  if (answer["error"] !== undefined && answer["error"] !== null && answer["error"] !== false) return answer["error"]
+const errorOf = (answer: JsonObject, choices: unknown): unknown => {
+  const [first] = isList(choices) ? choices : []
+  const error = answer["error"] ?? (isObject(first) ? first["error"] : undefined)
+  if (error !== undefined && error !== null && error !== false) return error
   return answer["object"] === "error" || (answer["choices"] === undefined && typeof answer["message"] === "string") ? answer : undefined
 }
 
+/** Comments keep a connection alive, in front of an answer that is no stream too. */
+const withoutComments = (text: string): string => text.replace(/^(?:\s*:[^\r\n]*[\r\n]+)+/, "")
+
 const parse = (text: string): unknown => {
-  const value = isEventStream(text) ? foldStream(text) : parseLoosely(text)
+  const value = isEventStream(text) ? foldStream(text) ?? parseLoosely(withoutComments(text)) : parseLoosely(text)
+  // JSON of JSON text, as some proxies have it
+  if (typeof value === "string") return parseLoosely(value)
   // Gemini's endpoint puts its errors into a list
   return isList(value) && value.length === 1 ? value[0] : value
 }
@@ -249,12 +257,12 @@ const parse = (text: string): unknown => {
 export const readAnswer = (text: string, fallbacks: Fallbacks): Read => {
   const value = parse(text)
   if (!isObject(value)) return { missing: "JSON object" }
-  const { choices } = value
+  const choices = isObject(value["choices"]) ? [value["choices"]] : value["choices"]
+  const error = errorOf(value, choices)
   const metadata = isObject(value["_metadata"]) ? value["_metadata"] : {}
-  if (isList(choices) && (choices.length === 0 ? errorOf(value) === undefined : choices.some(messageOf))) {
+  if (isList(choices) && (choices.length === 0 ? error === undefined : choices.some(messageOf))) {
     return { answer: fixAnswer(value, choices, fallbacks), metadata }
   }
-  const error = errorOf(value)
   if (error !== undefined) return { error, metadata }
   return { missing: isList(choices) ? "choices[0].message" : "choices" }
 }

@@ -69,6 +69,7 @@ const legacy: Rule = {
   shapes: [
     { server: "llama-cpp-python, legacy", said: { ...envelope, object: "text_completion", choices: [{ text: "x", index: 0, logprobs: null, finish_reason: "length" }] }, becomes: answer({ text: "x", index: 0, logprobs: null, finish_reason: "length", message: { role: "assistant", content: "x" } }) },
     one("FastChat", { index: 0, delta: { role: "assistant", content: "x" } }, { index: 0, delta: { role: "assistant", content: "x" }, message: { role: "assistant", content: "x" } }),
+    one("a proxy, text beside an empty message", { index: 0, message: {}, text: "x" }, { index: 0, message: { role: "assistant", content: "x" }, text: "x" }),
     one("one-api, a text", { index: 0, message: "x" }, { index: 0, message: { role: "assistant", content: "x" } })
   ]
 }
@@ -168,10 +169,12 @@ const counts: Rule = {
 }
 
 const bare: Rule = {
-  name: "no `id`, `object`, `created` or `model`",
-  outcome: "`chatcmpl-` and the payload id; `chat.completion`; the router's time; an empty text",
+  name: "no `id`, `object`, `created` or `model`; choices that are not in a list; JSON in a JSON text",
+  outcome: "`chatcmpl-` and the payload id; `chat.completion`; the router's time; an empty text; a list; what is in it",
   shapes: [
     { server: "the least", said: { choices: [{ message: { content: "x" } }] }, becomes: { id: "chatcmpl-pay-1", object: "chat.completion", created: 7, model: "", choices: [{ index: 0, message: { role: "assistant", content: "x" } }] } },
+    { server: "JSON of JSON text", said: JSON.stringify(JSON.stringify(answer(hello))), becomes: answer(hello) },
+    { server: "choices that are one", said: { ...envelope, choices: hello }, becomes: answer(hello) },
     { server: "numbers and texts", said: { id: 5, object: "", created: "9", model: null, choices: [hello] }, becomes: { id: "5", object: "chat.completion", created: 9, model: "", choices: [hello] } }
   ]
 }
@@ -198,6 +201,7 @@ const streamed: Rule = {
     { server: "Mistral, in parts", said: events(chunk({ content: [thinking[0]!] }), chunk({ content: "x" }), end), becomes: answer(choice({ content: "x", reasoning_content: "why" }, { content_parts: [thinking[0]!, "x"] })) },
     { server: "OpenRouter, with comments and CRLF", said: `: OPENROUTER PROCESSING\r\n\r\n${events(chunk({ content: "Hello!" }), end).replaceAll("\n", "\r\n")}`, becomes: answer(hello) },
     { server: "a whole answer as one event", said: events(answer(hello), "[DONE]"), becomes: answer(hello) },
+    { server: "OpenRouter, comments and no stream", said: `: OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n${JSON.stringify(answer(hello), undefined, 2)}`, becomes: answer(hello) },
     { server: "broken off by an error", said: events(chunk({ content: "Hel" }), { error: { code: 502 } }), becomes: { ...answer(choice({ content: "Hel" }, { finish_reason: null })), error: { code: 502 } } }
   ]
 }
@@ -213,6 +217,7 @@ const errors: Rule = {
     { server: "one-api", said: { error: { message: "SENTINEL", type: "one_api_error", code: "model_not_found" } }, becomes: { _tag: "APIError", statusCode: 404 } },
     { server: "OpenAI", said: { error: { message: "SENTINEL", type: "invalid_request_error", code: "context_length_exceeded" } }, becomes: { _tag: "InvalidRequestError", statusCode: 400 } },
     { server: "a proxy, its key refused", said: { error: { code: 401, message: "SENTINEL" }, choices: [] }, becomes: { _tag: "APIError", statusCode: 502 } },
+    { server: "OpenRouter, in a choice", said: answer({ index: 0, error: { code: 429, message: "SENTINEL" } }), becomes: { _tag: "RateLimitError", statusCode: 429 } },
     { server: "in a stream", said: events({ error: { message: "SENTINEL", code: 500 } }), becomes: { _tag: "ServerError", statusCode: 500 } }
   ]
 }
