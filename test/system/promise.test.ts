@@ -158,8 +158,10 @@ describe("SecureChatCompletion", () => {
   it("takes a router per request and leaves the client's own alone", async () => {
     const other = await Servers.scoped(Servers.router({ model: () => Effect.succeed({ choices: [] }) }))
     try {
-      const client = make()
+      const client = make({ trustedBaseUrls: [other.value] })
       expect((await client.create(hello({ base_url: other.value }))).choices).toEqual([])
+      expect(await error(make().create(hello({ base_url: other.value })))).toMatchObject({ name: "SecurityError", reason: "untrusted-url" })
+      expect((await make().create(hello({ base_url: other.value, api_key: "theirs" }))).choices).toEqual([])
       expect((await client.create(hello())).choices).toHaveLength(1)
       expect(await error(make({ baseUrl: "https://api.nomyo.ai", allowHttp: false }).create(hello({ base_url: url }))))
         .toMatchObject({ name: "SecurityError", reason: "plain-http" })
