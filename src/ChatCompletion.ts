@@ -7,7 +7,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Plaintext } from "./Crypto.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import { isShared, viewOf } from "./internal/codecs/buffers.js"
 import * as Json from "./internal/codecs/json.js"
@@ -19,6 +18,7 @@ import type * as Requests from "./openai/chatRequest.js"
 import { checkPayload, takeApart } from "./openai/checkRequest.js"
 import { isObject } from "./openai/looseJson.js"
 import { readAnswer } from "./openai/normalizeAnswer.js"
+import type { Plaintext } from "./Plaintext.js"
 
 export type {
   AnswerMessage,
@@ -169,12 +169,12 @@ export const encodePayload = (payload: object | Uint8Array | ArrayBufferLike): E
 /** Shared memory, a window at a time: WebCrypto does not take it as it is. */
 const copied = (bytes: Uint8Array): Plaintext => ({
   length: bytes.length,
-  pieces: function*(window) {
+  chunks: function*(window) {
     const step = window.length - window.length % 3
     for (let at = 0; at < bytes.length || at === 0; at += step) {
-      const piece = bytes.subarray(at, at + step)
-      window.set(piece)
-      yield window.subarray(0, piece.length)
+      const chunk = bytes.subarray(at, at + step)
+      window.set(chunk)
+      yield window.subarray(0, chunk.length)
     }
   }
 })
@@ -204,7 +204,7 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
     let length = start
     while (length < start + LONGEST_COUNT) {
       const next = lengths.next()
-      if (next.done === true) return Effect.succeed({ length, pieces: (window) => Json.encode(kept ?? Json.pieces(json), window) })
+      if (next.done === true) return Effect.succeed({ length, chunks: (window) => Json.encode(kept ?? Json.chunks(json), window) })
       length += next.value
       if (length > MAX_PAYLOAD_BYTES) return tooLarge()
     }

@@ -1,5 +1,6 @@
 /** The error that a model server put into a 200 in place of an answer. */
-import { APIError, fromStatus, type HttpError } from "../NomyoError.js"
+import { fromStatus } from "../internal/errors.js"
+import { APIError, type HttpError } from "../NomyoError.js"
 import { isObject, type JsonObject } from "./looseJson.js"
 
 /**

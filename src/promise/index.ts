@@ -19,6 +19,8 @@ export {
   DisposedError,
   ForbiddenError,
   InvalidRequestError,
+  isNomyoError,
+  NomyoError,
   RateLimitError,
   SecurityError,
   type SecurityReason,

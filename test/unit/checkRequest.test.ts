@@ -3,15 +3,15 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { runInNewContext, runInThisContext } from "node:vm"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
-import type { Plaintext } from "../../src/Crypto.js"
 import { takeApart } from "../../src/openai/checkRequest.js"
+import type { Plaintext } from "../../src/Plaintext.js"
 
 const hello = { model: "m", messages: [{ role: "user", content: "Hello!" }] }
 
 const bytesOf = (plaintext: Plaintext, window: number): string =>
   ArrayBuffer.isView(plaintext)
     ? Buffer.from(plaintext).toString()
-    : Buffer.concat(Array.from(plaintext.pieces(new Uint8Array(window)), (piece) => Uint8Array.from(piece))).toString()
+    : Buffer.concat(Array.from(plaintext.chunks(new Uint8Array(window)), (chunk) => Uint8Array.from(chunk))).toString()
 
 const encode = (request: object) =>
   Effect.map(ChatCompletion.encodeRequest(request as ChatCompletion.ChatCompletionRequest), ({ payload, ...rest }) => ({
@@ -138,7 +138,7 @@ describe("a payload", () => {
       assert.strictEqual(plaintext.length, text.length)
       for (const window of [6, 7, 8, 1000]) assert.strictEqual(bytesOf(plaintext, window), text)
       if (!ArrayBuffer.isView(plaintext)) {
-        const lengths = Array.from(plaintext.pieces(new Uint8Array(8)), ({ length }) => length % 3)
+        const lengths = Array.from(plaintext.chunks(new Uint8Array(8)), ({ length }) => length % 3)
         assert.deepStrictEqual(new Set(lengths.slice(0, -1)), new Set([0]))
       }
     }))
