@@ -452,13 +452,8 @@ describe("NomyoClient over mock layers", () => {
       [{ model: "m" }, /^messages is missing/],
       [{ ...hello, messages: [] }, /^messages/],
       [{ ...hello, messages: "Hello!" }, /^messages is not valid/],
-      [{ ...hello, messages: [{ content: "x" }] }, /^messages\[0\]\.role is missing/],
-      [{ ...hello, messages: [{ role: "user", content: 7 }] }, /^messages\[0\]\.content is not valid/],
-      [{ ...hello, messages: [{ role: "user", content: [{ type: "text" }] }] }, /^messages\[0\]\.content\[0\]\.text is missing/],
-      [{ ...hello, temperature: "hot" }, /^temperature/],
+      [{ ...hello, messages: ["Hello!"] }, /^messages\[0\] is not valid/],
       [{ ...hello, temperature: Number.NaN }, /^temperature/],
-      [{ ...hello, max_tokens: 0 }, /^max_tokens/],
-      [{ ...hello, tools: [{ type: "function", function: {} }] }, /^tools\[0\]\.function\.name is missing/],
       [{ ...hello, security_tier: "ultra" }, /^security_tier/],
       [{ ...hello, metadata: cycle }, /^metadata cannot be written as JSON/],
       [{ ...hello, seed: 1n }, /^seed cannot be written as JSON/],
@@ -488,7 +483,7 @@ describe("NomyoClient over mock layers", () => {
         assert.strictEqual(error._tag, "SecurityError")
       }
       assert.deepStrictEqual([router.state.keyFetches, router.state.sent.length, store.state.loads], [0, 0, 0])
-      assert.isTrue(Exit.isSuccess(yield* Effect.exit(create({ ...hello, x: "x".repeat(10 * 1024 * 1024 - 80) }))))
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(create({ ...hello, user: "x".repeat(10 * 1024 * 1024 - 80) }))))
     }).pipe(Effect.provide(Mocks.client(router.layer, {}, store.layer)))
   })
 
