@@ -10,6 +10,11 @@
 export * as ChatCompletion from "./ChatCompletion.js"
 
 /**
+ * @since 0.3.0
+ */
+export * as ChatCompletionChunk from "./ChatCompletionChunk.js"
+
+/**
  * @since 0.2.0
  */
 export * as Crypto from "./Crypto.js"
