@@ -1,7 +1,7 @@
 /** The tools that people have, each at its own defaults but for what nomyo-js asks to set. */
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { ChatOpenAI } from "@langchain/openai"
-import { APICallError, generateText, RetryError } from "ai"
+import { APICallError, generateText, RetryError, streamText } from "ai"
 import OpenAI from "openai"
 import { vi } from "vitest"
 import { BASE_URL, type ChatClient, createFetch, openAiOptions } from "../../src/fetch/index.js"
@@ -15,6 +15,8 @@ export interface Thrown {
 export interface Tool {
   /** One question, and the text of the answer. */
   readonly ask: (client: ChatClient, prompt: string) => Promise<string>
+  /** The same, streamed. */
+  readonly stream: (client: ChatClient, prompt: string) => Promise<string>
   readonly thrown: (error: unknown) => Thrown
 }
 
@@ -23,6 +25,12 @@ const openaiThrown = (error: unknown): Thrown => {
   return { status, code }
 }
 
+const aiModel = (client: ChatClient) =>
+  createOpenAICompatible({ name: "nomyo", baseURL: BASE_URL, fetch: createFetch(client) })("a/model")
+
+const langchainModel = (client: ChatClient) =>
+  new ChatOpenAI({ model: "a/model", apiKey: "nomyo", configuration: openAiOptions(client) })
+
 export const tools: { readonly [name: string]: Tool } = {
   openai: {
     ask: async (client, prompt) => {
@@ -30,13 +38,16 @@ export const tools: { readonly [name: string]: Tool } = {
       const answer = await openai.chat.completions.create({ model: "a/model", messages: [{ role: "user", content: prompt }] })
       return answer.choices[0]!.message.content ?? ""
     },
+    stream: async (client, prompt) => {
+      const openai = new OpenAI(openAiOptions(client))
+      const stream = openai.chat.completions.stream({ model: "a/model", messages: [{ role: "user", content: prompt }] })
+      return await stream.finalContent() ?? ""
+    },
     thrown: openaiThrown
   },
   ai: {
-    ask: async (client, prompt) => {
-      const nomyo = createOpenAICompatible({ name: "nomyo", baseURL: BASE_URL, fetch: createFetch(client) })
-      return (await generateText({ model: nomyo("a/model"), prompt })).text
-    },
+    ask: async (client, prompt) => (await generateText({ model: aiModel(client), prompt })).text,
+    stream: (client, prompt) => Promise.resolve(streamText({ model: aiModel(client), prompt }).text),
     thrown: (error) => {
       const last = RetryError.isInstance(error) ? error.lastError : error
       if (!APICallError.isInstance(last)) return { status: undefined, code: String(last) }
@@ -44,9 +55,11 @@ export const tools: { readonly [name: string]: Tool } = {
     }
   },
   langchain: {
-    ask: async (client, prompt) => {
-      const model = new ChatOpenAI({ model: "a/model", apiKey: "nomyo", configuration: openAiOptions(client) })
-      return (await model.invoke(prompt)).text
+    ask: async (client, prompt) => (await langchainModel(client).invoke(prompt)).text,
+    stream: async (client, prompt) => {
+      let text = ""
+      for await (const chunk of await langchainModel(client).stream(prompt)) text += chunk.text
+      return text
     },
     thrown: openaiThrown
   }

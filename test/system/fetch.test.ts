@@ -1,8 +1,11 @@
 /** `nomyo-js/fetch` under the tools that people have, over real sockets. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"
+import OpenAI, { APIConnectionTimeoutError } from "openai"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
-import { BASE_URL, type ChatClient, createFetch, openAiOptions } from "../../src/fetch/index.js"
+import { BASE_URL, type ChatClient, createFetch, type FetchOptions, openAiOptions } from "../../src/fetch/index.js"
 import { type ChatCompletionConfig, SecureChatCompletion } from "../../src/index.js"
+import * as Model from "../../src/router/Model.js"
 import * as Hostile from "../support/hostile.js"
 import * as Servers from "../support/servers.js"
 import { hurry, tools } from "../support/tools.js"
@@ -132,6 +135,59 @@ describe("a SecurityError is one call and a 400 with its reason", () => {
   })
 })
 
+describe("what leaves", () => {
+  const body = JSON.stringify({ model: "a/model", messages: [{ role: "user", content: "Hi" }], stream: true })
+  const headers = { authorization: "Bearer sk-openai", traceparent: "00-1-2-01", b3: "0", "x-stainless-lang": "js" }
+
+  /** The headers of the request that the router gets. */
+  const sent = async (options?: FetchOptions) => {
+    let received: object = {}
+    router.script = {
+      completion: (ask) => {
+        received = ask.headers
+        return Hostile.honest(ask)
+      }
+    }
+    const response = await createFetch(nomyo, options)(`${BASE_URL}/chat/completions`, { method: "POST", body, headers })
+    expect(await response.text()).toContain("[DONE]")
+    return received
+  }
+
+  it("are no headers of the tool's: no key, no trace", async () => {
+    const received = await sent()
+    expect(Object.keys(headers).filter((name) => name in received)).toEqual([])
+  })
+
+  it("is the tool's key if that was asked for", async () => {
+    expect(await sent({ apiKey: "header" })).toMatchObject({ authorization: "Bearer sk-openai" })
+  })
+
+  it.each(names)("%s: nothing of the stream or the direction reaches a server behind the router", async (tool) => {
+    const bodies: Array<object> = []
+    const completion = { choices: [{ index: 0, message: { role: "assistant", content: "Hi" }, finish_reason: "stop" }] }
+    const behindRouter = Effect.gen(function*() {
+      const url = yield* Servers.httpServer(async (request, response) => {
+        bodies.push(JSON.parse(Buffer.concat(await request.toArray()).toString()) as object)
+        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(completion))
+      })
+      const model = yield* Effect.provide(Model.makeUpstream({ url }), FetchHttpClient.layer)
+      return yield* Servers.router({ model })
+    })
+    const { close, value } = await Servers.scoped(behindRouter)
+    const client = connect({ baseUrl: value })
+    const create: ChatClient["create"] = (request, options) => client.create({ ...request, security_tier: "high" }, options)
+    try {
+      expect(await tools[tool]!.ask({ create }, "Hi")).toBe("Hi")
+      expect(await tools[tool]!.stream({ create }, "Hi")).toBe("Hi")
+    } finally {
+      await close()
+    }
+    const hidden = ["stream", "stream_options", "base_url", "api_key", "security_tier"]
+    expect(bodies).toHaveLength(2)
+    expect(bodies.flatMap((body) => hidden.filter((name) => name in body))).toEqual([])
+  })
+})
+
 describe("an abort closes the router's socket within 100 ms, and keeps the caller's reason", () => {
   const reason = new Error("The caller's own reason")
   const body = JSON.stringify({ model: "a/model", messages: [{ role: "user", content: "Hi" }] })
@@ -171,11 +227,10 @@ describe("an abort closes the router's socket within 100 ms, and keeps the calle
 
 describe("a timeout", () => {
   it("of the client is openai's APIConnectionTimeoutError", async () => {
-    const { default: OpenAI } = await import("openai")
     router.script = { completion: () => undefined }
     const openai = new OpenAI({ ...openAiOptions(nomyo, { timeout: 300 }), maxRetries: 0 })
     const error: unknown = await openai.chat.completions.create({ model: "a/model", messages: [{ role: "user", content: "Hi" }] })
       .catch((error: unknown) => error)
-    expect(error).toBeInstanceOf(OpenAI.APIConnectionTimeoutError)
+    expect(error).toBeInstanceOf(APIConnectionTimeoutError)
   })
 })
