@@ -32,7 +32,7 @@ export interface Answer extends Open {
 }
 
 /** One choice of a chunk: what is new in it. */
-export interface ChunkChoice extends Open {
+interface ChunkChoice extends Open {
   readonly index: number
   readonly delta: Open
   /** Set in the choice's last chunk. */

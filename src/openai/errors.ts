@@ -16,7 +16,7 @@ export interface Failure {
 }
 
 /** The body of an error, as the tools parse it. */
-export interface ErrorBody {
+interface ErrorBody {
   readonly error: {
     readonly message: string
     readonly type: string

@@ -23,8 +23,8 @@ export interface Recipes {
 }
 
 /**
- * To be called once in a file. When its tests are over, no byte between client and router has shown a marker, and no request has had a
- * field that is not the model's. Nothing but loopback is talked to.
+ * To be called once in a file. When its tests are over, no byte between client and router has shown a marker,
+ * and no request has had a field that is not the model's. Nothing but loopback is talked to.
  */
 export const recipes = (): Recipes => {
   const seen: Array<Model.Opened> = []

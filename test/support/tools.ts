@@ -7,7 +7,7 @@ import { vi } from "vitest"
 import { BASE_URL, type ChatClient, createFetch, openAiOptions } from "../../src/fetch/index.js"
 
 /** What a tool throws, as far as it can be compared. */
-export interface Thrown {
+interface Thrown {
   readonly status: number | undefined
   readonly code: unknown
 }

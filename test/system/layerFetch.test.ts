@@ -14,7 +14,7 @@ import * as Servers from "../support/servers.js"
 
 const layer = (baseUrl: string) =>
   FetchHttpClient.layer.pipe(
-    Layer.provideMerge(layerFetch()),
+    Layer.provide(layerFetch()),
     Layer.provide(Node.layer({ baseUrl, allowHttp: true, keyDir: false, keySize: 2048 }))
   )
 
