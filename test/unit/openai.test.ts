@@ -1,5 +1,6 @@
 /** OpenAI's shapes, by themselves: errors, paths, bodies, models. */
 import { describe, expect, it } from "vitest"
+import { fromStatus } from "../../src/internal/errors.js"
 import {
   APIConnectionError,
   APIError,
@@ -7,7 +8,6 @@ import {
   type ConnectionReason,
   DisposedError,
   ForbiddenError,
-  fromStatus,
   InvalidRequestError,
   RateLimitError,
   SecurityError,
