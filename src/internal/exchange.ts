@@ -3,7 +3,8 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import type { Crypto, KeyPair } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
 import type { CachedRouterKey } from "../RouterKey.js"
-import type { Body, Service as Transport, TransportError } from "../Transport.js"
+import type { Body } from "../Body.js"
+import type { Service as Transport, TransportError } from "../Transport.js"
 import type { PreparedRequest } from "./preparedRequest.js"
 
 export interface ExchangeDependencies {
@@ -45,7 +46,7 @@ export const exchange = (
   const decode = ({ algorithm, plaintext, processedAt }: Envelope.Opened) =>
     ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt })
   return Effect.flatMap(
-    Envelope.sealPieces(keys.router.key, request.payload, post),
+    Envelope.sealWith(keys.router.key, request.payload, post),
     (answer) => Envelope.open(keys.pair.privateKey, answer, decode)
   )
 }

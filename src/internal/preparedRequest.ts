@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import type { Plaintext } from "../Crypto.js"
+import type { Plaintext } from "../Plaintext.js"
 import * as NomyoConfig from "../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../NomyoError.js"
 import type * as RouterKey from "../RouterKey.js"

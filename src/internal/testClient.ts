@@ -1,12 +1,12 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as ChatCompletion from "../ChatCompletion.js"
-import type { Plaintext, PublicKey } from "../Crypto.js"
+import type { PublicKey } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
 import type { KeyEvent } from "../KeyRing.js"
 import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
+import { type Plaintext, withBytes } from "../Plaintext.js"
 import { zeroOnly } from "../SecureMemory.js"
-import { withBytes } from "./plaintext.js"
 
 /** The text of the assistant's message, or the fields of a chat completion. */
 export type TestAnswer =

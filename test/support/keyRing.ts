@@ -5,12 +5,13 @@ import * as Layer from "effect/Layer"
 import * as Crypto from "../../src/Crypto.js"
 import * as KeyRing from "../../src/KeyRing.js"
 import { SecurityError } from "../../src/NomyoError.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Mocks from "./mocks.js"
 
-/** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
+/** `TestCrypto.layer`, with a list of what was generated and destroyed, and a wait before each pair. */
 const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
   const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: undefined as Effect.Effect<never> | undefined }
-  const layer = Layer.map(Crypto.layerTest, (context) => {
+  const layer = Layer.map(TestCrypto.layer, (context) => {
     const test = Context.get(context, Crypto.Crypto)
     return Context.make(Crypto.Crypto, {
       ...test,

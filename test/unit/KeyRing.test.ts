@@ -14,6 +14,7 @@ import { BackgroundClock } from "../../src/internal/fibers/backgroundClock.js"
 import * as KeyRing from "../../src/KeyRing.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import { SecurityError } from "../../src/NomyoError.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import { day, never, setup, fingerprint } from "../support/keyRing.js"
 import * as Lent from "../support/lent.js"
 
@@ -174,7 +175,7 @@ describe("KeyRing", () => {
       keys.failing = true
       yield* Effect.flip(self.rotate)
       const third = yield* self.replace(
-        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(Crypto.layerTest))
+        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(TestCrypto.layer))
       )
       const seen = [...(yield* Queue.takeAll(events))].map((event) => [event._tag, event.fingerprint])
       assert.deepStrictEqual(seen, [

@@ -19,6 +19,7 @@ import * as KeyStore from "../../src/KeyStore.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
 import { InvalidRequestError } from "../../src/NomyoError.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 import { hello, create, ok, status } from "../support/calls.js"
 import * as Mocks from "../support/mocks.js"
@@ -157,16 +158,16 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("zeroes the payload and the opened answer on every way out", () => {
     const plaintexts: Array<Uint8Array> = []
-    const spied = Layer.map(Crypto.layerTest, (context) => {
+    const spied = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
         seal: (key, plaintext, use) => {
-          const pieces = (window: Uint8Array<ArrayBuffer>) => {
+          const chunks = (window: Uint8Array<ArrayBuffer>) => {
             plaintexts.push(window)
-            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.pieces(window)
+            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.chunks(window)
           }
-          return crypto.seal(key, { length: plaintext.length, pieces }, use)
+          return crypto.seal(key, { length: plaintext.length, chunks }, use)
         },
         open: <A, E, R>(key: Crypto.PrivateKey, sealed: Crypto.Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
           crypto.open(key, sealed, (plaintext) => {
@@ -179,7 +180,7 @@ describe("NomyoClient over mock layers", () => {
     return Effect.gen(function*() {
       for (const script of scripts) {
         const client = NomyoClient.layer().pipe(
-          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, Crypto.layerTest), KeyStore.layerMemory)),
+          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, TestCrypto.layer), KeyStore.layerMemory)),
           Layer.provide(Layer.merge(spied, SecureMemory.layer))
         )
         const call = yield* Effect.fork(Effect.provide(Effect.exit(create(hello, { maxRetries: 0 })), client))
@@ -239,7 +240,7 @@ describe("NomyoClient over mock layers", () => {
     )
     const client = NomyoClient.layerConfig().pipe(
       Layer.provide(Layer.merge(router.layer, KeyStore.layerMemory)),
-      Layer.provide(Layer.merge(Crypto.layerTest, SecureMemory.layer)),
+      Layer.provide(Layer.merge(TestCrypto.layer, SecureMemory.layer)),
       Layer.provide(Layer.setConfigProvider(environment))
     )
     return Effect.gen(function*() {

@@ -13,6 +13,7 @@ import { fromStatus } from "../../src/internal/errors.js"
 import { APIConnectionError } from "../../src/NomyoError.js"
 import * as RouterKey from "../../src/RouterKey.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 import { hello, create, ok, status, timed } from "../support/calls.js"
 import * as Mocks from "../support/mocks.js"
@@ -48,7 +49,7 @@ describe("attempt", () => {
 
   it.effect("does not count the time that the client's own key takes, and fetches the router's meanwhile", () => {
     const router = Mocks.scripted(() => ok)
-    const slowCrypto = Layer.map(Crypto.layerTest, (context) => {
+    const slowCrypto = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
@@ -111,7 +112,7 @@ describe("attempt", () => {
 
   it.effect("reports a 400 as it is when the router's key cannot be had, and a new key that is not pinned as unsafe", () => {
     const router = Mocks.scripted((n) => n === 1 ? ok : status(400))
-    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, Crypto.layerTest)), (self) => self.get)
+    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, TestCrypto.layer)), (self) => self.get)
     return Effect.gen(function*() {
       const { key } = yield* Effect.scoped(pin)
       yield* Effect.gen(function*() {
