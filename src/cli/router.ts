@@ -33,27 +33,28 @@ interface Backend {
   readonly first: string
 }
 
-const makeBackend = Effect.fnUntraced(function*({ upstream, upstreamApiKeyFile }: Options) {
-  if (Option.isNone(upstream)) {
-    const [first = ""] = yield* EchoModel.models
-    const echo: Backend = {
-      model: yield* Model.makeEcho,
-      models: EchoModel.models,
-      name: "echo, which says back what it reads; --upstream names a model server",
-      first
-    }
-    return echo
-  }
-  const [key] = yield* secrets(upstreamApiKeyFile, "NOMYO_UPSTREAM_API_KEY")
-  const { model, models, probe, url } = yield* UpstreamModel.make({ url: upstream.value, apiKey: key?.token })
-  const { ids, warnings } = yield* probe
-  yield* Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true })
-  const [first = ""] = ids
-  const backend: Backend = { model, models, name: `${url}${first === "" ? "" : ` (${ids.length} models)`}`, first }
-  return backend
+const echo = Effect.gen(function*() {
+  const [first = ""] = yield* EchoModel.models
+  const name = "echo, which says back what it reads; --upstream names a model server"
+  const backend: Backend = { model: yield* Model.makeEcho, models: EchoModel.models, name, first }
+  return Effect.succeed(backend)
 })
 
-/** `--key-rotation-interval` without a directory would have nothing to keep the new key in. */
+/** Fails for a URL that cannot be one. What it gives asks the server for its models, and warns where that fails. */
+const makeUpstream = Effect.fnUntraced(function*(given: string, keyFile: Option.Option<string>) {
+  const [key] = yield* secrets(keyFile, "NOMYO_UPSTREAM_API_KEY")
+  const { model, models, probe, url } = yield* UpstreamModel.make({ url: given, apiKey: key?.token })
+  return Effect.gen(function*() {
+    const { ids, warnings } = yield* probe
+    yield* Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true })
+    const [first = ""] = ids
+    const name = first === "" ? url : `${url} (${ids.length} model${ids.length === 1 ? "" : "s"})`
+    const backend: Backend = { model, models, name, first }
+    return backend
+  })
+})
+
+/** The pair of `--key-dir`, or a new one that is kept nowhere. */
 const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
   const made = RouterKeys.make({ rotationInterval: Option.getOrUndefined(keyRotationInterval) })
   return Effect.provide(
@@ -113,9 +114,11 @@ const run = Effect.fnUntraced(function*(given: Options) {
   const tls = yield* readTls(given)
   const apiKeys = yield* secrets(given.apiKeyFile, "NOMYO_ROUTER_API_KEY")
   yield* warnOfStrangers(given, apiKeys)
-  const [backend, keys] = yield* withSpinner("Making ready")(
-    Effect.all([makeBackend(given), makeKeys(given)], { concurrency: 2 })
-  )
+  const starting = yield* Option.match(given.upstream, {
+    onNone: () => echo,
+    onSome: (url) => makeUpstream(url, given.upstreamApiKeyFile)
+  })
+  const [backend, keys] = yield* withSpinner("Making ready")(Effect.all([starting, makeKeys(given)], { concurrency: 2 }))
   const { model, models } = backend
   const app = yield* Router.make({ model, models, keys, apiKeys, rateLimit: given.rateLimit })
   const guardedApp = withRequestLog(guarded(given, tls !== undefined)(withPage(app)))

@@ -51,46 +51,49 @@ const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, SecurityError>
     catch: () => unsupported("The TLS certificate and its private key are not PEM, or do not belong together")
   })
 
-/** Counts the requests in flight, and says when there are none. */
-const inFlight = (server: Http.Server): Effect.Effect<void> => {
-  let count = 0
-  let onNone = () => {}
+/** Counts the requests in flight. `onNone` is called whenever there are none any more. */
+const countRequests = (server: Http.Server) => {
+  const requests = { count: 0, onNone: () => {} }
   server.on("request", (_request, response: Http.ServerResponse) => {
-    count++
+    requests.count++
     response.on("close", () => {
-      if (--count === 0) onNone()
+      if (--requests.count === 0) requests.onNone()
     })
   })
-  return Effect.async((resume) => {
-    onNone = () => resume(Effect.void)
-    if (count === 0) onNone()
-  })
+  return requests
 }
 
-/** Ends with the next signal: an operator who sends a second one does not want to wait. */
-const nextSignal = Effect.async<void>((resume) => {
-  const listener = () => resume(Effect.void)
-  const signals = ["SIGINT", "SIGTERM"] as const
-  for (const signal of signals) process.once(signal, listener)
-  return Effect.sync(() => {
-    for (const signal of signals) process.off(signal, listener)
+const SIGNALS = ["SIGINT", "SIGTERM"] as const
+
+/** Ends with the last request, at the time limit, or at the next signal: who sends a second one does not want to wait. */
+const drained = (requests: ReturnType<typeof countRequests>, limit: number): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      for (const signal of SIGNALS) process.off(signal, done)
+      resolve()
+    }
+    // longer than a timer can be set for
+    const timer = setTimeout(done, Math.min(limit, 2 ** 31 - 1))
+    for (const signal of SIGNALS) process.on(signal, done)
+    requests.onNone = done
+    if (requests.count === 0) done()
   })
-})
 
 /** Takes no new connections, and waits for the requests in flight. After Ctrl-C nobody waits. */
-const addDrain = Effect.fnUntraced(function*(server: Http.Server, duration: Duration.Duration) {
-  const ended = inFlight(server)
+const addDrain = (server: Http.Server, duration: Duration.Duration) => {
+  const requests = countRequests(server)
   let isInteractive = false
   process.once("SIGINT", () => {
     isInteractive = true
   })
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
+  // a promise: the finalizer of a fiber that is interrupted cannot be interrupted, and neither could a race in it
+  return Effect.addFinalizer(() =>
+    Effect.promise(async () => {
       server.close()
-      const wait = Effect.raceAll([ended, nextSignal, Effect.sleep(duration)])
-      return isInteractive ? Effect.void : Effect.interruptible(wait)
+      if (!isInteractive) await drained(requests, Duration.toMillis(duration))
     }))
-})
+}
 
 /** Serves an app until the scope closes; gives its URL. */
 export const serve = Effect.fnUntraced(function*(

@@ -42,9 +42,15 @@ const isHost = (host: string | undefined, hosts: ReadonlyArray<string>): boolean
 
 const originOf = (url: string): string | undefined => URL.canParse(url) ? new URL(url).origin : undefined
 
+/** Whether a page came from this server: its origin has the same scheme, name and port. */
+const isOwn = (origin: string, host: string, { scheme }: Options): boolean => {
+  const own = originOf(`${scheme}://${host}`)
+  return own !== undefined && originOf(origin) === own
+}
+
 /** Custom schemes such as `app://obsidian.md` have no origin in the URL standard: they are compared as they are. */
-const isAllowedOrigin = (origin: string, host: string, { origins, scheme }: Options): boolean =>
-  origin !== "null" && (origins.includes(origin) || originOf(origin) === originOf(`${scheme}://${host}`))
+const isAllowedOrigin = (origin: string, host: string, options: Options): boolean =>
+  origin !== "null" && (options.origins.includes(origin) || isOwn(origin, host, options))
 
 /**
  * A page of another origin sends no `Origin` with the GET of an image or a script. Browsers mark such requests, and
