@@ -13,7 +13,7 @@ const completion = JSON.stringify({
 
 const closers: Array<() => Promise<unknown>> = []
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
+  for (const close of closers.splice(0).toReversed()) await close()
 })
 
 const startRouter = async (...args: Parameters<typeof start>): Promise<RunningRouter> => {

@@ -49,16 +49,15 @@ const start = Effect.fnUntraced(function*(
   const seen: Array<Seen> = []
   const log: Array<{ readonly [name: string]: unknown }> = []
   const address = yield* Servers.httpServer((request, response) => {
-    void textOf(request).then((body) => {
-      seen.push({
-        url: request.url,
-        authorization: request.headers.authorization,
-        body: body === "" ? {} : JSON.parse(body)
-      })
+    const answer = async () => {
+      const body = await textOf(request)
+      const { headers: { authorization }, url } = request
+      seen.push({ url, authorization, body: body === "" ? {} : JSON.parse(body) })
       if (script.act !== undefined) return script.act(request, response)
       response.writeHead(script.status ?? 200, { "content-type": "application/json", ...script.headers })
       response.end(script.body ?? completion)
-    })
+    }
+    void answer()
   })
   const upstream = yield* Effect.provide(
     UpstreamModel.make({ url: `${address}${path}`, apiKey: Redacted.make(API_KEY) }),
@@ -73,9 +72,9 @@ const start = Effect.fnUntraced(function*(
   const create = (payload: object = {}, maxRetries = 2) =>
     Effect.flatMap(NomyoClient, (client) =>
       client.create({ model: "llama3.2", messages: [{ role: "user", content: PROMPT }], ...payload }, { maxRetries })).pipe(
-        Effect.provide(client),
-        Effect.provide(Logger.remove(Logger.defaultLogger))
-      )
+      Effect.provide(client),
+      Effect.provide(Logger.remove(Logger.defaultLogger))
+    )
   return { seen, log, upstream, router, create }
 })
 

@@ -19,9 +19,9 @@ const hello = { model: "m", messages: [{ role: "user", content: "Hello!" }] }
 const ask = (payload: object, payloadId = "id") =>
   Effect.flatMap(Model.makeEcho, (model) =>
     model({ payloadId, securityTier: undefined, payload: { ...hello, ...payload } as never })) as Effect.Effect<
-      Answer,
-      HttpError
-    >
+    Answer,
+    HttpError
+  >
 
 const said = (answer: Answer) => answer.choices[0]?.message["content"] as string
 const calls = (answer: Answer) =>
