@@ -8,7 +8,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Bytes from "./codecs/bytes.js"
-import { sha256 } from "./webCrypto.js"
+import { sha256 } from "./codecs/sha256.js"
 
 /** Why a request was refused, in words that are safe to send to the caller. */
 export interface Refusal {

@@ -11,8 +11,9 @@ import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Bytes from "../internal/codecs/bytes.js"
-import { retryAfterOf } from "../internal/codecs/retryAfter.js"
-import { fromStatus, type HttpError, type InvalidRequestError } from "../NomyoError.js"
+import { fromStatus } from "../internal/errors.js"
+import { retryAfter } from "../internal/retryAfter.js"
+import type { HttpError, InvalidRequestError } from "../NomyoError.js"
 import { errorOf, meaningOf, reasonOf, type UpstreamFailure } from "../openai/upstreamReason.js"
 import { cleaned } from "./logReason.js"
 import type { Model, Models } from "./Model.js"
@@ -113,7 +114,7 @@ const exchange = Effect.fnUntraced(function*(
   const now = yield* Clock.currentTimeMillis
   return yield* Effect.mapError(answerOf(response), (failure) => ({
     ...failure,
-    retryAfter: retryAfterOf((name) => response.headers[name], now)
+    retryAfter: retryAfter((name) => response.headers[name], now)
   }))
 }, Effect.scoped)
 

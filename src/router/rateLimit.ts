@@ -1,7 +1,8 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as RateLimit from "../internal/rateLimit.js"
-import { fromStatus, type HttpError } from "../NomyoError.js"
+import { fromStatus } from "../internal/errors.js"
+import type { HttpError } from "../NomyoError.js"
 
 /** This many refusals in ten seconds are taken for abuse. The service does not say how many it takes. */
 const ABUSE = 100

@@ -1,7 +1,8 @@
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { fromStatus, type HttpError } from "../NomyoError.js"
+import { fromStatus } from "../internal/errors.js"
+import type { HttpError } from "../NomyoError.js"
 import { isUpstreamReason } from "../openai/upstreamReason.js"
 
 /** Fails with the error of a status. The message is sent in the clear. */

@@ -7,6 +7,7 @@ import * as TestClock from "effect/TestClock"
 import * as Crypto from "../../src/Crypto.js"
 import * as KeyStore from "../../src/KeyStore.js"
 import { SecurityError } from "../../src/NomyoError.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as RouterKeys from "../../src/router/RouterKeys.js"
 
 /** A store whose pair a test can replace, as `nomyo keys rotate` does. */
@@ -22,7 +23,7 @@ const makeStore = () => {
     exclusively: (effect) => effect,
     remove: Effect.void
   }
-  return { state, layer: Layer.merge(Layer.succeed(KeyStore.KeyStore, store), Crypto.layerTest) }
+  return { state, layer: Layer.merge(Layer.succeed(KeyStore.KeyStore, store), TestCrypto.layer) }
 }
 
 const minute = TestClock.adjust("1 minute")

@@ -5,13 +5,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Crypto from "../../Crypto.js"
+import type { Crypto } from "../../Crypto.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import type * as NomyoConfig from "../../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import type * as Transport from "../../Transport.js"
+import * as WebCrypto from "../../WebCrypto.js"
 import * as BrowserKeyStore from "./BrowserKeyStore.js"
 import * as BrowserTransport from "./BrowserTransport.js"
 
@@ -73,10 +74,10 @@ export const layerKeyStore = (
  */
 export const layerPlatform = (
   options: PlatformOptions = {}
-): Layer.Layer<Crypto.Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
+): Layer.Layer<Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
   Layer.mergeAll(layerKeyStore(options), BrowserTransport.layer).pipe(
     Layer.merge(
-      Layer.provideMerge(Crypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
+      Layer.provideMerge(WebCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
     )
   )
 
