@@ -39,7 +39,10 @@ const line = (format: Format) => (options: Logger.Logger.Options<unknown>): stri
   return `${time} ${level} ${plain(messageOf(message)).replace(/[\r\n]+/g, " ")}${told}`
 }
 
-/** One line on stderr for each entry, in place of every other logger. Causes are left out: they may hold a request. */
+/**
+ * One line on stderr for each entry, in place of every other logger. Causes are left out: they may hold a
+ * request.
+ */
 export const layer = (format: Format): Layer.Layer<never> => {
   const toLine = line(format)
   const logger = Logger.make((options) => void process.stderr.write(`${toLine(options)}\n`))

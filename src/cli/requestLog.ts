@@ -13,8 +13,8 @@ const LONGEST_PATH = 200
 const CLIENT_LEFT = 499
 
 /**
- * Logs one line for each request: method, path without its query, status, milliseconds, payload id, and the label of the
- * API key. Never a body, a header, a model or a key.
+ * Logs one line for each request: method, path without its query, status, milliseconds, payload id, and the
+ * label of the API key. Never a body, a header, a model or a key.
  */
 export const withRequestLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
   Effect.gen(function*() {

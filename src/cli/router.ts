@@ -40,7 +40,10 @@ const echo = Effect.gen(function*() {
   return Effect.succeed(backend)
 })
 
-/** Fails for a URL that cannot be one. What it gives asks the server for its models, and warns where that fails. */
+/**
+ * Fails for a URL that cannot be one. What it gives asks the server for its models, and warns where that
+ * fails.
+ */
 const makeUpstream = Effect.fnUntraced(function*(given: string, keyFile: Option.Option<string>) {
   const [key] = yield* secrets(keyFile, "NOMYO_UPSTREAM_API_KEY")
   const { model, models, probe, url } = yield* UpstreamModel.make({ url: given, apiKey: key?.token })

@@ -44,7 +44,9 @@ const duration = (name: string) =>
       onSome: Effect.succeed
     }))
 
-/** An origin as browsers send it. `*` would open the router to every page, and `null` to every sandboxed one. */
+/**
+ * An origin as browsers send it. `*` would open the router to every page, and `null` to every sandboxed one.
+ */
 const checkOrigin = (text: string) => {
   const trimmed = text.trim().replace(/\/$/, "")
   const origin = /^https?:/i.test(trimmed) && URL.canParse(trimmed) ? new URL(trimmed).origin : trimmed

@@ -1,4 +1,7 @@
-/** API keys from files and from the environment. The command line is no place for them: `ps` shows it to everybody. */
+/**
+ * API keys from files and from the environment. The command line is no place for them: `ps` shows it to
+ * everybody.
+ */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -42,7 +45,10 @@ const tokenOf = (line: string, number: number): Token | undefined => {
   return rest.length === 0 && VISIBLE.test(token) ? { label, token: Redacted.make(token) } : undefined
 }
 
-/** The keys of a file, one on each line with the label before it. Empty lines and lines that begin with # are left out. */
+/**
+ * The keys of a file, one on each line with the label before it. Empty lines and lines that begin with # are
+ * left out.
+ */
 const tokensOf = Effect.fnUntraced(function*(path: string) {
   const lines = (yield* readSmallFile(path, "API keys")).split(/\r?\n/).map((line) => line.trim())
   const tokens: Array<Token> = []

@@ -25,7 +25,10 @@ export interface Options {
   readonly drain?: Duration.Duration | undefined
 }
 
-/** An idle connection is kept for as long as load balancers keep theirs: a request never meets one that just closed. */
+/**
+ * An idle connection is kept for as long as load balancers keep theirs: a request never meets one that just
+ * closed.
+ */
 const KEEP_ALIVE = 120_000
 
 const unsupported = (message: string) => new SecurityError({ reason: "unsupported", message })
@@ -65,7 +68,10 @@ const countRequests = (server: Http.Server) => {
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const
 
-/** Ends with the last request, at the time limit, or at the next signal: who sends a second one does not want to wait. */
+/**
+ * Ends with the last request, at the time limit, or at the next signal: who sends a second one does not want
+ * to wait.
+ */
 const drained = (requests: ReturnType<typeof countRequests>, limit: number): Promise<void> =>
   new Promise((resolve) => {
     const done = () => {
@@ -87,7 +93,8 @@ const addDrain = (server: Http.Server, duration: Duration.Duration) => {
   process.once("SIGINT", () => {
     isInteractive = true
   })
-  // a promise: the finalizer of a fiber that is interrupted cannot be interrupted, and neither could a race in it
+  // a promise: the finalizer of a fiber that is interrupted cannot be interrupted, and neither could a race
+  // in it
   return Effect.addFinalizer(() =>
     Effect.promise(async () => {
       server.close()

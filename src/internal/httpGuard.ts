@@ -1,6 +1,6 @@
 /**
- * Decides which requests reach an HTTP server on this machine: a middleware against DNS rebinding, pages of other
- * origins and forms, and the comparison of API keys.
+ * Decides which requests reach an HTTP server on this machine: a middleware against DNS rebinding, pages of
+ * other origins and forms, and the comparison of API keys.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -48,13 +48,16 @@ const isOwn = (origin: string, host: string, { scheme }: Options): boolean => {
   return own !== undefined && originOf(origin) === own
 }
 
-/** Custom schemes such as `app://obsidian.md` have no origin in the URL standard: they are compared as they are. */
+/**
+ * Custom schemes such as `app://obsidian.md` have no origin in the URL standard: they are compared as they
+ * are.
+ */
 const isAllowedOrigin = (origin: string, host: string, options: Options): boolean =>
   origin !== "null" && (options.origins.includes(origin) || isOwn(origin, host, options))
 
 /**
- * A page of another origin sends no `Origin` with the GET of an image or a script. Browsers mark such requests, and
- * only a link or the address bar leads here from elsewhere.
+ * A page of another origin sends no `Origin` with the GET of an image or a script. Browsers mark such
+ * requests, and only a link or the address bar leads here from elsewhere.
  */
 const isForeignFetch = (headers: Headers): boolean =>
   /^(cross-site|same-site)$/.test(headers["sec-fetch-site"] ?? "") &&
@@ -101,9 +104,9 @@ const readableBy = (origin: string | undefined) => (response: HttpServerResponse
   })
 
 /**
- * An app behind its guards. `Host` must match exactly (403, against DNS rebinding). A request with an `Origin` that is
- * neither the server's own nor allowed is refused (403), and so is its preflight. A body must have one of the content
- * types (415).
+ * An app behind its guards. `Host` must match exactly (403, against DNS rebinding). A request with an
+ * `Origin` that is neither the server's own nor allowed is refused (403), and so is its preflight. A body
+ * must have one of the content types (415).
  */
 export const guard = (options: Options) => <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, method }) => {
@@ -123,8 +126,8 @@ export interface Token {
 const digest = (text: string): Effect.Effect<Uint8Array> => Effect.promise(() => sha256(Bytes.fromText(text)))
 
 /**
- * Finds the token of an `Authorization` header; `undefined` if it holds none of them. Digests are compared, so that the
- * time taken tells nothing of a token.
+ * Finds the token of an `Authorization` header; `undefined` if it holds none of them. Digests are compared,
+ * so that the time taken tells nothing of a token.
  */
 export const makeTokens = (
   tokens: ReadonlyArray<Token>

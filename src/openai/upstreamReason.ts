@@ -1,6 +1,7 @@
 /**
- * Why a model server failed, as one of a closed list of reasons. A server's own words may repeat the prompt, and the
- * errors of a router travel in the clear: so a client gets the reason and a sentence of this module, never those words.
+ * Why a model server failed, as one of a closed list of reasons. A server's own words may repeat the prompt,
+ * and the errors of a router travel in the clear: so a client gets the reason and a sentence of this module,
+ * never those words.
  */
 
 /** What a reason stands for. */
@@ -115,7 +116,10 @@ const textOf = (value: unknown): string =>
 const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Within a list (Gemini), within `error` (OpenAI), as `error` (Ollama), as `detail` (FastAPI), or bare (older vLLM). */
+/**
+ * Within a list (Gemini), within `error` (OpenAI), as `error` (Ollama), as `detail` (FastAPI), or bare (older
+ * vLLM).
+ */
 export const errorOf = (body: unknown): UpstreamError | undefined => {
   const outer = Array.isArray(body) ? body[0] : body
   if (!isRecord(outer)) return undefined

@@ -23,8 +23,8 @@ export interface Opened {
 }
 
 /**
- * Answers a request with a chat completion, as a JSON object. An error becomes its HTTP status; its message is sent in
- * the clear, so it must not repeat anything of the request.
+ * Answers a request with a chat completion, as a JSON object. An error becomes its HTTP status; its message
+ * is sent in the clear, so it must not repeat anything of the request.
  *
  * @since 0.2.0
  * @category models
@@ -56,9 +56,10 @@ export type Models = Effect.Effect<ReadonlyArray<string>, HttpError>
 export const makeEcho: Effect.Effect<Model> = EchoModel.make
 
 /**
- * Passes requests on to an OpenAI-compatible server, in the clear: run it where the router may see what it sees. It sets
- * no time limit and follows no redirect. A failure becomes a status and a reason of a closed list; the server's own
- * words go to the log, without those of the request. Fails with an `InvalidRequestError` for a URL that cannot be one.
+ * Passes requests on to an OpenAI-compatible server, in the clear: run it where the router may see what it
+ * sees. It sets no time limit and follows no redirect. A failure becomes a status and a reason of a closed
+ * list; the server's own words go to the log, without those of the request. Fails with an
+ * `InvalidRequestError` for a URL that cannot be one.
  *
  * @since 0.2.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * The other side of the protocol: a router as an Effect `HttpApp`, for tests, for development, and in front of a model
- * server.
+ * The other side of the protocol: a router as an Effect `HttpApp`, for tests, for development, and in front
+ * of a model server.
  *
  * It is as strict with what it gets as the client is, and never logs what it opened.
  *
@@ -57,8 +57,8 @@ export interface Options {
   /** Key pairs that are replaced while the router runs, in place of `keyPair`. */
   readonly keys?: RouterKeys.RouterKeys | undefined
   /**
-   * Refuses requests beyond the service's limit (2 in a second, and up to 4 in one second out of ten, for each API key)
-   * with a 429. A key that does not stop gets a 503 for 30 minutes. Default `false`.
+   * Refuses requests beyond the service's limit (2 in a second, and up to 4 in one second out of ten, for
+   * each API key) with a 429. A key that does not stop gets a 503 for 30 minutes. Default `false`.
    */
   readonly rateLimit?: boolean | undefined
 }
@@ -96,8 +96,8 @@ const withErrors = <E extends HttpError, R>(app: Effect.Effect<HttpServerRespons
   )
 
 /**
- * The router: `GET /pki/public_key`, `POST /v1/chat/secure_completion`, `GET /v1/models` and `GET /health`. Pages of other
- * origins cannot use it, unless you put `HttpMiddleware.cors` of `@effect/platform` around it.
+ * The router: `GET /pki/public_key`, `POST /v1/chat/secure_completion`, `GET /v1/models` and `GET /health`.
+ * Pages of other origins cannot use it, unless you put `HttpMiddleware.cors` of `@effect/platform` around it.
  *
  * @since 0.2.0
  * @category constructors
@@ -128,8 +128,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
- * A `Transport` that leads straight into a router, with no network: for tests of code that uses the client. Whatever the
- * URL, this router answers.
+ * A `Transport` that leads straight into a router, with no network: for tests of code that uses the client.
+ * Whatever the URL, this router answers.
  *
  * @since 0.2.0
  * @category layers

@@ -37,7 +37,10 @@ export interface Options {
   readonly rotationInterval?: Duration.Duration | undefined
 }
 
-/** Clients keep a router's key for an hour (`routerKeyTtl`): for twice as long the old one opens their requests. */
+/**
+ * Clients keep a router's key for an hour (`routerKeyTtl`): for twice as long the old one opens their
+ * requests.
+ */
 const OVERLAP = Duration.hours(2)
 /** How often the store is looked at, and the age. */
 const LOOK_EVERY = Duration.minutes(1)
@@ -121,8 +124,8 @@ const look = Effect.fnUntraced(function*(state: State, { rotationInterval = Dura
 const failed = (error: SecurityError) => Effect.logWarning(`The router keeps its key for now: ${error.message}`)
 
 /**
- * The stored pair, or a new one that is stored. A pair that has been replaced opens requests for two hours more. Keys are
- * destroyed when the scope closes.
+ * The stored pair, or a new one that is stored. A pair that has been replaced opens requests for two hours
+ * more. Keys are destroyed when the scope closes.
  *
  * @since 0.3.0
  * @category constructors

@@ -32,7 +32,10 @@ export interface Upstream {
   readonly url: string
   readonly model: Model
   readonly models: Models
-  /** What the operator must know before the first request, in sentences. Empty if the server answers as it should. */
+  /**
+   * What the operator must know before the first request, in sentences. Empty if the server answers as it
+   * should.
+   */
   readonly probe: Effect.Effect<{ readonly warnings: ReadonlyArray<string>; readonly ids: ReadonlyArray<string> }>
 }
 
@@ -125,7 +128,10 @@ const clientError = (failure: Failure): HttpError => {
   return fromStatus({ statusCode, message, retryAfter: failure.retryAfter, errorDetails: { reason } })
 }
 
-/** What the log says: the status or the network's code, what the server called it, and its words without the request's. */
+/**
+ * What the log says: the status or the network's code, what the server called it, and its words without the
+ * request's.
+ */
 const logOf = (failure: Failure, request: unknown): { readonly [name: string]: unknown } => {
   const { code, error, isUnreadable, status } = failure
   const told = Object.entries(error ?? {}).flatMap(([name, text]) =>

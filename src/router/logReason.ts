@@ -34,8 +34,8 @@ const unescape = (text: string): string =>
   text.replace(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 
 /**
- * A server's text for a log: at most 300 characters in one line. A word that the request holds too is hidden, unless it
- * is an ordinary word of error messages; so are API keys and encoded texts.
+ * A server's text for a log: at most 300 characters in one line. A word that the request holds too is hidden,
+ * unless it is an ordinary word of error messages; so are API keys and encoded texts.
  */
 export const cleaned = (text: string, request: unknown): string => {
   const own = textsOf(request).toLowerCase()

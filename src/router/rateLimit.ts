@@ -7,7 +7,10 @@ import type { HttpError } from "../NomyoError.js"
 /** This many refusals in ten seconds are taken for abuse. The service does not say how many it takes. */
 const ABUSE = 100
 const ABUSE_WINDOW = 10_000
-/** As long as the service locks a key out that is abused (protocol.md, "Limits of the service"), in milliseconds. */
+/**
+ * As long as the service locks a key out that is abused (protocol.md, "Limits of the service"), in
+ * milliseconds.
+ */
 const COOL_DOWN = 30 * 60 * 1000
 /** API keys whose requests are counted. */
 const MAX_API_KEYS = 1000
@@ -27,7 +30,9 @@ const refuse = (account: Account, now: number, at: number): HttpError => {
     : fromStatus({ statusCode: 429, message: "Too many requests", retryAfter: at - now })
 }
 
-/** Fails for a request of an API key that has to wait: with a 429, or with a 503 for a key that is locked out. */
+/**
+ * Fails for a request of an API key that has to wait: with a 429, or with a 503 for a key that is locked out.
+ */
 export const makeRateLimit = (): ((apiKey: string) => Effect.Effect<void, HttpError>) => {
   const accounts = new Map<string, Account>()
   return Effect.fnUntraced(function*(apiKey: string) {

@@ -28,7 +28,10 @@ export const resultsOf = (messages: ReadonlyArray<Message>): ReadonlyArray<strin
   return messages.slice(last + 1).map(textOf)
 }
 
-/** The tool of `tool_choice`, or those that the prompt names, or all if they are wanted in parallel, or the first. */
+/**
+ * The tool of `tool_choice`, or those that the prompt names, or all if they are wanted in parallel, or the
+ * first.
+ */
 const chosen = (request: ChatCompletionRequest, prompt: string): ReadonlyArray<Named> => {
   const { parallel_tool_calls, tool_choice } = request
   const tools = (request.tools ?? []).flatMap(named)
@@ -49,6 +52,9 @@ const callOf = ({ name, parameters, type }: Named, index: number, prompt: string
     : { id, type, function: { name, arguments: JSON.stringify(JsonSchema.instance({ type: "object", ...parameters }, prompt)) } }
 }
 
-/** The calls to tools that a request asks for, with arguments that fit their schemas. None after their results. */
+/**
+ * The calls to tools that a request asks for, with arguments that fit their schemas. None after their
+ * results.
+ */
 export const callsOf = (request: ChatCompletionRequest, prompt: string): ReadonlyArray<object> =>
   chosen(request, prompt).map((tool, index) => callOf(tool, index, prompt))

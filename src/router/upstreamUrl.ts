@@ -8,7 +8,10 @@ const VERSION = /\/v\d[a-z0-9]*(\/|$)/
 
 const PRIVATE = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|10\..*|192\.168\..*|172\.(1[6-9]|2\d|3[01])\..*|[^.:[\]]+)$/
 
-/** Loopback, private addresses and names without a dot are spoken to without TLS unless the URL says otherwise. */
+/**
+ * Loopback, private addresses and names without a dot are spoken to without TLS unless the URL says
+ * otherwise.
+ */
 const withScheme = (text: string): string => {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text
   const [, host = ""] = /^(\[[^\]]*\]|[^:/?#]*)/.exec(text) ?? []
@@ -28,9 +31,9 @@ const refuse = (why: string) =>
   )
 
 /**
- * The base URL of an OpenAI-compatible server, as `…/v1`. What is plain is repaired: a missing scheme, a missing
- * version, the path of a call, Ollama's `/api`. Fails with an `InvalidRequestError` for anything else, without
- * repeating the text: it may hold a password.
+ * The base URL of an OpenAI-compatible server, as `…/v1`. What is plain is repaired: a missing scheme, a
+ * missing version, the path of a call, Ollama's `/api`. Fails with an `InvalidRequestError` for anything
+ * else, without repeating the text: it may hold a password.
  */
 export const parse = (text: string): Effect.Effect<string, InvalidRequestError> => {
   const trimmed = text.trim()

@@ -1,6 +1,9 @@
 /** Words, which are the echo model's tokens. */
 
-/** The words of a text, each with the blanks before it. In a time that grows with the length, whatever the text is. */
+/**
+ * The words of a text, each with the blanks before it. In a time that grows with the length, whatever the
+ * text is.
+ */
 export const words = (text: string): ReadonlyArray<string> =>
   // blanks at the end belong to no word
   text.split(/(?<=\S)(?=\s)/).filter((word) => word.trim() !== "")

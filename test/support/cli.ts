@@ -49,7 +49,10 @@ const keyDirectory = (): string => {
   return dir
 }
 
-/** Starts `nomyo router` on a free port, and waits for its banner. Its key is the vectors' unless `args` name one. */
+/**
+ * Starts `nomyo router` on a free port, and waits for its banner. Its key is the vectors' unless `args` name
+ * one.
+ */
 export const startRouter = async (
   args: ReadonlyArray<string> = [],
   { env = {}, node = [] }: { readonly env?: NodeJS.ProcessEnv; readonly node?: ReadonlyArray<string> } = {}

@@ -1,5 +1,6 @@
 /**
- * What a proxy that ends TLS gets of protocol 1.0. README and the security guide state it: if this changes, so must they.
+ * What a proxy that ends TLS gets of protocol 1.0. README and the security guide state it: if this changes,
+ * so must they.
  */
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
