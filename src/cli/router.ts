@@ -62,7 +62,10 @@ const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
   const made = RouterKeys.make({ rotationInterval: Option.getOrUndefined(keyRotationInterval) })
   return Effect.provide(
     made,
-    Option.match(keyDir, { onNone: () => KeyStore.layerMemory, onSome: (dir) => NodeKeyStore.layer({ keyDir: dir }) })
+    Option.match(keyDir, {
+      onNone: () => KeyStore.layerMemory,
+      onSome: (dir) => NodeKeyStore.layer({ keyDir: dir })
+    })
   )
 }
 
@@ -92,10 +95,13 @@ const localUrl = (url: string) => url.replace("//0.0.0.0:", "//127.0.0.1:").repl
 
 const printBanner = Effect.fnUntraced(function*(
   url: string,
-  { publicKey, ...given }: { readonly publicKey: PublicKey; readonly options: Options; readonly needsKey: boolean },
+  { needsKey, options, publicKey }: {
+    readonly publicKey: PublicKey
+    readonly options: Options
+    readonly needsKey: boolean
+  },
   { first, name }: Backend
 ) {
-  const { needsKey, options } = given
   const local = localUrl(url)
   const environment = [
     `NOMYO_BASE_URL=${local}`,
@@ -110,7 +116,8 @@ const printBanner = Effect.fnUntraced(function*(
     onSome: (dir) => `kept in ${dir}`
   })}`)
   yield* out(`model        ${plain(name)}`)
-  yield* out(`try          ${environment.join(" ")} npx nomyo-js chat --model ${plain(first || "MODEL")} "Hello!"`)
+  const command = `npx nomyo-js chat --model ${plain(first || "MODEL")} "Hello!"`
+  yield* out(`try          ${environment.join(" ")} ${command}`)
 })
 
 const run = Effect.fnUntraced(function*(given: Options) {
@@ -121,7 +128,9 @@ const run = Effect.fnUntraced(function*(given: Options) {
     onNone: () => echo,
     onSome: (url) => makeUpstream(url, given.upstreamApiKeyFile)
   })
-  const [backend, keys] = yield* withSpinner("Making ready")(Effect.all([starting, makeKeys(given)], { concurrency: 2 }))
+  const [backend, keys] = yield* withSpinner("Making ready")(
+    Effect.all([starting, makeKeys(given)], { concurrency: 2 })
+  )
   const { model, models } = backend
   const app = yield* Router.make({ model, models, keys, apiKeys, rateLimit: given.rateLimit })
   const guardedApp = withRequestLog(guarded(given, tls !== undefined)(withPage(app)))
@@ -143,7 +152,7 @@ const platform = Layer.merge(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemo
 export const router = Command.make("router", options, (given) =>
   Effect.provide(run(given), Layer.merge(platform, Log.layer(given.logFormat)))).pipe(
   Command.withDescription(
-    "Serve an encrypted endpoint with an echo model, or in front of an OpenAI-compatible server; at / is a page to chat. " +
-      "API keys come from NOMYO_ROUTER_API_KEY and NOMYO_UPSTREAM_API_KEY, or from files"
+    "Serve an encrypted endpoint with an echo model, or in front of an OpenAI-compatible server; at / is " +
+      "a page to chat. API keys come from NOMYO_ROUTER_API_KEY and NOMYO_UPSTREAM_API_KEY, or from files"
   )
 )

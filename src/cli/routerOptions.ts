@@ -31,7 +31,9 @@ const LARGEST_PORT = 65535
 const port = Cli.integer("port").pipe(
   Cli.withDefault(12435),
   Cli.mapEffect((port) =>
-    port >= 0 && port <= LARGEST_PORT ? Effect.succeed(port) : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
+    port >= 0 && port <= LARGEST_PORT
+      ? Effect.succeed(port)
+      : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
   ),
   Cli.withDescription("The port to listen on; 0 is any free one")
 )
@@ -60,16 +62,16 @@ export const options = {
   host: Cli.text("host").pipe(Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on")),
   allowHost: Cli.text("allow-host").pipe(
     Cli.repeated,
-    Cli.withDescription("A further name that clients may call this router by, such as chat.example; repeat for several")
+    Cli.withDescription("A further name that this router may be called by, such as chat.example; repeatable")
   ),
   allowOrigin: Cli.text("allow-origin").pipe(
     Cli.repeated,
     Cli.mapEffect((origins) => Effect.forEach(origins, checkOrigin)),
-    Cli.withDescription("An origin whose pages may use this router, such as https://chat.example; repeat for several")
+    Cli.withDescription("An origin whose pages may use this router, such as https://chat.example; repeatable")
   ),
   apiKeyFile: Cli.text("api-key-file").pipe(
     Cli.optional,
-    Cli.withDescription("API keys that let clients in, one on each line after a label. Default: NOMYO_ROUTER_API_KEY")
+    Cli.withDescription("API keys of clients, one on each line after a label. Default: NOMYO_ROUTER_API_KEY")
   ),
   upstream: Cli.text("upstream").pipe(
     Cli.optional,
@@ -81,16 +83,22 @@ export const options = {
   ),
   keyDir: Cli.text("key-dir").pipe(
     Cli.optional,
-    Cli.withDescription("A directory that keeps the router's key pair, so that clients can pin it. Default: a new pair each time")
+    Cli.withDescription("A directory that keeps the key pair, for clients to pin. Default: a new pair")
   ),
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,
-    Cli.withDescription("How old a key pair becomes, such as \"30 days\". Default: nomyo keys rotate replaces it")
+    Cli.withDescription("How old a pair becomes, such as \"30 days\". Default: nomyo keys rotate replaces it")
   ),
-  tlsCert: Cli.text("tls-cert").pipe(Cli.optional, Cli.withDescription("A TLS certificate in PEM, with its chain")),
-  tlsKey: Cli.text("tls-key").pipe(Cli.optional, Cli.withDescription("The TLS certificate's private key in PEM")),
+  tlsCert: Cli.text("tls-cert").pipe(
+    Cli.optional,
+    Cli.withDescription("A TLS certificate in PEM, with its chain")
+  ),
+  tlsKey: Cli.text("tls-key").pipe(
+    Cli.optional,
+    Cli.withDescription("The TLS certificate's private key in PEM")
+  ),
   rateLimit: Cli.boolean("rate-limit").pipe(
-    Cli.withDescription("Refuse requests beyond the service's limit: 2 in a second, and up to 4 in one second out of ten")
+    Cli.withDescription("Refuse requests beyond the service's limit: 2 in a second, or 4 once in ten seconds")
   ),
   logFormat: Cli.choice("log-format", ["text", "json"]).pipe(
     Cli.withDefault("text" as const),

@@ -55,7 +55,9 @@ const tokensOf = Effect.fnUntraced(function*(path: string) {
   for (const [index, line] of lines.entries()) {
     if (line === "" || line.startsWith("#")) continue
     const token = tokenOf(line, index + 1)
-    if (token === undefined) return yield* refuse(`Line ${index + 1} of ${path} is neither "key" nor "label key"`)
+    if (token === undefined) {
+      return yield* refuse(`Line ${index + 1} of ${path} is neither "key" nor "label key"`)
+    }
     tokens.push(token)
   }
   if (tokens.length === 0) return yield* refuse(`${path} holds no API key`)

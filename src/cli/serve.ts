@@ -42,7 +42,8 @@ const reasons: { readonly [code: string]: string } = {
 
 const cannotListen = ({ host, port }: Options, error: unknown) => {
   const code = String((error as { readonly cause?: { readonly code?: unknown } }).cause?.code ?? "")
-  return unsupported(`${host}:${port} cannot be listened on: ${reasons[code] ?? (code || "the address is not valid")}`)
+  const why = reasons[code] ?? (code || "the address is not valid")
+  return unsupported(`${host}:${port} cannot be listened on: ${why}`)
 }
 
 const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, SecurityError> =>

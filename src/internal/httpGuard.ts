@@ -65,7 +65,8 @@ const isForeignFetch = (headers: Headers): boolean =>
 
 const hasBody = (method: string): boolean => !["GET", "HEAD", "OPTIONS"].includes(method)
 
-const mediaType = (headers: Headers): string => (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase()
+const mediaType = (headers: Headers): string =>
+  (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase()
 
 const refusalOf = (method: string, headers: Headers, options: Options): Refusal | undefined => {
   const { host, origin } = headers
@@ -73,7 +74,8 @@ const refusalOf = (method: string, headers: Headers, options: Options): Refusal 
     return { status: 403, message: "The Host header names no host of this server; --allow-host adds one" }
   }
   if (origin === undefined ? isForeignFetch(headers) : !isAllowedOrigin(origin, host!, options)) {
-    return { status: 403, message: "Pages of this origin may not use this server; --allow-origin lets one in" }
+    const message = "Pages of this origin may not use this server; --allow-origin lets one in"
+    return { status: 403, message }
   }
   return hasBody(method) && !options.contentTypes.includes(mediaType(headers))
     ? { status: 415, message: `The Content-Type must be ${options.contentTypes.join(" or ")}` }
@@ -133,7 +135,8 @@ export const makeTokens = (
   tokens: ReadonlyArray<Token>
 ): Effect.Effect<(authorization: string | undefined) => Effect.Effect<Token | undefined>> =>
   Effect.map(
-    Effect.forEach(tokens, (token) => Effect.map(digest(Redacted.value(token.token)), (bytes) => ({ bytes, token }))),
+    Effect.forEach(tokens, (token) =>
+      Effect.map(digest(Redacted.value(token.token)), (bytes) => ({ bytes, token }))),
     (known) => (authorization) =>
       Effect.map(digest(/^bearer +(.+)$/i.exec(authorization ?? "")?.[1] ?? ""), (given) =>
         known.find(({ bytes }) => Bytes.equals(bytes, given))?.token)

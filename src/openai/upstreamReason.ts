@@ -15,7 +15,7 @@ interface Meaning {
 const table = {
   model_not_found: {
     status: 404,
-    message: "The model server has no such model: pull the model there, or pass another one (nomyo chat --model)"
+    message: "The model server has no such model: pull the model there, or pass another --model"
   },
   upstream_not_found: {
     status: 404,
@@ -23,7 +23,7 @@ const table = {
   },
   upstream_unauthorized: {
     status: 424,
-    message: "The model server refused the router's API key: the router's operator checks NOMYO_UPSTREAM_API_KEY"
+    message: "The model server refused the router's API key: its operator checks NOMYO_UPSTREAM_API_KEY"
   },
   upstream_quota_exceeded: {
     status: 402,
@@ -33,13 +33,19 @@ const table = {
     status: 400,
     message: "The request is longer than the model's context: shorten messages, or lower max_tokens"
   },
-  content_filter: { status: 400, message: "The model server's content filter refused the request: change messages" },
+  content_filter: {
+    status: 400,
+    message: "The model server's content filter refused the request: change messages"
+  },
   unsupported_by_model: {
     status: 400,
     message: "The model does not support something in the request, such as tools or images: leave it out"
   },
   request_too_large: { status: 413, message: "The request is too large for the model server: shorten it" },
-  invalid_request: { status: 400, message: "The model server found the request not valid: check its parameters" },
+  invalid_request: {
+    status: 400,
+    message: "The model server found the request not valid: check its parameters"
+  },
   rate_limited: { status: 429, message: "The model server has too many requests: wait, then try again" },
   upstream_out_of_memory: {
     status: 503,
@@ -51,7 +57,10 @@ const table = {
   },
   model_loading: { status: 503, message: "The model server is loading the model: try again in a moment" },
   upstream_overloaded: { status: 503, message: "The model server is busy or starting: try again later" },
-  upstream_timeout: { status: 504, message: "The model server took too long by its own limit: try a shorter request" },
+  upstream_timeout: {
+    status: 504,
+    message: "The model server took too long by its own limit: try a shorter request"
+  },
   upstream_failed: {
     status: 502,
     message: "The model server failed: try again; the router's log has the model server's reason"
@@ -62,7 +71,7 @@ const table = {
   },
   upstream_redirect: {
     status: 424,
-    message: "The model server answered with a redirect, which is not followed: the router's operator checks --upstream"
+    message: "The model server redirects, which is not followed: the router's operator checks --upstream"
   },
   upstream_unexpected_answer: {
     status: 424,
@@ -70,11 +79,11 @@ const table = {
   },
   upstream_certificate: {
     status: 424,
-    message: "The router does not trust the model server's TLS certificate: the router's operator checks --upstream"
+    message: "The router does not trust the model server's TLS certificate: its operator checks --upstream"
   },
   upstream_unreachable: {
     status: 503,
-    message: "The router does not reach the model server: start it, or let the router's operator check --upstream"
+    message: "The router does not reach the model server: start it, or check --upstream"
   },
   upstream_connection_lost: {
     status: 502,
@@ -124,15 +133,15 @@ export const errorOf = (body: unknown): UpstreamError | undefined => {
   const outer = Array.isArray(body) ? body[0] : body
   if (!isRecord(outer)) return undefined
   const inner = isRecord(outer["error"]) ? outer["error"] : outer
-  const message = [inner["message"], outer["error"], outer["message"], outer["detail"], outer["title"]].map(textOf)
-    .find((text) => text !== "") ?? ""
+  const texts = [inner["message"], outer["error"], outer["message"], outer["detail"], outer["title"]]
+  const message = texts.map(textOf).find((text) => text !== "") ?? ""
   return { type: textOf(inner["type"] ?? inner["status"]), code: textOf(inner["code"]), message }
 }
 
 /** The first that a failure's words match decides. */
 const wordings: ReadonlyArray<readonly [UpstreamReason, RegExp]> = [
-  ["upstream_quota_exceeded", /insufficient_quota|quota_exceeded|billing|insufficient (credit|balance|funds)/],
-  ["context_length_exceeded", /context[_ ](length|window|size)|maximum context|prompt is too long|too many tokens/],
+  ["upstream_quota_exceeded", /insufficient_quota|quota_exceeded|billing|insufficient (credit|balance)/],
+  ["context_length_exceeded", /context[_ ](length|window|size)|prompt is too long|too many tokens/],
   ["content_filter", /content[_ ](filter|policy)|moderation|responsible.?ai/],
   ["upstream_out_of_memory", /out of memory|\boom\b|more (system )?memory|(failed|unable) to allocate/],
   ["upstream_invalid_output", /\bnan\b|\binf\b|json compliant|unsupported value/],
@@ -144,7 +153,10 @@ const wordings: ReadonlyArray<readonly [UpstreamReason, RegExp]> = [
 ]
 
 /** Reasons that words alone decide, for failures whose status says no more than "yours" or "mine". */
-const worded = (failure: UpstreamFailure, ofThese?: ReadonlyArray<UpstreamReason>): UpstreamReason | undefined => {
+const worded = (
+  failure: UpstreamFailure,
+  ofThese?: ReadonlyArray<UpstreamReason>
+): UpstreamReason | undefined => {
   const { code = "", message = "", type = "" } = failure.error ?? {}
   const said = `${code}\n${type}\n${message}`.toLowerCase()
   return wordings.find(([reason, words]) => ofThese?.includes(reason) !== false && words.test(said))?.[0]
@@ -184,7 +196,9 @@ const ofStatus = (status: number, failure: UpstreamFailure): UpstreamReason => {
   const word = worded(failure, narrowed[status])
   // 404 of a server that speaks of a model in other words
   if (status === 404 && /model/i.test(failure.error?.message ?? "")) return "model_not_found"
-  return word ?? known ?? (status >= 500 ? "upstream_failed" : [400, 422].includes(status) ? "invalid_request" : "upstream_refused")
+  if (word !== undefined || known !== undefined) return word ?? known!
+  if (status >= 500) return "upstream_failed"
+  return status === 400 || status === 422 ? "invalid_request" : "upstream_refused"
 }
 
 const certificateCode = /CERT|CRL|ISSUER|LEAF_SIGNATURE|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE/

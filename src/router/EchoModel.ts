@@ -1,6 +1,7 @@
 /** A deterministic model for development and tests. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type { ChatCompletionRequest } from "../ChatCompletion.js"
 import { fromStatus } from "../internal/errors.js"
 import { type HttpError, InvalidRequestError } from "../NomyoError.js"
@@ -56,13 +57,16 @@ const limited = (text: string, request: ChatCompletionRequest) => {
   return { content: kept.slice(0, max).join(""), finish_reason: kept.length > max ? "length" : "stop" }
 }
 
+const recordOf = (value: unknown): { readonly [key: string]: unknown } =>
+  Predicate.isReadonlyRecord(value) ? value : {}
+
 /** What is said when no tool is called: the prompt, in the form that `response_format` asks for. */
 const saidOf = (request: ChatCompletionRequest, prompt: string): string => {
-  const format = request["response_format"] as { readonly type?: unknown; readonly json_schema?: unknown } | null | undefined
-  if (format?.type === "json_object") return JSON.stringify({ you_said: prompt })
-  if (format?.type === "json_schema") {
-    const { schema } = (format.json_schema ?? {}) as { readonly schema?: unknown }
-    return JSON.stringify(JsonSchema.instance(typeof schema === "object" && schema !== null ? schema : {}, prompt))
+  const format = recordOf(request["response_format"])
+  if (format["type"] === "json_object") return JSON.stringify({ you_said: prompt })
+  if (format["type"] === "json_schema") {
+    const { schema } = recordOf(format["json_schema"])
+    return JSON.stringify(JsonSchema.instance(recordOf(schema), prompt))
   }
   const results = Tools.resultsOf(request.messages)
   if (results.length === 0) return `You said: ${prompt}`
@@ -70,7 +74,10 @@ const saidOf = (request: ChatCompletionRequest, prompt: string): string => {
 }
 
 /** More effort, more sentences. `none` keeps a thinking model from it. */
-const reasoningOf = ({ model, reasoning_effort }: ChatCompletionRequest, prompt: string): string | undefined => {
+const reasoningOf = (
+  { model, reasoning_effort }: ChatCompletionRequest,
+  prompt: string
+): string | undefined => {
   const isThinking = /thinking/i.test(model)
   const effort = reasoning_effort ?? (isThinking ? "low" : "none")
   if (effort === "none" || (effort === "minimal" && !isThinking)) return undefined
@@ -79,7 +86,8 @@ const reasoningOf = ({ model, reasoning_effort }: ChatCompletionRequest, prompt:
     "They are in the last message of the user.",
     "Nothing is to be added to them, and nothing left out."
   ]
-  return sentences.slice(0, effort === "high" || effort === "xhigh" ? 3 : effort === "medium" ? 2 : 1).join(" ")
+  const count = effort === "high" || effort === "xhigh" ? 3 : effort === "medium" ? 2 : 1
+  return sentences.slice(0, count).join(" ")
 }
 
 const refuse = (message: string) => new InvalidRequestError({ message })
@@ -103,7 +111,11 @@ const choiceOf = (request: ChatCompletionRequest, prompt: string) => {
   }
 }
 
-const usageOf = ({ messages }: ChatCompletionRequest, n: number, { message }: ReturnType<typeof choiceOf>) => {
+const usageOf = (
+  { messages }: ChatCompletionRequest,
+  n: number,
+  { message }: ReturnType<typeof choiceOf>
+) => {
   const count = (text: string | null | undefined) => n * words(text ?? "").length
   const prompt_tokens = messages.reduce((total, message) => total + words(textOf(message)).length, 0)
   const reasoning_tokens = count(message.reasoning_content)

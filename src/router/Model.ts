@@ -44,11 +44,11 @@ export type Models = Effect.Effect<ReadonlyArray<string>, HttpError>
  *
  * - It honours `n` (up to 128), `max_tokens`, `max_completion_tokens` and `stop`.
  * - `response_format` gets a JSON object, or an instance of the schema.
- * - It calls the tool of `tool_choice`, or those that the prompt names, or all with `parallel_tool_calls: true`, or
- *   else the first.
+ * - It calls the tool of `tool_choice`, or those that the prompt names, or all with
+ *   `parallel_tool_calls: true`, or else the first.
  * - It reasons if its name has "thinking" in it, or with a `reasoning_effort`.
  * - `logprobs` and `top_logprobs` depend on the `seed`.
- * - The model `status/503` fails with that status; `status/503/2` does so twice for a request and then answers.
+ * - The model `status/503` fails with that status; `status/503/2` does so twice for a request, then answers.
  *
  * @since 0.2.0
  * @category constructors

@@ -63,9 +63,12 @@ export interface Options {
   readonly rateLimit?: boolean | undefined
 }
 
+const KEY_SIZE = 4096
+
 const keysOf = Effect.fnUntraced(function*({ keyPair, keys }: Options) {
   if (keys !== undefined) return keys
-  return RouterKeys.fixed(keyPair ?? (yield* Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(4096))))
+  const crypto = yield* Crypto
+  return RouterKeys.fixed(keyPair ?? (yield* crypto.generateKeyPair(KEY_SIZE)))
 })
 
 const apiKeysOf = ({ apiKey, apiKeys = [] }: Options): ReadonlyArray<ApiKey> =>
@@ -73,10 +76,12 @@ const apiKeysOf = ({ apiKey, apiKeys = [] }: Options): ReadonlyArray<ApiKey> =>
 
 const noModels: Model.Models = refuse(404, "This router has no list of models")
 
+const ownerOf = (id: string): string => id.includes("/") ? id.split("/")[0]! : "router"
+
 const listOf = (ids: ReadonlyArray<string>) =>
   HttpServerResponse.unsafeJson({
     object: "list",
-    data: ids.map((id) => ({ id, object: "model", created: 0, owned_by: id.includes("/") ? id.split("/")[0] : "router" }))
+    data: ids.map((id) => ({ id, object: "model", created: 0, owned_by: ownerOf(id) }))
   })
 
 const publicKey = (keys: RouterKeys.RouterKeys) =>
@@ -89,7 +94,7 @@ const onDefect = () =>
     errorResponse(new ServerError({ message: "The router failed" }))
   )
 
-const withErrors = <E extends HttpError, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+const withErrors = <E extends HttpError, R>(app: HttpApp.Default<E, R>) =>
   app.pipe(
     Effect.catchAll((error: HttpError) => Effect.succeed(errorResponse(error))),
     Effect.catchAllDefect(onDefect)

@@ -88,7 +88,8 @@ const first = Effect.flatMap(KeyStore, (store) =>
 const adopt = Effect.fnUntraced(function*(state: State, pair: KeyPair, now: number) {
   state.retired = [{ pair: state.current, until: now + Duration.toMillis(OVERLAP) }, ...state.retired]
   state.current = pair
-  yield* Effect.annotateLogs(Effect.logInfo("The router has another key"), "fingerprint", pair.publicKey.fingerprint)
+  const { fingerprint } = pair.publicKey
+  yield* Effect.annotateLogs(Effect.logInfo("The router has another key"), "fingerprint", fingerprint)
 })
 
 /** Takes a pair that is new in the store: `nomyo keys rotate` may have put it there. */
@@ -121,7 +122,8 @@ const look = Effect.fnUntraced(function*(state: State, { rotationInterval = Dura
   if (kept.publicKey.fingerprint !== state.current.publicKey.fingerprint) yield* adopt(state, kept, now)
 })
 
-const failed = (error: SecurityError) => Effect.logWarning(`The router keeps its key for now: ${error.message}`)
+const failed = (error: SecurityError) =>
+  Effect.logWarning(`The router keeps its key for now: ${error.message}`)
 
 /**
  * The stored pair, or a new one that is stored. A pair that has been replaced opens requests for two hours
@@ -135,12 +137,10 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<RouterKeys, SecurityError, Crypto | KeyStore | Scope.Scope> {
   const crypto = yield* Crypto
   const state: State = { current: yield* first, retired: [] }
-  yield* Effect.addFinalizer(() =>
-    Effect.forEach([state.current, ...state.retired.map(({ pair }) => pair)], (pair) => crypto.destroy(pair.privateKey)))
+  const privateKeys = () =>
+    [state.current, ...state.retired.map(({ pair }) => pair)].map(({ privateKey }) => privateKey)
+  yield* Effect.addFinalizer(() => Effect.forEach(privateKeys(), crypto.destroy, { discard: true }))
   const looking = Effect.catchAll(Effect.uninterruptible(look(state, options)), failed)
   yield* Effect.forkScoped(Effect.schedule(looking, Schedule.spaced(LOOK_EVERY)))
-  return {
-    publicKey: () => state.current.publicKey,
-    privateKeys: () => [state.current, ...state.retired.map(({ pair }) => pair)].map(({ privateKey }) => privateKey)
-  }
+  return { publicKey: () => state.current.publicKey, privateKeys }
 })

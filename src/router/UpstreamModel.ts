@@ -36,7 +36,10 @@ export interface Upstream {
    * What the operator must know before the first request, in sentences. Empty if the server answers as it
    * should.
    */
-  readonly probe: Effect.Effect<{ readonly warnings: ReadonlyArray<string>; readonly ids: ReadonlyArray<string> }>
+  readonly probe: Effect.Effect<{
+    readonly warnings: ReadonlyArray<string>
+    readonly ids: ReadonlyArray<string>
+  }>
 }
 
 /** An answer of more bytes is not taken. Clients take 100 MiB unless they are set otherwise. */
@@ -48,8 +51,11 @@ const PROBE_TIMEOUT = "5 seconds"
 
 /** The system's code, which HTTP clients bury in a chain of causes. */
 const codeOf = (error: unknown): string => {
-  for (let cause = error, depth = 0; Predicate.isRecord(cause) && depth < 8; cause = cause["cause"], depth++) {
-    if (typeof cause["code"] === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(cause["code"])) return cause["code"]
+  let cause = error
+  for (let depth = 0; Predicate.isRecord(cause) && depth < 8; depth++) {
+    const { code } = cause
+    if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(code)) return code
+    cause = cause["cause"]
   }
   return ""
 }
@@ -70,14 +76,14 @@ const bytesOf = (response: HttpClientResponse.HttpClientResponse, limit: number)
 
 /** Python's `json` writes NaN and infinities as bare words, which JSON does not have: they become null. */
 const withoutBareNumbers = (text: string): string =>
-  text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs, (token) => token.startsWith("\"") ? token : "null")
+  text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs, (token) =>
+    token.startsWith("\"") ? token : "null")
 
-const parse = (bytes: Uint8Array): Option.Option<unknown> => {
-  const parsed = Either.try((): unknown => JSON.parse(Bytes.toText(bytes)))
-  return Either.getRight(
-    Either.orElse(parsed, () => Either.try((): unknown => JSON.parse(withoutBareNumbers(Bytes.toText(bytes)))))
-  )
-}
+const parseText = (text: string) => Either.try((): unknown => JSON.parse(text))
+
+const parse = (bytes: Uint8Array): Option.Option<unknown> =>
+  Either.getRight(Either.flatMap(Either.try(() => Bytes.toText(bytes)), (text) =>
+    Either.orElse(parseText(text), () => parseText(withoutBareNumbers(text)))))
 
 type Answer = { readonly [key: string]: unknown }
 
@@ -149,9 +155,8 @@ const warn = (failure: Failure, request: unknown): Effect.Effect<void> =>
 
 const idsOf = (answer: Answer): ReadonlyArray<string> => {
   const data = answer["data"] ?? answer["models"]
-  return Array.isArray(data)
-    ? data.flatMap((entry: unknown) => Predicate.isRecord(entry) && typeof entry["id"] === "string" ? [entry["id"]] : [])
-    : []
+  const entries: ReadonlyArray<unknown> = Array.isArray(data) ? data : []
+  return entries.map((entry) => Predicate.isRecord(entry) ? entry["id"] : "").filter((id): id is string => typeof id === "string" && id !== "")
 }
 
 const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<string> => [
@@ -164,7 +169,8 @@ const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<st
       meaningOf(reasonOf(failure)).message])
 ]
 
-const fromModel = ({ stream: _, stream_options: __, ...payload }: { readonly [key: string]: unknown }) => payload
+/** Answers come whole: a server that is asked for `stream_options` alone refuses the request. */
+const unstreamed = ({ stream: _, stream_options: __, ...payload }: Answer): Answer => payload
 
 /** A server behind a router. Fails with an `InvalidRequestError` for a URL that cannot be one. */
 export const make = Effect.fnUntraced(function*(
@@ -178,6 +184,7 @@ export const make = Effect.fnUntraced(function*(
       "accept-encoding",
       "identity"
     )
+  const post = prepare(HttpClientRequest.post(`${url}/chat/completions`))
   const list = exchange(client, prepare(HttpClientRequest.get(`${url}/models`)))
   const probe = list.pipe(
     Effect.timeoutFail({ duration: PROBE_TIMEOUT, onTimeout: (): Failure => ({ code: "ETIMEDOUT" }) }),
@@ -189,11 +196,14 @@ export const make = Effect.fnUntraced(function*(
   return {
     url,
     probe,
-    models: list.pipe(Effect.tapError((failure) => warn(failure, {})), Effect.mapBoth({ onFailure: clientError, onSuccess: idsOf })),
+    models: list.pipe(
+      Effect.tapError((failure) => warn(failure, {})),
+      Effect.mapBoth({ onFailure: clientError, onSuccess: idsOf })
+    ),
     model: ({ payload }) =>
       exchange(
         client,
-        HttpClientRequest.bodyUnsafeJson(prepare(HttpClientRequest.post(`${url}/chat/completions`)), fromModel(payload))
+        HttpClientRequest.bodyUnsafeJson(post, unstreamed(payload))
       ).pipe(
         Effect.tapError((failure) => warn(failure, payload)),
         Effect.mapError(clientError)

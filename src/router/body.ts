@@ -13,7 +13,8 @@ const tooLarge = `The body is larger than ${MAX_BODY_BYTES} bytes`
 export const body = Effect.gen(function*() {
   const request = yield* HttpServerRequest.HttpServerRequest
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) return yield* refuse(413, tooLarge)
-  const bytes = new Uint8Array(yield* Effect.orElse(request.arrayBuffer, () => refuse(413, `${tooLarge}, or broken`)))
+  const buffer = yield* Effect.orElse(request.arrayBuffer, () => refuse(413, `${tooLarge}, or broken`))
+  const bytes = new Uint8Array(buffer)
   // not every server enforces the limit it is given
   return bytes.length > MAX_BODY_BYTES ? yield* refuse(413, tooLarge) : bytes
 }).pipe(HttpServerRequest.withMaxBodySize(Option.some(MAX_BODY_BYTES)))

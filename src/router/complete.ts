@@ -67,7 +67,11 @@ const openWith = (
     )
 
 /** Seals an answer to the key that the request came with. */
-const seal = Effect.fnUntraced(function*(answer: object, clientKey: PublicKey, { payloadId, securityTier }: Opened) {
+const seal = Effect.fnUntraced(function*(
+  answer: object,
+  clientKey: PublicKey,
+  { payloadId, securityTier }: Opened
+) {
   const memory = yield* SecureMemory
   const metadata = {
     payload_id: payloadId,

@@ -23,7 +23,9 @@ export class TooLarge extends Error {}
 const isSchema = (value: unknown): value is Schema =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-const schemasOf = (value: unknown): ReadonlyArray<Schema> => Array.isArray(value) ? value.filter(isSchema) : []
+const schemasOf = (value: unknown): ReadonlyArray<Schema> =>
+  Array.isArray(value) ? value.filter(isSchema) : []
+const textsOf = (value: unknown): ReadonlyArray<string> => Array.isArray(value) ? value.map(String) : []
 const numberOf = (value: unknown): number | undefined => typeof value === "number" ? value : undefined
 
 /** What a reference within the document leads to. */
@@ -43,7 +45,7 @@ const merged = (schemas: ReadonlyArray<Schema>): Schema =>
     ...all,
     ...schema,
     properties: { ...all["properties"] as object, ...schema["properties"] as object },
-    required: [...all["required"] as ReadonlyArray<string> ?? [], ...schema["required"] as ReadonlyArray<string> ?? []]
+    required: [...textsOf(all["required"]), ...textsOf(schema["required"])]
   }), {})
 
 /** A schema without references and choices: the first choice is taken, all parts of `allOf` are merged. */
@@ -54,7 +56,9 @@ const resolved = (schema: Schema, build: Build, depth: number): Schema => {
   const choices = [...schemasOf(anyOf), ...schemasOf(oneOf)]
   // `null` of a choice is the way out of a recursion, and shows nothing above it
   const isNull = ({ type }: Schema) => type === "null"
-  const choice = depth >= OPTIONAL_DEPTH ? choices.find(isNull) ?? choices[0] : choices.find((one) => !isNull(one))
+  const choice = depth >= OPTIONAL_DEPTH
+    ? choices.find(isNull) ?? choices[0]
+    : choices.find((one) => !isNull(one))
   const parts = [...schemasOf(allOf), ...(choice === undefined ? [] : [choice])]
   if (parts.length === 0) return rest
   return merged([rest, ...parts.map((part) => resolved(part, build, depth + 1))])
@@ -87,9 +91,11 @@ const numberFor = (schema: Schema, isInteger: boolean): number => {
   const step = numberOf(schema["multipleOf"]) ?? (isInteger ? 1 : 0.5)
   const above = numberOf(schema["exclusiveMinimum"])
   const below = numberOf(schema["exclusiveMaximum"])
-  const min = Math.max(numberOf(schema["minimum"]) ?? -Infinity, above === undefined ? -Infinity : above + step)
-  const max = Math.min(numberOf(schema["maximum"]) ?? Infinity, below === undefined ? Infinity : below - step)
-  const rounded = Number.isFinite(min) ? Math.ceil(min / step) * step : Math.floor(Math.min(max, 1) / step) * step
+  const min = Math.max(numberOf(schema["minimum"]) ?? -Infinity, (above ?? -Infinity) + step)
+  const max = Math.min(numberOf(schema["maximum"]) ?? Infinity, (below ?? Infinity) - step)
+  const rounded = Number.isFinite(min)
+    ? Math.ceil(min / step) * step
+    : Math.floor(Math.min(max, 1) / step) * step
   const wanted = rounded <= 1 && 1 <= max && Number.isInteger(1 / step) ? 1 : rounded
   return wanted <= max ? wanted : min
 }
@@ -99,7 +105,8 @@ const arrayOf = (schema: Schema, build: Build, depth: number): ReadonlyArray<unk
   const items = isSchema(schema["items"]) ? schema["items"] : {}
   const most = numberOf(schema["maxItems"]) ?? Infinity
   const isClosed = schema["items"] === false
-  const wanted = numberOf(schema["minItems"]) ?? (depth >= OPTIONAL_DEPTH || !isSchema(schema["items"]) ? 0 : 1)
+  const isShown = depth < OPTIONAL_DEPTH && isSchema(schema["items"])
+  const wanted = numberOf(schema["minItems"]) ?? (isShown ? 1 : 0)
   const count = isClosed ? first.length : Math.min(Math.max(wanted, first.length), most)
   if (count > build.left) throw new TooLarge()
   return Array.from({ length: count }, (_, index) => {
@@ -111,7 +118,7 @@ const arrayOf = (schema: Schema, build: Build, depth: number): ReadonlyArray<unk
 
 const objectOf = (schema: Schema, build: Build, depth: number): object => {
   const properties = isSchema(schema["properties"]) ? schema["properties"] : {}
-  const required = Array.isArray(schema["required"]) ? schema["required"].map(String) : []
+  const required = textsOf(schema["required"])
   const optional = depth >= OPTIONAL_DEPTH ? [] : Object.keys(properties)
   return Object.fromEntries([...new Set([...required, ...optional])].map((name) => {
     const property = Object.hasOwn(properties, name) ? properties[name] : schema["additionalProperties"]
@@ -123,7 +130,7 @@ const typeOf = (schema: Schema): unknown => {
   const { type } = schema
   if (Array.isArray(type)) return type.find((one) => one !== "null") ?? "null"
   if (type !== undefined) return type
-  if (schema["properties"] !== undefined && Object.keys(schema["properties"] as object).length > 0) return "object"
+  if (isSchema(schema["properties"]) && Object.keys(schema["properties"]).length > 0) return "object"
   return schema["items"] === undefined ? "string" : "array"
 }
 

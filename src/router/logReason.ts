@@ -2,15 +2,16 @@
 
 /** Words of error messages, which say nothing of a request even if it holds them too. */
 const ORDINARY = new Set(
-  ("a all allocate already an and api are at available bad be been being bytes cannot check connection content context " +
-    "could credit cuda does down error exceeded exceeds exist exists expected failed failure filter first for found " +
-    "from gib gpu has image images in input instead internal invalid is it its json key length limit limits loaded " +
-    "loading long longer loss maximum memory message messages mib missing model more must nan nat no not null number " +
-    "of on only or out output param parameter permission please policy process prompt provided pull pulling quota " +
-    "rate reached request requested requests required requires role runner scheduling server service size slot stop " +
-    "stopped support supported supports system temperature terminated than that the this timeout to token tokens " +
-    "tool tools too tried try type unable unauthorized unavailable unexpected unknown unsupported up use user value " +
-    "vram wait was with").split(" ")
+  ("a all allocate already an and api are at available bad be been being bytes cannot check connection " +
+    "content context could credit cuda does down error exceeded exceeds exist exists expected failed " +
+    "failure filter first for found from gib gpu has image images in input instead internal invalid is " +
+    "it its json key length limit limits loaded loading long longer loss maximum memory message " +
+    "messages mib missing model more must nan nat no not null number of on only or out output param " +
+    "parameter permission please policy process prompt provided pull pulling quota rate reached request " +
+    "requested requests required requires role runner scheduling server service size slot stop stopped " +
+    "support supported supports system temperature terminated than that the this timeout to token " +
+    "tokens tool tools too tried try type unable unauthorized unavailable unexpected unknown " +
+    "unsupported up use user value vram wait was with").split(" ")
 )
 
 /** As much of a server's text as is looked at, in characters. */

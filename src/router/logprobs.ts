@@ -40,8 +40,9 @@ export const of = (request: ChatCompletionRequest, words: ReadonlyArray<string>)
   const content = words.map((word, index) => {
     // between 0.5 and 1, so that no alternative is more likely
     const probability = 0.5 + hash(`${String(request["seed"] ?? "")} ${index} ${word}`) / 2 ** 33
+    const chance = (rank: number) => rank === 0 ? probability : (1 - probability) / 2 ** rank
     const alternatives = Array.from({ length: topOf(request) }, (_, rank) =>
-      entry(rank === 0 ? word : `${word}${"'".repeat(rank)}`, Math.log(rank === 0 ? probability : (1 - probability) / 2 ** rank)))
+      entry(`${word}${"'".repeat(rank)}`, Math.log(chance(rank))))
     return { ...entry(word, Math.log(probability)), top_logprobs: alternatives }
   })
   return { content, refusal: null }

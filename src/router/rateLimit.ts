@@ -23,10 +23,12 @@ interface Account {
 
 /** Counts a refused request. */
 const refuse = (account: Account, now: number, at: number): HttpError => {
-  account.refusals = [...account.refusals.filter((refusal) => now - refusal < ABUSE_WINDOW), now].slice(-ABUSE)
+  const recent = account.refusals.filter((refusal) => now - refusal < ABUSE_WINDOW)
+  account.refusals = [...recent, now].slice(-ABUSE)
   if (account.refusals.length === ABUSE) account.lockedUntil = now + COOL_DOWN
-  return now < account.lockedUntil
-    ? fromStatus({ statusCode: 503, message: "Too many requests, for too long", retryAfter: account.lockedUntil - now })
+  const locked = account.lockedUntil - now
+  return locked > 0
+    ? fromStatus({ statusCode: 503, message: "Too many requests, for too long", retryAfter: locked })
     : fromStatus({ statusCode: 429, message: "Too many requests", retryAfter: at - now })
 }
 

@@ -47,9 +47,9 @@ const chosen = (request: ChatCompletionRequest, prompt: string): ReadonlyArray<N
 
 const callOf = ({ name, parameters, type }: Named, index: number, prompt: string) => {
   const id = `call_${index + 1}`
-  return type === "custom"
-    ? { id, type, custom: { name, input: prompt } }
-    : { id, type, function: { name, arguments: JSON.stringify(JsonSchema.instance({ type: "object", ...parameters }, prompt)) } }
+  if (type === "custom") return { id, type, custom: { name, input: prompt } }
+  const value = JsonSchema.instance({ type: "object", ...parameters }, prompt)
+  return { id, type, function: { name, arguments: JSON.stringify(value) } }
 }
 
 /**

@@ -6,7 +6,7 @@ const CALLS = /\/(chat\/completions|chat|completions|generate|models|embeddings|
 /** A version, anywhere in the path: `/v1`, `/api/v3`, `/v1beta/openai`. */
 const VERSION = /\/v\d[a-z0-9]*(\/|$)/
 
-const PRIVATE = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|10\..*|192\.168\..*|172\.(1[6-9]|2\d|3[01])\..*|[^.:[\]]+)$/
+const PRIVATE = /^(127\..*|\[::1\]|10\..*|192\.168\..*|172\.(1[6-9]|2\d|3[01])\..*|[^.:[\]]+)$/
 
 /**
  * Loopback, private addresses and names without a dot are spoken to without TLS unless the URL says
@@ -27,7 +27,9 @@ const pathOf = (pathname: string): string => {
 
 const refuse = (why: string) =>
   Effect.fail(
-    new InvalidRequestError({ message: `The upstream ${why}; name a base URL such as http://127.0.0.1:11434/v1` })
+    new InvalidRequestError({
+      message: `The upstream ${why}; name a base URL such as http://127.0.0.1:11434/v1`
+    })
   )
 
 /**
