@@ -1,5 +1,6 @@
 /**
- * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise classes and errors by name.
+ * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise
+ * classes and errors by name.
  *
  * @since 0.2.0
  */
@@ -13,6 +14,11 @@ export * as Body from "./Body.js"
  * @since 0.2.0
  */
 export * as ChatCompletion from "./ChatCompletion.js"
+
+/**
+ * @since 0.3.0
+ */
+export * as ChatCompletionChunk from "./ChatCompletionChunk.js"
 
 /**
  * @since 0.2.0

@@ -72,7 +72,9 @@ const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
 const readTls = Effect.fnUntraced(function*({ tlsCert, tlsKey }: Options) {
   if (Option.isNone(tlsCert) && Option.isNone(tlsKey)) return undefined
   if (Option.isNone(tlsCert) || Option.isNone(tlsKey)) {
-    return yield* new InvalidRequestError({ message: "--tls-cert and --tls-key belong together: name both" })
+    return yield* Effect.fail(
+      new InvalidRequestError({ message: "--tls-cert and --tls-key belong together: name both" })
+    )
   }
   const tls: Tls = {
     cert: yield* readSmallFile(tlsCert.value, "The TLS certificate"),

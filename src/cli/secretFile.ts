@@ -13,7 +13,8 @@ import { InvalidRequestError } from "../NomyoError.js"
 /** A file of more bytes holds no keys. */
 const LARGEST_FILE = 1024 * 1024
 
-const refuse = (message: string) => new InvalidRequestError({ message })
+const invalid = (message: string) => new InvalidRequestError({ message })
+const refuse = (message: string) => Effect.fail(invalid(message))
 
 /** The text of a small regular file. A pipe or a device could be read without end. */
 export const readSmallFile = (path: string, what: string): Effect.Effect<string, InvalidRequestError> =>
@@ -25,7 +26,7 @@ export const readSmallFile = (path: string, what: string): Effect.Effect<string,
     },
     catch: (error) => {
       const code = (error as NodeJS.ErrnoException).code ?? `no regular file of at most ${LARGEST_FILE} bytes`
-      return refuse(`${what} cannot be read from ${path} (${code})`)
+      return invalid(`${what} cannot be read from ${path} (${code})`)
     }
   })
 

@@ -90,7 +90,7 @@ const reasoningOf = (
   return sentences.slice(0, count).join(" ")
 }
 
-const refuse = (message: string) => new InvalidRequestError({ message })
+const invalid = (message: string) => new InvalidRequestError({ message })
 
 /** One choice without its index. */
 const choiceOf = (request: ChatCompletionRequest, prompt: string) => {
@@ -130,13 +130,13 @@ const usageOf = (
 
 /** Fails for a number of choices, or a length of them together, that is not made. */
 const checkedChoice = Effect.fnUntraced(function*(request: ChatCompletionRequest, prompt: string, n: number) {
-  if (n > MAX_CHOICES) return yield* refuse(`n is larger than ${MAX_CHOICES}`)
+  if (n > MAX_CHOICES) return yield* Effect.fail(invalid(`n is larger than ${MAX_CHOICES}`))
   const choice = yield* Effect.try({
     try: () => choiceOf(request, prompt),
-    catch: () => refuse("response_format or tools has a schema that is too large, or not valid")
+    catch: () => invalid("response_format or tools has a schema that is too large, or not valid")
   })
   return (choice.message.content?.length ?? 0) * n * (1 + Logprobs.repetitions(request)) > MAX_LENGTH
-    ? yield* refuse("n answers of this length are too many")
+    ? yield* Effect.fail(invalid("n answers of this length are too many"))
     : choice
 })
 
@@ -146,7 +146,7 @@ export const make: Effect.Effect<Model> = Effect.sync(() => {
   return Effect.fnUntraced(function*(opened: Opened) {
     const { payload, payloadId } = opened
     const failure = failureOf(opened)
-    if (failure !== undefined) return yield* failure
+    if (failure !== undefined) return yield* Effect.fail(failure)
     const prompt = textOf(payload.messages.findLast(({ role }) => role === "user") ?? payload.messages[0]!)
     const n = typeof payload.n === "number" ? Math.max(1, Math.floor(payload.n)) : 1
     const choice = yield* checkedChoice(payload, prompt, n)

@@ -5,15 +5,16 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import type { ChatCompletionRequest } from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { fromStatus } from "../internal/errors.js"
 import { retryAfter } from "../internal/retryAfter.js"
 import type { HttpError, InvalidRequestError } from "../NomyoError.js"
+import { foldStream, isEventStream } from "../openai/foldStream.js"
+import { isList, isObject, parseLoosely } from "../openai/looseJson.js"
 import { errorOf, meaningOf, reasonOf, type UpstreamFailure } from "../openai/upstreamReason.js"
 import { cleaned } from "./logReason.js"
 import type { Model, Models } from "./Model.js"
@@ -74,16 +75,12 @@ const bytesOf = (response: HttpClientResponse.HttpClientResponse, limit: number)
     Effect.mapError((error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED }))
   )
 
-/** Python's `json` writes NaN and infinities as bare words, which JSON does not have: they become null. */
-const withoutBareNumbers = (text: string): string =>
-  text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs, (token) =>
-    token.startsWith("\"") ? token : "null")
-
-const parseText = (text: string) => Either.try((): unknown => JSON.parse(text))
-
-const parse = (bytes: Uint8Array): Option.Option<unknown> =>
-  Either.getRight(Either.flatMap(Either.try(() => Bytes.toText(bytes)), (text) =>
-    Either.orElse(parseText(text), () => parseText(withoutBareNumbers(text)))))
+/** The JSON of a body, or of an event stream that came in place of it; `undefined` if it holds none. */
+const parse = (bytes: Uint8Array): unknown => {
+  // a byte that is no UTF-8 is no reason to lose an answer
+  const text = new TextDecoder().decode(bytes)
+  return isEventStream(text) ? foldStream(text) : parseLoosely(text)
+}
 
 type Answer = { readonly [key: string]: unknown }
 
@@ -97,15 +94,13 @@ const answerOf = Effect.fnUntraced(function*(
       Effect.timeout(ERROR_BODY_TIMEOUT),
       Effect.orElseSucceed(() => new Uint8Array(0))
     )
-    return yield* Effect.fail({ status, error: errorOf(Option.getOrUndefined(parse(body))) })
+    return yield* Effect.fail({ status, error: errorOf(parse(body)) })
   }
-  const body = parse(yield* bytesOf(response, MAX_ANSWER_BYTES))
-  if (Option.isNone(body) || !Predicate.isReadonlyRecord(body.value)) {
-    return yield* Effect.fail({ status, isUnreadable: true, error: errorOf(Option.getOrUndefined(body)) })
-  }
-  return Predicate.isNullable(body.value["error"])
-    ? body.value
-    : yield* Effect.fail({ status, error: errorOf(body.value) })
+  const answer = parse(yield* bytesOf(response, MAX_ANSWER_BYTES))
+  if (!isObject(answer)) return yield* Effect.fail({ status, isUnreadable: true, error: errorOf(answer) })
+  // an answer that an error broke off is an answer all the same
+  const isFailure = !Predicate.isNullable(answer["error"]) && !isList(answer["choices"])
+  return isFailure ? yield* Effect.fail({ status, error: errorOf(answer) }) : answer
 })
 
 /** A failure, and the wait that the server asks for. */
@@ -170,7 +165,7 @@ const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<st
 ]
 
 /** Answers come whole: a server that is asked for `stream_options` alone refuses the request. */
-const unstreamed = ({ stream: _, stream_options: __, ...payload }: Answer): Answer => payload
+const unstreamed = ({ stream: _, stream_options: __, ...payload }: ChatCompletionRequest): object => payload
 
 /** A server behind a router. Fails with an `InvalidRequestError` for a URL that cannot be one. */
 export const make = Effect.fnUntraced(function*(

@@ -43,7 +43,7 @@ export const makeRateLimit = (): ((apiKey: string) => Effect.Effect<void, HttpEr
     accounts.set(apiKey, account)
     if (accounts.size > MAX_API_KEYS) accounts.delete(accounts.keys().next().value!)
     const at = RateLimit.earliest(account.history, now)
-    if (now < account.lockedUntil || at > now) return yield* refuse(account, now, at)
+    if (now < account.lockedUntil || at > now) return yield* Effect.fail(refuse(account, now, at))
     account.history = RateLimit.pass(account.history, now)
   })
 }

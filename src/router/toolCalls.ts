@@ -15,7 +15,8 @@ const MAX_CALLS = 16
 
 type Described = { readonly name?: unknown; readonly parameters?: unknown } | null | undefined
 
-const named = (tool: { readonly [key: string]: unknown }): ReadonlyArray<Named> => {
+const named = (given: object): ReadonlyArray<Named> => {
+  const tool = given as { readonly [key: string]: unknown }
   const type = tool["type"] === "custom" ? "custom" : "function"
   const { name, parameters } = (tool[type] as Described) ?? {}
   if (typeof name !== "string") return []

@@ -238,7 +238,18 @@ describe("an answer of a model server", () => {
       const { create } = yield* start({ body })
       const [choice] = (yield* create()).choices
       assert.strictEqual(choice?.message.content, message.content)
-      assert.deepInclude(choice, { logprobs: { content: [{ token: "a", logprob: null }, { token: "b", logprob: null }] } })
+      const content = ["a", "b"].map((token) => ({ token, logprob: null }))
+      assert.deepStrictEqual(choice?.logprobs as unknown, { content })
+    }))
+})
+
+describe("an event stream that a model server sends unasked", () => {
+  it.scopedLive("is folded into an answer", () =>
+    Effect.gen(function*() {
+      const events = ["Hel", "lo"].map((content) =>
+        `data: ${JSON.stringify({ choices: [{ index: 0, delta: { role: "assistant", content } }] })}\n\n`)
+      const { create } = yield* start({ body: `${events.join("")}data: [DONE]\n\n` })
+      assert.strictEqual((yield* create()).choices[0]?.message.content, "Hello")
     }))
 })
 

@@ -26,7 +26,7 @@ const ask = (payload: object, payloadId = "id") =>
 const said = (answer: Answer) => answer.choices[0]?.message["content"] as string
 const calls = (answer: Answer) =>
   (answer.choices[0]?.message["tool_calls"] ?? []) as ReadonlyArray<ChatCompletion.ToolCall>
-const names = (answer: Answer) => calls(answer).map((call) => call.function.name)
+const names = (answer: Answer) => calls(answer).map((call) => call.function?.name)
 
 describe("the echo model", () => {
   it.effect("honours n, max_tokens and stop", () =>
@@ -79,7 +79,7 @@ describe("the echo model", () => {
       assert.deepStrictEqual(names(yield* ask({ tools })), ["first"])
       const chosen = yield* ask({ tools, tool_choice: { type: "function", function: { name: "second" } } })
       assert.deepStrictEqual(names(chosen), ["second"])
-      assert.deepStrictEqual(JSON.parse(calls(chosen)[0]!.function.arguments), { text: "Hello!", count: 1, deep: {} })
+      assert.deepStrictEqual(JSON.parse(calls(chosen)[0]!.function!.arguments), { text: "Hello!", count: 1, deep: {} })
       assert.deepStrictEqual(calls(yield* ask({ tools, tool_choice: "none" })), [])
     }))
 

@@ -16,7 +16,7 @@ const makeStore = () => {
   const store: KeyStore.Service = {
     load: Effect.suspend(() =>
       state.isBroken
-        ? new SecurityError({ reason: "client-key", message: "The disk is gone" })
+        ? Effect.fail(new SecurityError({ reason: "client-key", message: "The disk is gone" }))
         : Effect.succeed(Option.fromNullable(state.pair))
     ),
     save: (pair) => Effect.sync(() => state.pair = pair),
