@@ -1,4 +1,7 @@
-/** JSON whose long strings are not copied: a picture of 7 MiB takes `JSON.parse` as long as its encryption. */
+/**
+ * JSON whose long strings are not copied. With a picture of 7 MiB, `JSON.parse` takes a fifth of the CPU time of
+ * all that the client does with it.
+ */
 
 /** In UTF-16 units. Strings of twice as many are found wherever they begin. */
 const WINDOW = 32 * 1024
@@ -26,7 +29,7 @@ const encoder = /* @__PURE__ */ new TextEncoder()
 const HIGHEST = 0x80808080 | 0
 const SPACES = 0x20202020
 
-/** Whether any of the bytes is a control character. A byte too small for the subtraction gets its highest bit. */
+/** Whether any byte is a control character. One too small for the subtraction gets its highest bit. */
 const isAnyControl = (words: Int32Array, length: number): boolean => {
   for (let i = 0; i < length; i++) {
     const word = words[i]!
@@ -35,7 +38,7 @@ const isAnyControl = (words: Int32Array, length: number): boolean => {
   return false
 }
 
-/** Whether a text stands in JSON as it is. Four bytes at a time: a regular expression takes ten times as long. */
+/** Whether a text stands in JSON as it is. A regular expression takes ten times as long. */
 const isPlain = (text: string): boolean => {
   if (text.includes("\\")) return false
   const bytes = new Uint8Array(2 * WINDOW)
@@ -62,7 +65,8 @@ const restore = (root: object, texts: ReadonlyMap<unknown, string>): number => {
       const value = object[key]
       const text = texts.get(value)
       if (text !== undefined) {
-        Object.defineProperty(object, key, { value: text, writable: true, enumerable: true, configurable: true })
+        // not an assignment, which would set the prototype where the key is `__proto__`
+        Object.defineProperty(object, key, { value: text })
         found++
       } else if (typeof value === "object" && value !== null) left.push(value)
     }

@@ -254,8 +254,8 @@ const sections = {
   async fetch() {
     const { idle } = await servers()
     const times = results.fetch = await child("picture", idle, 2048, keyDir(2048), samples(60))
-    for (const name of Object.keys(times)) say(`  7 MiB by ${name}: ${show(summary(times[name]))} ms`)
-    line("a picture of 7 MiB: nomyo-js/fetch ÷ client.create", ratio(times.fetch, times.create), ["≤", 1.1])
+    for (const name of Object.keys(times)) say(`  CPU of 7 MiB by ${name}: ${show(summary(times[name]))} ms`)
+    line("a picture of 7 MiB: nomyo-js/fetch ÷ client.create, CPU", ratio(times.fetch, times.create), ["≤", 1.1])
   },
 
   async effect() {
