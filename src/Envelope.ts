@@ -20,6 +20,7 @@ import {
 import * as Base64 from "./internal/codecs/base64.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import type { SecurityError } from "./NomyoError.js"
+import { isObject } from "./openai/looseJson.js"
 import { CHUNK_LENGTH, type Plaintext } from "./Plaintext.js"
 
 /**
@@ -65,7 +66,16 @@ export const Envelope = Schema.Struct({
   processed_at: Schema.optional(Schema.NullOr(Schema.Finite))
 })
 
-const isEnvelope = Schema.is(Envelope)
+/** By hand: a page would load all of `effect/Schema` for it. */
+const isEnvelope = (json: unknown): json is typeof Envelope.Type =>
+  isObject(json) && json["version"] === version && json["algorithm"] === algorithm && isSealed(json["encrypted_payload"]) &&
+  typeof json["encrypted_aes_key"] === "string" &&
+  (json["key_algorithm"] ?? keyAlgorithm) === keyAlgorithm && json["key_algorithm"] !== null &&
+  (json["payload_algorithm"] ?? payloadAlgorithm) === payloadAlgorithm && json["payload_algorithm"] !== null &&
+  Number.isFinite(json["processed_at"] ?? 0)
+
+const isSealed = (json: unknown): boolean =>
+  isObject(json) && typeof json["ciphertext"] === "string" && typeof json["nonce"] === "string" && typeof json["tag"] === "string"
 
 const HEAD = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
 

@@ -3,6 +3,8 @@
  *
  * @since 0.2.0
  */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
@@ -11,15 +13,18 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Batch from "./Batch.js"
 import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type PublicKey } from "./Crypto.js"
 import { makeCalls } from "./internal/fibers/deadline.js"
 import { makeFairSemaphore } from "./internal/fibers/fairSemaphore.js"
+import type * as OptionTypes from "./internal/optionTypes.js"
 import { prepareRequest, type Target } from "./internal/preparedRequest.js"
 import { makeRateLimiter } from "./internal/rateLimit.js"
 import { retry, type RetryDependencies } from "./internal/retry.js"
@@ -39,33 +44,15 @@ import { Transport } from "./Transport.js"
  * @since 0.2.0
  * @category models
  */
-export interface RequestOptions {
-  /**
-   * How long each attempt may take. A number is milliseconds. Default: the client's `timeout`, 60 seconds.
-   */
-  readonly timeout?: Duration.DurationInput | undefined
-  /** How often the request is retried after its first attempt. Default: the client's `maxRetries`, 2. */
-  readonly maxRetries?: number | undefined
-}
+export interface RequestOptions extends OptionTypes.RequestOptions<Duration.DurationInput> {}
 
 /**
- * What a batch may set for itself. The rest is set for each of its requests.
+ * Options of a batch. `timeout` and `maxRetries` apply to each of its requests.
  *
  * @since 0.2.0
  * @category models
  */
-export interface BatchOptions extends RequestOptions {
-  /**
-   * How many requests may be out, or answered and not taken yet. Default 4: as many as the service takes at
-   * once.
-   */
-  readonly concurrency?: number | undefined
-  /**
-   * Gives the outcomes in the order of the requests, each when all before it are there. Default `false`: each
-   * when it is there.
-   */
-  readonly ordered?: boolean | undefined
-}
+export interface BatchOptions extends RequestOptions, OptionTypes.BatchOptions {}
 
 /**
  * What became of one request of a batch.
@@ -176,8 +163,12 @@ const sendTo = (client: ClientDependencies, target: Target, payload: Plaintext, 
   Effect.flatMap(prepareRequest(client.config, target, payload, options), (request) => retry(client, request))
 
 /** The router of a request's own `base_url`, whose key is fetched for this request alone. */
-const makeTarget = Effect.fnUntraced(function*({ config }: ClientDependencies, url: string) {
-  const baseUrl = yield* NomyoConfig.checkBaseUrl(url, config)
+const makeTarget = Effect.fnUntraced(function*(
+  { config }: ClientDependencies,
+  url: string,
+  apiKey: string | undefined
+) {
+  const baseUrl = yield* NomyoConfig.checkRequestUrl(url, apiKey, config)
   yield* warnOfHttp(baseUrl)
   const target: Target = { baseUrl, routerKey: yield* RouterKey.make({ ...config, baseUrl }) }
   return target
@@ -197,7 +188,7 @@ const createInSpan = Effect.fnUntraced(function*(
       sendTo(client, target, payload, { timeout, maxRetries, payloadId, apiKey, securityTier }))
   return yield* baseUrl === undefined
     ? send(client.defaultTarget)
-    : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl), send))
+    : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl, apiKey), send))
 })
 
 /**
@@ -282,15 +273,57 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
   Effect.flatMap(NomyoClient, (client) => Effect.map(client.keyEvents, (queue) => Stream.fromQueue(queue)))
 )
 
+/** A request's own failure is an outcome; the client's end and a defect are the batch's. */
+const toOutcome = (
+  { exit, index }: Batch.Settled<ChatCompletion.ChatCompletionResponse, NomyoError>
+): Effect.Effect<Outcome, Option.Option<DisposedError>> => {
+  if (exit._tag === "Success") return Effect.succeed({ index, result: Either.right(exit.value) })
+  return Either.match(Cause.failureOrCause(exit.cause), {
+    onLeft: (error) =>
+      error._tag === "DisposedError"
+        ? Effect.fail(Option.some(error))
+        : Effect.succeed({ index, result: Either.left(error) }),
+    onRight: Effect.failCause
+  })
+}
+
+const batchOf = <E, R>(
+  requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>,
+  options: BatchOptions | undefined
+): Stream.Stream<Outcome, E | DisposedError | InvalidRequestError, R | NomyoClient> =>
+  Stream.unwrapScoped(Effect.gen(function*() {
+    const client = yield* NomyoClient
+    const pull = yield* Stream.toPull(Stream.rechunk(requests, 1))
+    const next = Effect.map(pull, Chunk.unsafeHead)
+    const take = yield* Batch.make(next, (request) => client.create(request, options), options)
+    const outcome: Effect.Effect<Outcome, Option.Option<E | DisposedError>> = Effect.flatMap<
+      Batch.Settled<ChatCompletion.ChatCompletionResponse, NomyoError>,
+      Outcome,
+      Option.Option<E | DisposedError>,
+      never
+    >(toOutcome)(take)
+    return Stream.repeatEffectOption(outcome)
+  }))
+
 /**
- * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its
- * error is its outcome, and every request that was read has one.
+ * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its error is
+ * its outcome, and every request that was read has one.
  *
- * No faster than the outcomes are taken: with `concurrency` of them out or waiting, one more request is read
- * from the input and held (or the chunk it comes in: `Stream.fromIterable` reads 4096 at once). When the
- * input fails, the stream does, after the outcomes of what was read. When the client is disposed, it fails
- * with a `DisposedError`, and for a `concurrency` that is not a whole number from 1 with an
- * `InvalidRequestError`. When it is interrupted or nobody takes any more, what is out is cancelled.
+ * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not taken
+ * (`Stream.fromIterable` reads chunks of 4096 all the same). When the input fails, the stream fails after the outcomes
+ * of what was read. When the client is disposed, the stream fails with a `DisposedError`; for a `concurrency` that is
+ * not a whole number from 1, with an `InvalidRequestError`. Interruption, and the end of the stream's consumer, cancel
+ * what is in flight.
+ *
+ * @example
+ * import * as Stream from "effect/Stream"
+ * import { NomyoClient } from "nomyo-js/effect"
+ *
+ * const requests = Stream.map(Stream.make("one", "two"), (content) => ({
+ *   model: "Qwen/Qwen3-0.6B",
+ *   messages: [{ role: "user", content }]
+ * }))
+ * const outcomes = Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 2 }))
  *
  * @since 0.2.0
  * @category batches
@@ -303,33 +336,7 @@ export const createAll: {
     requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>,
     options?: BatchOptions
   ): Stream.Stream<Outcome, E | DisposedError | InvalidRequestError, R | NomyoClient>
-} = dual(
-  (args) => Predicate.hasProperty(args[0], Stream.StreamTypeId),
-  <E, R>(requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>, options?: BatchOptions) =>
-    Stream.unwrap(Effect.gen(function*() {
-      const client = yield* NomyoClient
-      const concurrency = yield* NomyoConfig.concurrency(options?.concurrency)
-      // a stream's own concurrency does not count what is answered and not taken
-      const slots = yield* Effect.makeSemaphore(concurrency)
-      let failure: Stream.Stream<never, E> = Stream.empty
-      return requests.pipe(
-        Stream.catchAllCause((cause) => {
-          failure = Stream.failCause(cause)
-          return Stream.empty
-        }),
-        Stream.zipWithIndex,
-        Stream.tap(() => slots.take(1)),
-        Stream.mapEffect(([request, index]) =>
-          client.create(request, options).pipe(
-            Effect.map(Either.right),
-            Effect.catchAll((error) => error._tag === "DisposedError" ? Effect.fail(error) : Effect.succeed(Either.left(error))),
-            Effect.map((result): Outcome => ({ index, result }))
-          ), { concurrency, unordered: options?.ordered !== true }),
-        Stream.tap(() => slots.release(1)),
-        Stream.concat(Stream.suspend(() => failure))
-      )
-    }))
-)
+} = dual((args) => Predicate.hasProperty(args[0], Stream.StreamTypeId), batchOf)
 
 /** The services that a platform provides. */
 type Platform = Crypto | KeyStore | Transport | SecureMemory

@@ -1,14 +1,13 @@
 /**
  * The ten ways a request can fail.
  *
- * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both
- * narrow. An error carries the fields declared here and nothing else: no request, header, prompt, answer or
- * key is ever attached, so you may log or serialise any of them whole.
+ * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow. None needs Effect: an
+ * effect fails with one by `Effect.fail`, in Effect 3 and 4 alike.
+ * An error carries the fields declared here and nothing else: no request, header, prompt, answer or key
+ * is ever attached, so any of them may be logged or serialised whole.
  *
  * @since 0.2.0
  */
-import type { YieldableError } from "effect/Cause"
-import * as Data from "effect/Data"
 
 /**
  * The fields that every error may have.
@@ -42,22 +41,18 @@ export interface HttpContext extends Context {
   readonly retryAfter?: number | undefined
 }
 
-/** The base class, which `NomyoError` shows to users as the union of its subclasses. */
-const Base = class extends Data.Error<Context> {} as abstract new<Fields extends Context>(
-  fields: Fields
-) => YieldableError & Readonly<Fields>
-
-/** The constructor of an error that stands for no HTTP status. */
-const taggedError = <const Tag extends string>(tag: Tag) => {
-  class Tagged extends Base<Context> {
-    static {
-      this.prototype.name = tag
-    }
-    readonly _tag = tag
+/** What the ten have in common: the fields that they are made with, in JSON too. */
+abstract class Failure<Fields extends Context> extends Error {
+  abstract readonly _tag: string
+  declare readonly payloadId?: string | undefined
+  declare readonly attempts?: number | undefined
+  constructor(context: Fields) {
+    super(context.message)
+    Object.assign(this, context)
   }
-  return Tagged as new<Fields extends Context>(
-    fields: Fields
-  ) => YieldableError & Readonly<Fields> & { readonly _tag: Tag }
+  toJSON(): object {
+    return { ...this, message: this.message }
+  }
 }
 
 /**
@@ -67,14 +62,15 @@ const taggedError = <const Tag extends string>(tag: Tag) => {
  * @since 0.2.0
  * @category errors
  */
-export class APIError<Tag extends string = "APIError"> extends Base<
-  HttpContext & { readonly statusCode: number }
-> {
+export class APIError<Tag extends string = "APIError"> extends Failure<HttpContext & { readonly statusCode: number }> {
   static readonly tag: string = "APIError"
   static {
     this.prototype.name = this.tag
   }
   readonly _tag: Tag
+  declare readonly statusCode: number
+  declare readonly errorDetails?: unknown
+  declare readonly retryAfter?: number | undefined
   constructor(context: HttpContext & { readonly statusCode: number }) {
     super(context)
     this._tag = new.target.tag as Tag
@@ -166,14 +162,19 @@ export type ConnectionReason = "network" | "cors" | "truncated" | "protocol" | "
  * @since 0.2.0
  * @category errors
  */
-export class APIConnectionError extends taggedError("APIConnectionError")<
-  Context & { readonly reason: ConnectionReason }
-> {}
+export class APIConnectionError extends Failure<Context & { readonly reason: ConnectionReason }> {
+  static {
+    this.prototype.name = "APIConnectionError"
+  }
+  readonly _tag = "APIConnectionError"
+  declare readonly reason: ConnectionReason
+}
 
 /**
  * Which security rule ended the request:
  *
  * - `plain-http`: the URL is not HTTPS and `allowHttp` is off
+ * - `untrusted-url`: a request's `base_url` is none of `trustedBaseUrls`, and the request brings no API key of its own
  * - `url-credentials`: the URL carries a user name or password
  * - `header`: an API key or payload id holds a character that may not stand in a header
  * - `redirect`: the router answered with a redirect, which is never followed
@@ -194,6 +195,7 @@ export class APIConnectionError extends taggedError("APIConnectionError")<
  */
 export type SecurityReason =
   | "plain-http"
+  | "untrusted-url"
   | "url-credentials"
   | "header"
   | "redirect"
@@ -215,9 +217,13 @@ export type SecurityReason =
  * @since 0.2.0
  * @category errors
  */
-export class SecurityError extends taggedError("SecurityError")<
-  Context & { readonly reason: SecurityReason }
-> {}
+export class SecurityError extends Failure<Context & { readonly reason: SecurityReason }> {
+  static {
+    this.prototype.name = "SecurityError"
+  }
+  readonly _tag = "SecurityError"
+  declare readonly reason: SecurityReason
+}
 
 /**
  * The client was disposed before or during the call.
@@ -225,7 +231,11 @@ export class SecurityError extends taggedError("SecurityError")<
  * @since 0.2.0
  * @category errors
  */
-export class DisposedError extends taggedError("DisposedError")<Context> {
+export class DisposedError extends Failure<Context> {
+  static {
+    this.prototype.name = "DisposedError"
+  }
+  readonly _tag = "DisposedError"
   constructor(context: Context = { message: "The client has been disposed" }) {
     super(context)
   }
@@ -271,7 +281,7 @@ export type NomyoError = HttpError | APIConnectionError | SecurityError | Dispos
  * @since 0.3.0
  * @category errors
  */
-export const NomyoError: abstract new(context: never) => NomyoError = Base as never
+export const NomyoError: abstract new(context: never) => NomyoError = Failure as never
 
 /**
  * Whether a value is one of the ten errors.

@@ -77,12 +77,12 @@ const REFRESH_AFTER = 0.8
 const checkKey = (key: PublicKey, pins: ReadonlyArray<string>): Effect.Effect<PublicKey, SecurityError> => {
   if (key.modulusLength > MAX_MODULUS_LENGTH) {
     const message = `The router's public key is longer than ${MAX_MODULUS_LENGTH} bits`
-    return new SecurityError({ reason: "router-key", message })
+    return Effect.fail(new SecurityError({ reason: "router-key", message }))
   }
   if (pins.length > 0 && !pins.includes(key.fingerprint)) {
     const message = `The router's key has the fingerprint ${key.fingerprint}, ` +
       "which is none of routerKeyFingerprints"
-    return new SecurityError({ reason: "router-key-pin", message })
+    return Effect.fail(new SecurityError({ reason: "router-key-pin", message }))
   }
   return Effect.succeed(key)
 }

@@ -178,20 +178,20 @@ const answerOf = (
   body: AsyncIterator<Uint8Array>
 ): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> => {
   if (isRedirect(response)) {
-    return new SecurityError({
-      reason: "redirect",
-      message: "The router answered with a redirect, which is not followed"
-    })
+    const message = "The router answered with a redirect, which is not followed"
+    return Effect.fail(new SecurityError({ reason: "redirect", message }))
   }
   if (response.status !== 200) return Effect.flatMap(statusError(request, response, body), Effect.fail)
   const { maxResponseBytes } = request
   return Effect.flatMap(read(body, maxResponseBytes), ({ bytes, isComplete }) =>
     isComplete
       ? Effect.succeed(bytes)
-      : new SecurityError({
-        reason: "response-too-large",
-        message: `The answer is larger than ${maxResponseBytes} bytes`
-      }))
+      : Effect.fail(
+        new SecurityError({
+          reason: "response-too-large",
+          message: `The answer is larger than ${maxResponseBytes} bytes`
+        })
+      ))
 }
 
 /**

@@ -1,5 +1,6 @@
 /**
- * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise classes and errors by name.
+ * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise
+ * classes and errors by name.
  *
  * @since 0.2.0
  */

@@ -41,7 +41,9 @@ interface Options {
 const checkHeader = (name: string, value: string): Effect.Effect<string, SecurityError> =>
   isVisibleAscii(value)
     ? Effect.succeed(value)
-    : new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
+    : Effect.fail(
+      new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
+    )
 
 const checkApiKey = (
   apiKey: string | undefined,

@@ -65,7 +65,7 @@ const attemptOnce = (
   dependencies: RetryDependencies,
   request: PreparedRequest
 ): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> => {
-  if (request.payload.length !== request.length) return payloadMoved()
+  if (request.payload.length !== request.length) return Effect.fail(payloadMoved())
   const deadline = { duration: request.timeout, onTimeout: timedOut }
   const work = (withDeadline: WithDeadline) => attempt(dependencies, request, withDeadline)
   return dependencies.calls.untilDeadline(work, deadline)

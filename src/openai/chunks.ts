@@ -20,7 +20,7 @@ interface Message extends Open {
 }
 
 /** One choice of an answer, as far as a stream needs to know it. */
-interface Choice extends Open {
+interface Choice {
   readonly index?: number | undefined
   readonly message: object
   readonly finish_reason?: string | null | undefined

@@ -76,7 +76,7 @@ export const keyStore = () => {
   }
   const save = (crypto: Crypto.Service, pair: Crypto.KeyPair, replacing: Crypto.KeyPair | undefined) =>
     Effect.gen(function*() {
-      if (state.failure !== undefined) return yield* state.failure
+      if (state.failure !== undefined) return yield* Effect.fail(state.failure)
       if (Option.isSome(state.saved) && state.saved.value.createdAt > (replacing?.createdAt ?? -1)) {
         return yield* crypto.importKeyPair(state.saved.value.pkcs8, state.saved.value.createdAt)
       }
@@ -91,7 +91,7 @@ export const keyStore = () => {
       load: Effect.gen(function*() {
         state.loads++
         if (state.gate !== undefined) yield* Deferred.await(state.gate)
-        if (state.failure !== undefined) return yield* state.failure
+        if (state.failure !== undefined) return yield* Effect.fail(state.failure)
         return yield* Option.match(state.saved, {
           onNone: () => Effect.succeedNone,
           onSome: ({ createdAt, pkcs8 }) => Effect.asSome(crypto.importKeyPair(pkcs8, createdAt))

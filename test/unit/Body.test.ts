@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { checked } from "../../src/Body.js"
+import { checked, toBytes } from "../../src/Body.js"
 import { SecurityError } from "../../src/NomyoError.js"
 
 describe("Body.checked", () => {
@@ -11,5 +11,19 @@ describe("Body.checked", () => {
       }, SecurityError)
       assert.deepStrictEqual(given, ["ab"])
     }
+  })
+})
+
+describe("Body.toBytes", () => {
+  it("joins the chunks", () => {
+    assert.deepStrictEqual(toBytes({ length: 3, chunks: ["ab", "", "c"] }), Uint8Array.of(97, 98, 99))
+  })
+
+  it.each([
+    { why: "too short", chunks: ["ab"] },
+    { why: "too long", chunks: ["ab", "cd"] },
+    { why: "not ASCII", chunks: ["ab", "\u00e9"] }
+  ])("throws where they are $why", ({ chunks }) => {
+    assert.throws(() => toBytes({ length: 3, chunks }), SecurityError)
   })
 })

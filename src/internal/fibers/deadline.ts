@@ -158,7 +158,7 @@ const resultOf = <A, E, E2>(
   deadline: Deadline<E2> | undefined
 ): Effect.Effect<A, E | E2 | DisposedError> => {
   if (!Exit.isInterrupted(exit)) return exit
-  if (state.isDisposed) return new DisposedError()
+  if (state.isDisposed) return Effect.fail(new DisposedError())
   return call.isLate && deadline !== undefined ? Effect.fail(deadline.onTimeout()) : exit
 }
 
@@ -184,7 +184,7 @@ const start = <A, E, R, E2>(
   runtimeFlags: RuntimeFlags.RuntimeFlags,
   restore: Restore
 ): Effect.Effect<A, E | E2 | DisposedError> => {
-  if (state.isDisposed) return new DisposedError()
+  if (state.isDisposed) return Effect.fail(new DisposedError())
   const left = deadline === undefined ? Number.POSITIVE_INFINITY : Duration.toMillis(deadline.duration)
   const call: Call = { due: Number.POSITIVE_INFINITY, left, isLate: false }
   const fiber = fork(work(makeWithDeadline(state, call)), parent, runtimeFlags)

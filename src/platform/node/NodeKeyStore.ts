@@ -97,7 +97,7 @@ const readPrivateKey = Effect.fnUntraced(function*(path: string) {
   )
   while ((yield* read) > 0);
   if (length === bytes.length) {
-    return yield* new SecurityError({ reason: "client-key", message: `The private key ${path} is larger than ${LARGEST_FILE} bytes` })
+    return yield* Effect.fail(new SecurityError({ reason: "client-key", message: `The private key ${path} is larger than ${LARGEST_FILE} bytes` }))
   }
   return { pem: bytes.subarray(0, length), mtimeMs }
 })
@@ -136,10 +136,10 @@ const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, pem: Uint8Arra
   const publicKey = yield* Effect.option(crypto.importPublicKey(pem))
   if (Option.isSome(publicKey) && Bytes.equals(publicKey.value.spki, pair.publicKey.spki)) return
   yield* crypto.destroy(pair.privateKey)
-  return yield* new SecurityError({
+  return yield* Effect.fail(new SecurityError({
     reason: "client-key",
     message: `The public key ${publicKeyPath} does not belong to the private key ${privateKeyPath}`
-  })
+  }))
 })
 
 /** Windows has no such modes. */
@@ -255,7 +255,7 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
       const { keyDir, keyHistory = 0, keyRotationDir = keyDir, keyRotationPassword: password } = options
       yield* KeyFile.checkPassword(password)
       if (!Number.isInteger(keyHistory) || keyHistory < 0) {
-        return yield* new SecurityError({ reason: "client-key", message: "keyHistory is a whole number, 0 or more" })
+        return yield* Effect.fail(new SecurityError({ reason: "client-key", message: "keyHistory is a whole number, 0 or more" }))
       }
       const directories = keyRotationDir === keyDir ? [keyDir] : [keyDir, keyRotationDir]
 
@@ -279,10 +279,10 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
           const path = Path.join(dir, PRIVATE)
           const before = yield* statPrivateKey(dir)
           if (before !== undefined && isReadableByOthers(before)) {
-            return yield* new SecurityError({
+            return yield* Effect.fail(new SecurityError({
               reason: "key-permissions",
               message: `The private key ${path} can be read by others than its owner; run: chmod 600 ${path}`
-            })
+            }))
           }
           const loaded = yield* Effect.either(loadKeyPair(path, { password }))
           const publicKey = yield* readPublicKey(dir)

@@ -11,9 +11,9 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { secureMemory } from "../../internal/secureMemory.js"
 import * as SecureMemory from "../../SecureMemory.js"
+import { requireInstalled } from "./installed.js"
 
 /**
  * What a native library does. A package called `nomyo-native` is used if it exports this.
@@ -240,11 +240,9 @@ export const make = (name: string, library: Native): SecureMemory.Service => {
   })
 }
 
-const require = createRequire(import.meta.url)
-
 const load = (name: string): Native | undefined => {
   try {
-    const library: object = require(name)
+    const library = requireInstalled(name) as object
     return isSodium(library) ? fromSodium(library) : "allocate" in library ? library as Native : undefined
   } catch {
     return undefined

@@ -129,7 +129,7 @@ export const encode = (
 
 const decrypt = Effect.fnUntraced(function*({ ciphertext, iv, rounds, salt }: Encrypted, password: Redacted.Redacted) {
   const memory = yield* SecureMemory
-  if (rounds > MAX_ROUNDS) return yield* wrongPassword()
+  if (rounds > MAX_ROUNDS) return yield* Effect.fail(wrongPassword())
   const key = yield* deriveKey(password, salt, rounds)
   const pkcs8 = yield* memory.guard(Effect.try(() => {
     const decipher = NodeCrypto.createDecipheriv(CIPHER, key, iv)
@@ -142,7 +142,7 @@ const decrypt = Effect.fnUntraced(function*({ ciphertext, iv, rounds, salt }: En
     }
   }))
   // CBC has no tag: one wrong password in 256 or so passes its padding and gives noise
-  return Der.spkiOfPkcs8(pkcs8) === undefined ? yield* wrongPassword() : pkcs8
+  return Der.spkiOfPkcs8(pkcs8) === undefined ? yield* Effect.fail(wrongPassword()) : pkcs8
 })
 
 /** By OpenSSL, which knows every scheme, and derives the key on the main thread. */
@@ -166,9 +166,9 @@ export const decode = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError, SecureMemory | Scope.Scope> {
   const memory = yield* SecureMemory
   const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
-  if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* wrongPassword()
+  if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* Effect.fail(wrongPassword())
   if (block === undefined) {
-    return yield* new SecurityError({ reason: "client-key", message: "The private key's file holds no private key in PEM" })
+    return yield* Effect.fail(new SecurityError({ reason: "client-key", message: "The private key's file holds no private key in PEM" }))
   }
   const { der, label } = block
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
@@ -177,10 +177,10 @@ export const decode = Effect.fnUntraced(function*(
     return der
   }
   if (password === undefined) {
-    return yield* new SecurityError({
+    return yield* Effect.fail(new SecurityError({
       reason: "key-password",
       message: "The private key needs a password and none was given, or its file is damaged"
-    })
+    }))
   }
   const encrypted = label === ENCRYPTED ? decodePbes2(der) : decodeLegacy(der)
   return yield* Effect.mapError(
