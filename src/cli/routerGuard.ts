@@ -2,7 +2,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { guard } from "../internal/httpGuard.js"
 
 /** Whether only this machine can reach an address. */
-const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|::1)$/i.test(host)
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|::1)$/i.test(host)
 
 const isWildcard = (host: string) => host === "0.0.0.0" || host === "::"
 

@@ -6,7 +6,7 @@ import type { HttpError } from "../NomyoError.js"
 import { refuse } from "./refuse.js"
 
 /** The label of the API key that the request of this fiber came with, for the log. */
-const currentKeyLabel: FiberRef.FiberRef<string | undefined> = globalValue(
+export const currentKeyLabel: FiberRef.FiberRef<string | undefined> = globalValue(
   "nomyo-js/router/currentKeyLabel",
   () => FiberRef.unsafeMake<string | undefined>(undefined)
 )

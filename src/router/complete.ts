@@ -21,7 +21,7 @@ const isSecurityTier = Schema.is(ChatCompletion.SecurityTier)
 const LONGEST_ID = 128
 
 /** The id of a request, if its header holds one. */
-const payloadIdOf = (headers: { readonly [name: string]: string | undefined }): string | undefined => {
+export const payloadIdOf = (headers: { readonly [name: string]: string | undefined }): string | undefined => {
   const id = headers["x-payload-id"]
   return isVisibleAscii(id) && id.length <= LONGEST_ID ? id : undefined
 }
