@@ -75,8 +75,9 @@ export const make = Effect.fnUntraced(function*<Request, A, E, InputError, R>(
 ): Effect.fn.Return<Take<A, E, InputError>, InvalidRequestError, R | Scope.Scope> {
   const concurrency = yield* NomyoConfig.concurrency(options?.concurrency)
   const slots = yield* Effect.makeSemaphore(concurrency)
-  // unbounded in name only: the slots bound it
-  const outcomes = yield* Effect.acquireRelease(Queue.unbounded<Take<A, E, InputError>>(), Queue.shutdown)
+  // never full, since the slots bound it: it drops nothing
+  const makeQueue = Queue.sliding<Take<A, E, InputError>>(concurrency + 1)
+  const outcomes = yield* Effect.acquireRelease(makeQueue, Queue.shutdown)
 
   const offer = (outcome: Take<A, E, InputError>) => Queue.offer(outcomes, outcome)
   const settle = (request: Request, index: number) =>

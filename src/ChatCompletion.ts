@@ -10,11 +10,11 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { Plaintext } from "./Crypto.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import * as Json from "./internal/codecs/json.js"
 import { yieldToEventLoop } from "./internal/fibers/yieldToEventLoop.js"
 import { APIError, InvalidRequestError, SecurityError } from "./NomyoError.js"
+import type { Plaintext } from "./Plaintext.js"
 
 const Rest = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
@@ -320,7 +320,7 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
     let length = start
     while (length < start + LONGEST_COUNT) {
       const next = lengths.next()
-      if (next.done === true) return Effect.succeed({ length, pieces: (window) => Json.encode(kept ?? Json.pieces(json), window) })
+      if (next.done === true) return Effect.succeed({ length, chunks: (window) => Json.encode(kept ?? Json.chunks(json), window) })
       length += next.value
       if (length > MAX_PAYLOAD_BYTES) return Effect.fail(tooLarge())
     }

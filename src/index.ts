@@ -6,6 +6,11 @@
  */
 
 /**
+ * @since 0.3.0
+ */
+export * as Body from "./Body.js"
+
+/**
  * @since 0.2.0
  */
 export * as ChatCompletion from "./ChatCompletion.js"
@@ -46,6 +51,11 @@ export * as NomyoConfig from "./NomyoConfig.js"
 export * as NomyoError from "./NomyoError.js"
 
 /**
+ * @since 0.3.0
+ */
+export * as Plaintext from "./Plaintext.js"
+
+/**
  * @since 0.2.0
  */
 export * as RouterKey from "./RouterKey.js"
@@ -56,9 +66,19 @@ export * as RouterKey from "./RouterKey.js"
 export * as SecureMemory from "./SecureMemory.js"
 
 /**
+ * @since 0.3.0
+ */
+export * as TestCrypto from "./TestCrypto.js"
+
+/**
  * @since 0.2.0
  */
 export * as Transport from "./Transport.js"
+
+/**
+ * @since 0.3.0
+ */
+export * as WebCrypto from "./WebCrypto.js"
 
 /**
  * @since 0.2.0

@@ -29,10 +29,9 @@ const SHORTEST_PART = 5
 export const closestName = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const meant = plain(name)
   if (meant === "" || name.length > LONGEST_NAME) return undefined
-  const [closest] = names
-    .map((known) => ({ known, slips: distance(meant, plain(known)) }))
-    .toSorted((a, b) => a.slips - b.slips)
-  if (closest !== undefined && closest.slips <= Math.min(MOST_SLIPS, meant.length - 1)) return closest.known
+  const slips = (known: string) => distance(meant, plain(known))
+  const closest = names.toSorted((a, b) => slips(a) - slips(b))[0] ?? ""
+  if (slips(closest) <= Math.min(MOST_SLIPS, meant.length - 1)) return closest
   if (meant.length < SHORTEST_PART) return undefined
   return names.find((known) => plain(known).includes(meant) || meant.includes(plain(known)))
 }

@@ -93,16 +93,11 @@ export const callRules = {
 }
 export const batchRules = { ...callRules, concurrency: wholeNumber(1), ordered: flag }
 
-/** Names that another class, or another library, has for an option. */
-const synonyms: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
-  ["baseUrl", ["routerUrl"]],
-  ["baseURL", ["routerUrl"]],
-  ["routerUrl", ["baseUrl"]],
-  ["keyRotationPassword", ["password"]]
-])
+const isUrl = (name: string): boolean => /url$/i.test(name)
 
+/** The router's URL has another name in each class. */
 const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined =>
-  closestName(name, names) ?? synonyms.get(name)?.find((each) => names.includes(each))
+  closestName(name, names) ?? (isUrl(name) ? names.find(isUrl) : undefined)
 
 const refuse = (message: string) => Either.left(new InvalidRequestError({ message }))
 

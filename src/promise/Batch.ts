@@ -66,7 +66,8 @@ class Input {
     try: () => this.#read(),
     catch: Option.some
   }).pipe(
-    Effect.flatMap((result) => result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value))
+    Effect.flatMap((result) =>
+      result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value))
   )
 
   async close(): Promise<void> {
@@ -104,10 +105,8 @@ async function* results(take: Take): AsyncGenerator<BatchResult, void, undefined
       yield resultOf(exit.value)
       continue
     }
-    // the scope was closed: the end of the client, or an abort
-    if (Cause.isInterruptedOnly(exit.cause)) return
-    const failure = Cause.squash(exit.cause)
-    if (!Option.isOption(failure)) throw failure
+    // none: the scope was closed, by the end of the client or an abort
+    const failure = Option.flatten(Cause.failureOption(exit.cause))
     if (Option.isSome(failure)) throw failure.value
     return
   }

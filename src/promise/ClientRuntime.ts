@@ -31,12 +31,13 @@ export interface Config extends ClientConfig {
 }
 
 /** Reads the options of a class by its table. They come before the environment. */
-export const readConfig = (rules: Options.Rules, config: unknown): Either.Either<Config, InvalidRequestError> =>
-  Either.gen(function*() {
-    const { routerUrl, ...own } = yield* Options.readOptions(rules, config)
-    const fallback = yield* Effect.runSync(Effect.either(environment))
-    return Options.withFallback({ ...own, baseUrl: own["baseUrl"] ?? routerUrl }, fallback)
-  })
+export const readConfig = (
+  rules: Options.Rules,
+  config: unknown
+): Either.Either<Config, InvalidRequestError> =>
+  Either.flatMap(Options.readOptions(rules, config), ({ routerUrl, ...own }) =>
+    Either.map(Effect.runSync(Effect.either(environment)), (others) =>
+      Options.withFallback({ ...own, baseUrl: own["baseUrl"] ?? routerUrl }, others)))
 
 /**
  * On Node this code is bundled with Effect, and errors come from the app's own copy of Effect, which may have

@@ -26,6 +26,8 @@ export {
   DisposedError,
   ForbiddenError,
   InvalidRequestError,
+  isNomyoError,
+  NomyoError,
   RateLimitError,
   SecurityError,
   type SecurityReason,

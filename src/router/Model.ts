@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ChatCompletionRequest, Message, SecurityTier, Tool } from "../ChatCompletion.js"
-import { fromStatus, type HttpError } from "../NomyoError.js"
+import { fromStatus } from "../internal/errors.js"
+import type { HttpError } from "../NomyoError.js"
 
 /**
  * A request, opened and checked.

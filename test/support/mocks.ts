@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { toBytes } from "../../src/Body.js"
 import * as Crypto from "../../src/Crypto.js"
 import * as Envelope from "../../src/Envelope.js"
 import * as KeyStore from "../../src/KeyStore.js"
@@ -10,6 +11,7 @@ import * as NomyoClient from "../../src/NomyoClient.js"
 import type * as NomyoConfig from "../../src/NomyoConfig.js"
 import type { SecurityError } from "../../src/NomyoError.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 
 /** A chat completion with this text. */
@@ -29,7 +31,7 @@ export type Script = (n: number) => Effect.Effect<object, Transport.TransportErr
 
 /**
  * A `Transport` with a router behind it that is a script: it publishes a key, counts what it is asked, and seals what the script says to the
- * client's key. It can only be read with `Crypto.layerTest`.
+ * client's key. It can only be read with `TestCrypto.layer`.
  */
 export const scripted = (script: Script) => {
   const state = {
@@ -48,7 +50,7 @@ export const scripted = (script: Script) => {
             if (state.keyFailure !== undefined) return yield* Effect.fail(state.keyFailure)
             return pem(state.routerKey)
           }
-          state.sent.push({ ...request, body: Transport.bytesOf(request.body!) })
+          state.sent.push({ ...request, body: toBytes(request.body!) })
           const answer = yield* script(state.sent.length)
           const clientKey = yield* crypto.importPublicKey(
             new TextEncoder().encode(decodeURIComponent(request.headers["X-Public-Key"]!))
@@ -113,5 +115,5 @@ export const client = (
 ) =>
   NomyoClient.layer({ baseUrl: "https://router.test", ...options }).pipe(
     Layer.provide(Layer.merge(transport, store)),
-    Layer.provideMerge(Layer.merge(Crypto.layerTest, SecureMemory.layer))
+    Layer.provideMerge(Layer.merge(TestCrypto.layer, SecureMemory.layer))
   )

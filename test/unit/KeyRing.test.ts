@@ -15,17 +15,19 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Crypto from "../../src/Crypto.js"
+import { BackgroundClock } from "../../src/internal/fibers/backgroundClock.js"
 import * as KeyRing from "../../src/KeyRing.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import { SecurityError } from "../../src/NomyoError.js"
 import * as NodeClock from "../../src/platform/node/NodeClock.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Lent from "../support/lent.js"
 import * as Mocks from "../support/mocks.js"
 
-/** `Crypto.layerTest`, with a list of what was generated and destroyed, and a wait before each pair. */
+/** `TestCrypto.layer`, with a list of what was generated and destroyed, and a wait before each pair. */
 const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
   const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: undefined as Effect.Effect<never> | undefined }
-  const layer = Layer.map(Crypto.layerTest, (context) => {
+  const layer = Layer.map(TestCrypto.layer, (context) => {
     const test = Context.get(context, Crypto.Crypto)
     return Context.make(Crypto.Crypto, {
       ...test,
@@ -114,7 +116,7 @@ describe("KeyRing", () => {
       const configured = KeyRing.layer(yield* NomyoConfig.make({ baseUrl: "https://router.test", keySize: 2048 }))
       const publicKey = yield* Effect.provide(Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease((pair) => Effect.succeed(pair.publicKey))), configured)
       assert.strictEqual(publicKey.modulusLength, 2048)
-      assert.deepStrictEqual([KeyRing.KeyRing.key, KeyRing.BackgroundClock.key], ["nomyo-js/KeyRing", "nomyo-js/KeyRing/BackgroundClock"])
+      assert.deepStrictEqual([KeyRing.KeyRing.key, BackgroundClock.key], ["nomyo-js/KeyRing", "nomyo-js/BackgroundClock"])
     }).pipe(Effect.provide(layer))
   })
 
@@ -385,7 +387,7 @@ describe("KeyRing", () => {
       keys.failing = true
       yield* Effect.flip(self.rotate)
       const third = yield* self.replace(
-        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(Crypto.layerTest))
+        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(TestCrypto.layer))
       )
       const seen = [...(yield* Queue.takeAll(events))].map((event) => [event._tag, event.fingerprint])
       assert.deepStrictEqual(seen, [
@@ -430,7 +432,7 @@ describe("KeyRing", () => {
           return clock.sleep(duration)
         }
       })
-      const self = yield* Effect.provideService(ring, KeyRing.BackgroundClock, () => watched)
+      const self = yield* Effect.provideService(ring, BackgroundClock, () => watched)
       yield* fingerprint(self)
       yield* TestClock.adjust("24 hours")
       assert.deepStrictEqual(sleeps.slice(0, 144), Array.from({ length: 144 }, () => 10))
@@ -445,7 +447,7 @@ describe("KeyRing", () => {
       let slept = 0
       const now = Effect.map(clock.currentTimeMillis, (awake) => awake + slept)
       const machine: Clock.Clock = Object.assign(Object.create(clock), { currentTimeMillis: now })
-      const self = yield* Effect.provideService(ring, KeyRing.BackgroundClock, () => machine)
+      const self = yield* Effect.provideService(ring, BackgroundClock, () => machine)
       const before = yield* fingerprint(self)
       yield* TestClock.adjust("1 hour")
       // timers have stood still for three days

@@ -20,12 +20,14 @@ import { inspect } from "node:util"
 import { vi } from "vitest"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
 import * as Crypto from "../../src/Crypto.js"
-import * as KeyRing from "../../src/KeyRing.js"
+import { BackgroundClock } from "../../src/internal/fibers/backgroundClock.js"
 import * as KeyStore from "../../src/KeyStore.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { APIConnectionError, fromStatus, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
+import { APIConnectionError, InvalidRequestError, SecurityError } from "../../src/NomyoError.js"
 import * as RouterKey from "../../src/RouterKey.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 import * as Mocks from "../support/mocks.js"
 
@@ -80,22 +82,6 @@ describe("NomyoClient over mock layers", () => {
       if (isTaken) assert.strictEqual(Either.getOrThrow(exit)._metadata.payload_id, "00000000-0000-4000-8000-000000000001")
       else assert.deepInclude(yield* Either.flip(exit), { _tag: "SecurityError", reason: "replay", attempts: 1 })
     }).pipe(Effect.provide(Mocks.client(router.layer)))
-  })
-
-  it.effect("encodes its public key once, and again when it has another", () => {
-    const router = Mocks.scripted(() => ok)
-    return Effect.gen(function*() {
-      const encode = yield* Effect.acquireRelease(
-        Effect.sync(() => vi.spyOn(globalThis, "encodeURIComponent")),
-        (spy) => Effect.sync(() => spy.mockRestore())
-      )
-      for (let i = 0; i < 3; i++) yield* create(hello)
-      yield* Effect.flatMap(NomyoClient.NomyoClient, (client) => client.rotateKeys)
-      for (let i = 0; i < 3; i++) yield* create(hello)
-      const sent = router.state.sent.map(({ headers }) => headers["X-Public-Key"])
-      assert.deepStrictEqual([sent.length, new Set(sent).size], [6, 2])
-      assert.deepStrictEqual(encode.mock.results.map(({ value }) => value), [...new Set(sent)])
-    }).pipe(Effect.scoped, Effect.provide(Mocks.client(router.layer)))
   })
 
   it.effect("sends the key and the tier as headers, and nothing of them in the payload", () => {
@@ -213,7 +199,7 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("does not count the time that the client's own key takes, and fetches the router's meanwhile", () => {
     const router = Mocks.scripted(() => ok)
-    const slowCrypto = Layer.map(Crypto.layerTest, (context) => {
+    const slowCrypto = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
@@ -276,7 +262,7 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("reports a 400 as it is when the router's key cannot be had, and a new key that is not pinned as unsafe", () => {
     const router = Mocks.scripted((n) => n === 1 ? ok : status(400))
-    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, Crypto.layerTest)), (self) => self.get)
+    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, TestCrypto.layer)), (self) => self.get)
     return Effect.gen(function*() {
       const { key } = yield* Effect.scoped(pin)
       yield* Effect.gen(function*() {
@@ -410,7 +396,7 @@ describe("NomyoClient over mock layers", () => {
       const client = yield* NomyoClient.NomyoClient
       yield* client.create(hello, { timeout: Number.MAX_SAFE_INTEGER })
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
-    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(KeyRing.BackgroundClock, clock))))
+    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(BackgroundClock, clock))))
   })
 
   it.effect("refuses to send bytes again that have gone meanwhile", () => {
@@ -545,16 +531,16 @@ describe("NomyoClient over mock layers", () => {
 
   it.effect("zeroes the payload and the opened answer on every way out", () => {
     const plaintexts: Array<Uint8Array> = []
-    const spied = Layer.map(Crypto.layerTest, (context) => {
+    const spied = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.make(Crypto.Crypto, {
         ...crypto,
         seal: (key, plaintext, use) => {
-          const pieces = (window: Uint8Array<ArrayBuffer>) => {
+          const chunks = (window: Uint8Array<ArrayBuffer>) => {
             plaintexts.push(window)
-            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.pieces(window)
+            return ArrayBuffer.isView(plaintext) ? assert.fail("bytes") : plaintext.chunks(window)
           }
-          return crypto.seal(key, { length: plaintext.length, pieces }, use)
+          return crypto.seal(key, { length: plaintext.length, chunks }, use)
         },
         open: <A, E, R>(key: Crypto.PrivateKey, sealed: Crypto.Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
           crypto.open(key, sealed, (plaintext) => {
@@ -567,7 +553,7 @@ describe("NomyoClient over mock layers", () => {
     return Effect.gen(function*() {
       for (const script of scripts) {
         const client = NomyoClient.layer().pipe(
-          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, Crypto.layerTest), KeyStore.layerMemory)),
+          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, TestCrypto.layer), KeyStore.layerMemory)),
           Layer.provide(Layer.merge(spied, SecureMemory.layer))
         )
         const call = yield* Effect.fork(Effect.provide(Effect.exit(create(hello, { maxRetries: 0 })), client))
@@ -627,7 +613,7 @@ describe("NomyoClient over mock layers", () => {
     )
     const client = NomyoClient.layerConfig().pipe(
       Layer.provide(Layer.merge(router.layer, KeyStore.layerMemory)),
-      Layer.provide(Layer.merge(Crypto.layerTest, SecureMemory.layer)),
+      Layer.provide(Layer.merge(TestCrypto.layer, SecureMemory.layer)),
       Layer.provide(Layer.setConfigProvider(environment))
     )
     return Effect.gen(function*() {

@@ -23,7 +23,7 @@ import {
   SecureChatCompletion
 } from "../../src/index.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { fromStatus } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
 import * as Node from "../../src/platform/node/index.js"
 import * as Model from "../../src/router/Model.js"
 import * as Router from "../../src/router/Router.js"

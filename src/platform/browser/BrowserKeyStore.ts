@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { KeyPair } from "../../Crypto.js"
-import * as webCrypto from "../../internal/webCrypto.js"
+import * as RsaKeys from "../../internal/rsaKeys.js"
 import * as KeyStore from "../../KeyStore.js"
 import { SecurityError } from "../../NomyoError.js"
 
@@ -68,10 +68,10 @@ const read = async (keys: IDBObjectStore): Promise<Stored | undefined> => {
   throw new TypeError("no key pair")
 }
 
-const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> => webCrypto.keyPair(publicKey, privateKey, createdAt)
+const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> => RsaKeys.keyPairOf(publicKey, privateKey, createdAt)
 
 /**
- * In the IndexedDB of the page's origin. Needs the portable `Crypto.layer`, whose keys are `CryptoKey`s. Fails with reason `unsupported`
+ * In the IndexedDB of the page's origin. Needs the portable `WebCrypto.layer`, whose keys are `CryptoKey`s. Fails with reason `unsupported`
  * where there is no IndexedDB.
  *
  * @since 0.2.0
@@ -100,7 +100,7 @@ const store: KeyStore.Service = {
   save: (pair, replacing) =>
     Effect.tryPromise({
       try: async () => {
-        const handles = webCrypto.handlesOf(pair)
+        const handles = RsaKeys.handlesOf(pair)
         if (handles === undefined) throw new TypeError("no key pair")
         const { privateKey, publicKey } = handles
         const kept = await transaction("readwrite", async (keys): Promise<Stored> => {

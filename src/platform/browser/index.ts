@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
-import * as Crypto from "../../Crypto.js"
+import type { Crypto } from "../../Crypto.js"
 import { clientRules, readOptions } from "../../internal/options.js"
 import type * as OptionTypes from "../../internal/optionTypes.js"
 import * as KeyStore from "../../KeyStore.js"
@@ -16,6 +16,7 @@ import type * as NomyoConfig from "../../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import type * as Transport from "../../Transport.js"
+import * as WebCrypto from "../../WebCrypto.js"
 import * as BrowserKeyStore from "./BrowserKeyStore.js"
 import * as BrowserTransport from "./BrowserTransport.js"
 
@@ -60,7 +61,7 @@ export const layerKeyStore = (
   }
 }
 
-type Services = Crypto.Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
+type Services = Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
 
 /**
  * The services that a client stands on. `transport` replaces `BrowserTransport.layer`.
@@ -75,7 +76,7 @@ export const layerPlatform = (
   Layer.mergeAll(layerKeyStore(options), transport).pipe(
     Layer.merge(
       Layer.provideMerge(
-        Crypto.layer,
+        WebCrypto.layer,
         options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer
       )
     )
