@@ -65,7 +65,20 @@ export const Envelope = Schema.Struct({
   processed_at: Schema.optional(Schema.NullOr(Schema.Finite))
 })
 
-const isEnvelope = Schema.is(Envelope)
+type Envelope = Schema.Schema.Type<typeof Envelope>
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
+
+/** What the schema says, written out: a page that only opens envelopes need not load all of `effect/Schema`. */
+const isEnvelope = (json: unknown): json is Envelope => {
+  if (!isObject(json) || !isObject(json.encrypted_payload)) return false
+  const { ciphertext, nonce, tag } = json.encrypted_payload
+  return json.version === version && json.algorithm === algorithm &&
+    [ciphertext, nonce, tag, json.encrypted_aes_key].every((text) => typeof text === "string") &&
+    [undefined, keyAlgorithm].includes(json.key_algorithm as string | undefined) &&
+    [undefined, payloadAlgorithm].includes(json.payload_algorithm as string | undefined) &&
+    (json.processed_at === undefined || json.processed_at === null || Number.isFinite(json.processed_at))
+}
 
 const HEAD = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
 

@@ -114,8 +114,9 @@ describe.each(projects)("a program with $effect", ({ code, effect, file, package
         `tsconfig-${version}-${name.replaceAll(/\W+/g, "-")}.json`,
         JSON.stringify({ compilerOptions: options, files: [file] })
       )
-      const { stdout } = await Matrix.node(await cwd, await tsc(), "-p", config)
-      expect(stdout).toBe("")
+      const { stdout } = await Matrix.node(await cwd, await tsc(), "-p", config).catch((error) => error.cause as Matrix.Output)
+      // TypeScript 5.4 has complaints about Effect's own declarations
+      expect(stdout.split("\n").filter((line) => line !== "" && !/^( |node_modules\/effect\/)/.test(line))).toEqual([])
     }, Matrix.TIMEOUT)
   })
 })
