@@ -20,6 +20,7 @@ import {
 import * as Base64 from "./internal/codecs/base64.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import type { SecurityError } from "./NomyoError.js"
+import { isObject } from "./openai/looseJson.js"
 import { CHUNK_LENGTH, type Plaintext } from "./Plaintext.js"
 
 /**
@@ -65,20 +66,16 @@ export const Envelope = Schema.Struct({
   processed_at: Schema.optional(Schema.NullOr(Schema.Finite))
 })
 
-type Envelope = Schema.Schema.Type<typeof Envelope>
+/** By hand: a page would load all of `effect/Schema` for it. */
+const isEnvelope = (json: unknown): json is typeof Envelope.Type =>
+  isObject(json) && json["version"] === version && json["algorithm"] === algorithm && isSealed(json["encrypted_payload"]) &&
+  typeof json["encrypted_aes_key"] === "string" &&
+  (json["key_algorithm"] ?? keyAlgorithm) === keyAlgorithm && json["key_algorithm"] !== null &&
+  (json["payload_algorithm"] ?? payloadAlgorithm) === payloadAlgorithm && json["payload_algorithm"] !== null &&
+  Number.isFinite(json["processed_at"] ?? 0)
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
-
-/** What the schema says, written out: a page that only opens envelopes need not load all of `effect/Schema`. */
-const isEnvelope = (json: unknown): json is Envelope => {
-  if (!isObject(json) || !isObject(json.encrypted_payload)) return false
-  const { ciphertext, nonce, tag } = json.encrypted_payload
-  return json.version === version && json.algorithm === algorithm &&
-    [ciphertext, nonce, tag, json.encrypted_aes_key].every((text) => typeof text === "string") &&
-    [undefined, keyAlgorithm].includes(json.key_algorithm as string | undefined) &&
-    [undefined, payloadAlgorithm].includes(json.payload_algorithm as string | undefined) &&
-    (json.processed_at === undefined || json.processed_at === null || Number.isFinite(json.processed_at))
-}
+const isSealed = (json: unknown): boolean =>
+  isObject(json) && typeof json["ciphertext"] === "string" && typeof json["nonce"] === "string" && typeof json["tag"] === "string"
 
 const HEAD = `{"version":"${version}","algorithm":"${algorithm}","encrypted_payload":{"ciphertext":"`
 

@@ -163,8 +163,12 @@ const sendTo = (client: ClientDependencies, target: Target, payload: Plaintext, 
   Effect.flatMap(prepareRequest(client.config, target, payload, options), (request) => retry(client, request))
 
 /** The router of a request's own `base_url`, whose key is fetched for this request alone. */
-const makeTarget = Effect.fnUntraced(function*({ config }: ClientDependencies, url: string) {
-  const baseUrl = yield* NomyoConfig.checkBaseUrl(url, config)
+const makeTarget = Effect.fnUntraced(function*(
+  { config }: ClientDependencies,
+  url: string,
+  apiKey: string | undefined
+) {
+  const baseUrl = yield* NomyoConfig.checkRequestUrl(url, apiKey, config)
   yield* warnOfHttp(baseUrl)
   const target: Target = { baseUrl, routerKey: yield* RouterKey.make({ ...config, baseUrl }) }
   return target
@@ -184,7 +188,7 @@ const createInSpan = Effect.fnUntraced(function*(
       sendTo(client, target, payload, { timeout, maxRetries, payloadId, apiKey, securityTier }))
   return yield* baseUrl === undefined
     ? send(client.defaultTarget)
-    : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl), send))
+    : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl, apiKey), send))
 })
 
 /**

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { clientRules, readOptions } from "./internal/options.js"
 import type * as OptionTypes from "./internal/optionTypes.js"
+import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern, patternOf } from "./internal/trustedOrigins.js"
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -32,6 +33,8 @@ export interface NomyoConfig {
   readonly baseUrl: string
   readonly allowHttp: boolean
   readonly apiKey: Redacted.Redacted | undefined
+  /** The client's own origin among them; `false` if requests may not name a router. */
+  readonly trustedBaseUrls: ReadonlyArray<OriginPattern> | false
   readonly timeout: Duration.Duration
   readonly maxRetries: number
   readonly throttle: boolean
@@ -115,6 +118,40 @@ export const checkBaseUrl = (
     return Effect.succeed(url.href.replace(/\/+$/, ""))
   })
 
+const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): ReadonlyArray<OriginPattern> | false | undefined => {
+  if (!Array.isArray(input)) return input === false ? false : undefined
+  const patterns = input.map((text) => parsePattern(String(text)))
+  return patterns.every((pattern) => pattern !== undefined) ? [patternOf(baseUrl), ...patterns] : undefined
+}
+
+/**
+ * Checks the `base_url` of a request as `checkBaseUrl` does. Fails with reason `untrusted-url` if the client's API key would go where it may not.
+ *
+ * @internal
+ */
+export const checkRequestUrl = (
+  baseUrl: string,
+  apiKey: string | undefined,
+  config: NomyoConfig
+): Effect.Effect<string, InvalidRequestError | SecurityError> => {
+  const { trustedBaseUrls } = config
+  if (trustedBaseUrls === false) {
+    return Effect.fail(
+      new SecurityError({ reason: "untrusted-url", message: "base_url is refused: trustedBaseUrls is false" })
+    )
+  }
+  return Effect.filterOrFail(
+    checkBaseUrl(baseUrl, config),
+    (url) => apiKey !== undefined || config.apiKey === undefined || isTrusted(url, trustedBaseUrls),
+    (url) =>
+      new SecurityError({
+        reason: "untrusted-url",
+        message: `base_url leads to ${new URL(url).origin}, which the client's API key must not go to: ` +
+          "add that origin to trustedBaseUrls, or give the request an api_key of its own"
+      })
+  )
+}
+
 /**
  * Fills in the defaults and checks every value. Fails with an error that names the option.
  *
@@ -127,6 +164,12 @@ export const make = Effect.fnUntraced(function*(
   const options: Options = yield* readOptions(clientRules, given)
   const { allowHttp = false, apiKey } = options
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
+  const trustedBaseUrls = trusted(options.trustedBaseUrls ?? DEFAULT_TRUSTED, baseUrl)
+  if (trustedBaseUrls === undefined) {
+    return yield* Effect.fail(
+      refuse("trustedBaseUrls", "is false or a list of origins, such as https://router.test or https://*.router.test")
+    )
+  }
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
   if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
   const routerKeyFingerprints = (options.routerKeyFingerprints ?? [])
@@ -143,6 +186,7 @@ export const make = Effect.fnUntraced(function*(
     baseUrl,
     allowHttp,
     apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
+    trustedBaseUrls,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
     maxRetries: yield* retries(options.maxRetries ?? 2),
     throttle: options.throttle ?? false,
@@ -162,7 +206,8 @@ const time = (name: string) =>
 export const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.map(Config.option(config), Option.getOrUndefined)
 
 /**
- * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
+ * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TRUSTED_BASE_URLS` (separated by
+ * commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
  * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas),
  * `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
  *
@@ -173,6 +218,10 @@ export const config: Config.Config<Options> = Config.all({
   baseUrl: optional(Config.string("NOMYO_BASE_URL")),
   allowHttp: optional(Config.boolean("NOMYO_ALLOW_HTTP")),
   apiKey: optional(Config.redacted("NOMYO_API_KEY")),
+  trustedBaseUrls: optional(Config.orElse(
+    Config.map(Config.literal("false")("NOMYO_TRUSTED_BASE_URLS"), () => false as const),
+    () => Config.array(Config.string(), "NOMYO_TRUSTED_BASE_URLS")
+  )),
   timeout: optional(time("NOMYO_TIMEOUT")),
   maxRetries: optional(Config.integer("NOMYO_MAX_RETRIES")),
   throttle: optional(Config.boolean("NOMYO_THROTTLE")),

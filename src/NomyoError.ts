@@ -174,6 +174,7 @@ export class APIConnectionError extends Failure<Context & { readonly reason: Con
  * Which security rule ended the request:
  *
  * - `plain-http`: the URL is not HTTPS and `allowHttp` is off
+ * - `untrusted-url`: a request's `base_url` is none of `trustedBaseUrls`, and the request brings no API key of its own
  * - `url-credentials`: the URL carries a user name or password
  * - `header`: an API key or payload id holds a character that may not stand in a header
  * - `redirect`: the router answered with a redirect, which is never followed
@@ -194,6 +195,7 @@ export class APIConnectionError extends Failure<Context & { readonly reason: Con
  */
 export type SecurityReason =
   | "plain-http"
+  | "untrusted-url"
   | "url-credentials"
   | "header"
   | "redirect"

@@ -16,6 +16,11 @@ export * as Body from "./Body.js"
 export * as ChatCompletion from "./ChatCompletion.js"
 
 /**
+ * @since 0.3.0
+ */
+export * as ChatCompletionChunk from "./ChatCompletionChunk.js"
+
+/**
  * @since 0.2.0
  */
 export * as Crypto from "./Crypto.js"

@@ -14,6 +14,13 @@ export interface PortableOptions<Time, Secret> {
   /** API key, sent as a bearer token. Default: none is sent. */
   readonly apiKey?: Secret | undefined
   /**
+   * Routers that a request's `base_url` may name together with the client's API key, beside the client's own: origins
+   * such as `https://router.test`, with `*.` for one label in front of a host (`https://*.router.test`), and with a port
+   * if you mean only that one. A request to any other router needs an `api_key` of its own. `false` refuses every
+   * `base_url`. Default `["https://*.nomyo.ai"]`.
+   */
+  readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
+  /**
    * Deadline of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
    * Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests does not
    * count. On Node, `Transport.layer` (Node's `fetch`) gives up after five minutes of silence, whatever this

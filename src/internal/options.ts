@@ -54,6 +54,10 @@ export const clientRules = {
   baseUrl: text,
   allowHttp: flag,
   apiKey: secret,
+  trustedBaseUrls: rule(
+    "false or a list of origins, such as https://router.test or https://*.router.test",
+    (value) => value === false || (Array.isArray(value) && value.every(isString))
+  ),
   timeout: time,
   maxRetries: wholeNumber(0),
   throttle: flag,

@@ -3,15 +3,16 @@ import * as Queue from "effect/Queue"
 import * as ChatCompletion from "../ChatCompletion.js"
 import type { PublicKey } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
+import * as Bytes from "./codecs/bytes.js"
 import type { KeyEvent } from "../KeyRing.js"
 import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import { type Plaintext, withBytes } from "../Plaintext.js"
 import { zeroOnly } from "../SecureMemory.js"
 
-/** The text of the assistant's message, or the fields of a chat completion. */
+/** The text of the assistant's message, or the fields of a chat completion, which may be as few as a model server's. */
 export type TestAnswer =
   | string
-  | { readonly choices: ChatCompletion.ChatCompletionResponse["choices"]; readonly [field: string]: unknown }
+  | { readonly choices: ReadonlyArray<object>; readonly [field: string]: unknown }
 
 type Answer = (
   request: ChatCompletion.ChatCompletionRequest
@@ -28,16 +29,15 @@ const toCompletion = (
   model: string,
   answer: TestAnswer,
   payloadId: string
-): ChatCompletion.ChatCompletionResponse => ({
-  id: "chatcmpl-test",
-  object: "chat.completion",
-  created: 0,
-  model,
-  ...(typeof answer === "string"
+): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError> => {
+  const fields = typeof answer === "string"
     ? { choices: [{ index: 0, message: { role: "assistant", content: answer }, finish_reason: "stop" }] }
-    : answer),
-  _metadata: { payload_id: payloadId, is_encrypted: true, encryption_algorithm: Envelope.algorithm }
-})
+    : answer
+  return ChatCompletion.decodeResponse(
+    Bytes.fromText(JSON.stringify({ id: "chatcmpl-test", object: "chat.completion", created: 0, model, ...fields })),
+    { payloadId, processedAt: undefined, algorithm: Envelope.algorithm }
+  )
+}
 
 const respond = (
   answer: Answer,
@@ -46,7 +46,7 @@ const respond = (
 ): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError> =>
   Effect.suspend(() => {
     const given = answer(request)
-    return Effect.map(Effect.isEffect(given) ? given : Effect.succeed(given), (fields) =>
+    return Effect.flatMap(Effect.isEffect(given) ? given : Effect.succeed(given), (fields) =>
       toCompletion(request.model, fields, payloadId))
   })
 

@@ -4,17 +4,10 @@
  * @since 0.2.0
  */
 
-export type {
-  ChatCompletionRequest,
-  ChatCompletionResponse,
-  Choice,
-  ContentPart,
-  Message,
-  Metadata,
-  SecurityTier,
-  Tool,
-  ToolCall
-} from "../ChatCompletion.js"
+// by `*`, so that `declare module "nomyo-js"` can add a model server's own fields to them
+export type * from "../openai/chatAnswer.js"
+
+export type * from "../openai/chatRequest.js"
 
 export type { PublicKey } from "../Crypto.js"
 

@@ -61,7 +61,8 @@ const samples: { readonly [type: string]: unknown } = { number: 1, integer: 1, b
 
 /** Arguments of the right types: the prompt for every string. */
 const argumentsFor = (tool: NonNullable<Tool["function"]>, prompt: string): string => {
-  const properties = (tool.parameters?.["properties"] ?? {}) as { readonly [name: string]: { readonly type?: string } }
+  const schema = (tool.parameters ?? {}) as { readonly properties?: { readonly [name: string]: { readonly type?: string } } }
+  const properties = schema.properties ?? {}
   return JSON.stringify(
     Object.fromEntries(Object.entries(properties).map(([name, { type }]) => [name, samples[type ?? "string"] ?? prompt]))
   )

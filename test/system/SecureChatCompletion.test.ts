@@ -78,7 +78,7 @@ describe("SecureChatCompletion", () => {
     const asked = await client.create(hello({ tools, tool_choice: "auto" }))
     const call = asked.choices[0]!.message.tool_calls![0]!
     expect(asked.choices[0]).toMatchObject({ finish_reason: "tool_calls", message: { content: null } })
-    expect([call.function.name, JSON.parse(call.function.arguments)]).toEqual(["get_weather", { location: "Hello!" }])
+    expect([call.function?.name, JSON.parse(call.function!.arguments)]).toEqual(["get_weather", { location: "Hello!" }])
     const { message } = asked.choices[0]!
     const answered = await client.create({
       ...hello({ tools }),
@@ -101,8 +101,10 @@ describe("SecureChatCompletion", () => {
   it("takes a router per request and leaves the client's own alone", async () => {
     const other = await Servers.scoped(Servers.router({ model: () => Effect.succeed({ choices: [] }) }))
     try {
-      const client = make()
+      const client = make({ trustedBaseUrls: [other.value] })
       expect((await client.create(hello({ base_url: other.value }))).choices).toEqual([])
+      expect(await error(make().create(hello({ base_url: other.value })))).toMatchObject({ name: "SecurityError", reason: "untrusted-url" })
+      expect((await make().create(hello({ base_url: other.value, api_key: "theirs" }))).choices).toEqual([])
       expect((await client.create(hello())).choices).toHaveLength(1)
       expect(await error(make({ baseUrl: "https://api.nomyo.ai", allowHttp: false }).create(hello({ base_url: router.url }))))
         .toMatchObject({ name: "SecurityError", reason: "plain-http" })

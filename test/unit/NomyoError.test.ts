@@ -40,6 +40,20 @@ describe("NomyoError", () => {
     assert.strictEqual(error.constructor.name, error._tag)
   })
 
+  it("is the base of all ten classes, and of no other error", () => {
+    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })), ...others]) {
+      const isOne = error instanceof NomyoError.NomyoError
+      assert.deepStrictEqual({ tag: error._tag, isOne, isNomyoError: NomyoError.isNomyoError(error) }, {
+        tag: error._tag,
+        isOne: true,
+        isNomyoError: true
+      })
+    }
+    for (const other of [new Error("no"), { _tag: "APIError" }, "APIError", undefined, null]) {
+      assert.isFalse(NomyoError.isNomyoError(other))
+    }
+  })
+
   it("knows the status of a class that stands for one", () => {
     assert.strictEqual(new NomyoError.RateLimitError({ message: "slow down" }).statusCode, 429)
     assert.strictEqual(new NomyoError.InvalidRequestError({ message: "model is missing" }).statusCode, 400)

@@ -140,5 +140,5 @@ describe.each(Object.entries(calls))("%s", (_, call) => {
         if (!isReached) break
         assert.include(expected, outcome(exit))
       }
-    }), 30_000)
+    }), 240_000)
 })

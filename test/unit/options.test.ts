@@ -48,6 +48,7 @@ describe("readOptions", () => {
     baseUrl: new URL("https://x.test"),
     allowHttp: "false",
     apiKey: 7,
+    trustedBaseUrls: "https://router.test",
     timeout: {},
     maxRetries: "2",
     throttle: 1,

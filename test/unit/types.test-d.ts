@@ -161,7 +161,7 @@ describe("the Promise API", () => {
   it("gives what the specification reads from an answer", async () => {
     const response = await secure.create(request, { signal: new AbortController().signal, timeout: 1000, maxRetries: 0 })
     const message = response.choices[0]!.message
-    expectTypeOf(message.content).toEqualTypeOf<string | null | undefined>()
+    expectTypeOf(message.content).toEqualTypeOf<string | null>()
     expectTypeOf(message.reasoning_content).toEqualTypeOf<string | null | undefined>()
     expectTypeOf(response._metadata.payload_id).toEqualTypeOf<string>()
     expectTypeOf(response._metadata.processed_at).toEqualTypeOf<number | undefined>()

@@ -14,61 +14,61 @@ export interface Json {
   readonly long: ReadonlyArray<string>
 }
 
-/**
- * A replacer that throws where `JSON.stringify` would silently drop a value, empty it or turn it into `null`.
- */
-const strict = function(this: unknown, key: string, value: unknown): unknown {
+/** What an object is, whatever realm it is of. */
+const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1)
+
+/** A list, or an object whose prototype is `Object.prototype` of any realm, or `null`. */
+const isData = (value: object): boolean => {
+  if (Array.isArray(value)) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Whether JSON has nothing of an object that is no data: a Map, a Promise, an ArrayBuffer. A boxed text or number is written as what it boxes. */
+const isEmptied = (value: object): boolean => {
+  const tag = tagOf(value)
+  if (tag === "Map" || tag === "Set") return true
+  return tag !== "String" && tag !== "Number" && tag !== "Boolean" && Object.keys(value).length === 0
+}
+
+/** Whether `JSON.stringify` would drop a value, empty it or turn it into `null` without a word. `given` is what it was before its `toJSON`. */
+const isLost = (value: unknown, given: unknown, inList: boolean): boolean => {
   switch (typeof value) {
     case "number":
-      if (!Number.isFinite(value)) throw new TypeError(`${value}`)
-      break
+      return !Number.isFinite(value)
     case "bigint":
     case "function":
     case "symbol":
-      throw new TypeError(typeof value)
+      return true
     case "undefined":
-      if (Array.isArray(this)) throw new TypeError("undefined")
-      break
+      return inList
     case "object":
-      if (value instanceof Map || value instanceof Set) throw new TypeError("a collection")
-      // an invalid date's `toJSON` gives `null`
-      if (value === null && Reflect.get(this as object, key) instanceof Date) throw new TypeError("no date")
+      return value === null ? tagOf(given) === "Date" : !isData(value) && isEmptied(value)
+    default:
+      return false
   }
+}
+
+/** The value, unless it would be lost. */
+const strict = function(this: unknown, key: string, value: unknown): unknown {
+  if (isLost(value, (this as { readonly [key: string]: unknown })[key], Array.isArray(this))) throw new TypeError(typeof value)
   return value
 }
 
-const isPlainScalar = (value: unknown): boolean => {
-  switch (typeof value) {
-    case "string":
-      return value.length <= CHUNK_LENGTH
-    case "number":
-      return Number.isFinite(value)
-    default:
-      return typeof value === "boolean"
-  }
-}
-
-/**
- * Whether JSON carries all of a value as it is, and no string of it is long. To look first and write then
- * takes half the time of a replacer.
- */
-const isPlain = (value: unknown): boolean => {
-  if (value === null) return true
-  if (typeof value !== "object") return isPlainScalar(value)
-  if ("toJSON" in value) return false
-  if (Array.isArray(value)) {
-    // `every` would pass over holes
-    for (const member of value as ReadonlyArray<unknown>) if (!isPlain(member)) return false
-    return true
-  }
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (prototype === Object.prototype || prototype === null) &&
-    Object.values(value).every((member) => member === undefined || isPlain(member))
+/** Data that JSON carries as it stands, without long strings. To look at it first and write it then takes half as long as to look while it is written. */
+const isPlain = (value: unknown, inList: boolean): boolean => {
+  if (typeof value === "string") return value.length <= CHUNK_LENGTH
+  if (isLost(value, value, inList)) return false
+  if (typeof value !== "object" || value === null) return true
+  if ("toJSON" in value || !isData(value)) return false
+  if (!Array.isArray(value)) return Object.values(value).every((member) => isPlain(member, false))
+  for (const member of value as ReadonlyArray<unknown>) if (!isPlain(member, true)) return false
+  return true
 }
 
 /** The JSON of a value. Throws if JSON cannot carry all of it. */
 export const stringify = (value: unknown): Json => {
-  if (isPlain(value)) return { parts: [JSON.stringify(value)], long: [] }
+  if (isPlain(value, true)) return { parts: [JSON.stringify(value)], long: [] }
   const long: Array<string> = []
   // random, so that no string of the value can contain it
   let mark = ""

@@ -7,12 +7,18 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import * as Stream from "effect/Stream"
 import { toBytes } from "../../Body.js"
+import type { ChatCompletionRequest } from "../../ChatCompletion.js"
+import { createFetch, type FetchOptions } from "../../fetch/index.js"
 import { connectionError } from "../../internal/connectionError.js"
 import { strictFetch } from "../../internal/strictFetch.js"
+import { NomyoClient } from "../../NomyoClient.js"
 import { SecurityError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
 
@@ -67,3 +73,30 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
       HttpClient.withTracerDisabledWhen(() => true)
     ))))
 )
+
+/**
+ * The `fetch` of an `HttpClient` that speaks OpenAI's chat completions: calls to `BASE_URL` of
+ * `nomyo-js/fetch` go through the `NomyoClient`, encrypted, and no others leave. It is `createFetch` of that
+ * module. Provide it to what uses `FetchHttpClient.layer`.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerFetch = (
+  options: FetchOptions = {}
+): Layer.Layer<FetchHttpClient.Fetch, never, NomyoClient> =>
+  Layer.effect(
+    FetchHttpClient.Fetch,
+    Effect.gen(function*() {
+      const client = yield* NomyoClient
+      const run = Runtime.runPromiseExit(yield* Effect.runtime<never>())
+      return createFetch({
+        create: async (request, { maxRetries, signal, timeout }) => {
+          const answer = client.create(request as ChatCompletionRequest, { timeout, maxRetries })
+          const exit = await run(answer, signal === undefined ? {} : { signal })
+          if (Exit.isSuccess(exit)) return exit.value
+          throw Cause.squash(exit.cause)
+        }
+      }, options)
+    })
+  )
