@@ -118,7 +118,12 @@ describe("the package", () => {
     const attw = await check(
       "@arethetypeswrong/cli/dist/index.js",
       Path.join(directory, Fs.readdirSync(directory).find((name) => name.endsWith(".tgz"))!),
-      ...["--profile", "esm-only", "--format", "ascii", "--ignore-rules", "internal-resolution-error"]
+      "--profile",
+      "esm-only",
+      "--format",
+      "ascii",
+      "--ignore-rules",
+      "internal-resolution-error"
     )
     expect(attw.stdout).toContain("No problems found")
   })
