@@ -20,7 +20,8 @@ const application = (): string => {
 /**
  * A package that the application has installed. Throws if there is none.
  *
- * Node's own `createRequire` is asked for at run time: webpack reads a call of one that is imported, and warns that it cannot follow it.
+ * Node's `createRequire` is looked up at run time: webpack reads a call of an imported one, and warns that it
+ * cannot follow it.
  */
 export const requireInstalled = (name: string): unknown =>
   process.getBuiltinModule("node:module").createRequire(application())(name)
