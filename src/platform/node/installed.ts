@@ -1,6 +1,5 @@
 /** Optional native libraries, from the packages that the application has installed. */
 import { realpathSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 
 /**
@@ -18,5 +17,11 @@ const application = (): string => {
   return join(process.cwd(), "program.js")
 }
 
-/** A package that the application has installed. Throws if there is none. */
-export const requireInstalled = (name: string): unknown => createRequire(application())(name)
+/**
+ * A package that the application has installed. Throws if there is none.
+ *
+ * Node's `createRequire` is looked up at run time: webpack reads a call of an imported one, and warns that it
+ * cannot follow it.
+ */
+export const requireInstalled = (name: string): unknown =>
+  process.getBuiltinModule("node:module").createRequire(application())(name)
