@@ -185,7 +185,10 @@ describe.each(apis)("createAll, %s", (_, makeClient) => {
       // time enough for one more
       await collect(client.createAll([say("another")]))
       router.seen.asked--
-      assert.deepStrictEqual({ asked: router.seen.asked, read: state.read }, { asked: taken + 3, read: taken + 3 })
+      assert.deepStrictEqual(
+        { asked: router.seen.asked, read: state.read },
+        { asked: taken + 3, read: taken + 3 }
+      )
     }
     await results.return!()
     assert.isTrue(state.isClosed)

@@ -25,7 +25,10 @@ describe("createAll of NomyoClient", () => {
           return [...yield* Fiber.join(batch)].filter(({ result }) => Either.isRight(result)).length
         }).pipe(Effect.provide(Mocks.client(router.layer, { throttle, maxRetries: 0 })))
       }
-      assert.deepStrictEqual({ throttled: yield* rights(true), unthrottled: yield* rights(false) }, { throttled: 12, unthrottled: 4 })
+      assert.deepStrictEqual(
+        { throttled: yield* rights(true), unthrottled: yield* rights(false) },
+        { throttled: 12, unthrottled: 4 }
+      )
     }))
 
   it.effect("cancels what is in flight when it is interrupted, or enough was taken", () => {
