@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
-/** Four times what the slowest test needs on two busy cores: a test that hangs still fails, a slow machine does not make one fail. */
+/** Four times what the slowest test needs on two busy cores, in milliseconds. A test that hangs still fails. */
 const TIMEOUT = 120_000
 
 /** The contract of key directories among processes, which it starts and kills. */
@@ -33,14 +33,15 @@ export default defineConfig({
           include: ["test/{system,packages}/**/*.test.ts", "doc/examples/*.test.ts", ...processes],
           globalSetup: "test/support/build.ts",
           testTimeout: TIMEOUT,
-          hookTimeout: TIMEOUT
+          // a hook may pack the package, and install tools from the registry
+          hookTimeout: 5 * TIMEOUT
         }
       }
     ],
     coverage: {
       provider: "v8",
       include: ["src/**"],
-      // not counted, since other processes run it: the command line (test/system/cli.test.ts), and what needs a browser (test/system/browser)
+      // not counted, since other processes run it: the command line (test/system/cli.test.ts), and what needs a browser (test/system/browser.test.ts)
       exclude: ["src/cli/!(serve).ts", "src/platform/browser/**"],
       // vitest's own summary stays the last line
       reporter: [],

@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { fromStatus } from "../../src/internal/errors.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import * as Router from "../../src/router/Router.js"
+import { makeRateLimit } from "../../src/router/rateLimit.js"
 import { say } from "../support/batches.js"
 import * as Mocks from "../support/mocks.js"
 
@@ -17,7 +17,7 @@ describe("createAll of NomyoClient", () => {
   it.effect("meets no 429 under a throttle, and does without one", () =>
     Effect.gen(function*() {
       const rights = (throttle: boolean) => {
-        const limit = Router.makeRateLimit()
+        const limit = makeRateLimit()
         const router = Mocks.scripted(() => Effect.zipRight(limit("key"), answer))
         return Effect.gen(function*() {
           const batch = yield* Effect.fork(Stream.runCollect(NomyoClient.createAll(requests)))
