@@ -41,10 +41,10 @@ export interface Options {
    */
   readonly apiKey?: "client" | "header" | undefined
   /**
-   * What tools must send as their bearer token. `GET /` and `GET /health` need none. Default: none is asked
-   * for, which is right where only the user's own machine reaches the gateway.
+   * Tools must send one of these as their bearer token. `GET /` and `GET /health` need none. Default: none is
+   * asked for, which is right where only the user's own machine reaches the gateway.
    */
-  readonly token?: Redacted.Redacted | undefined
+  readonly tokens?: ReadonlyArray<Redacted.Redacted> | undefined
   /** The tier of requests that name none. Default: the service's. */
   readonly securityTier?: SecurityTier | undefined
   /** For one attempt. Default 10 minutes: the tool's own timeout comes first. */
@@ -79,24 +79,24 @@ const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+)$
 
 const unauthorized = () => new Refusal(401, "invalid_api_key", "The gateway's token is missing or not valid")
 
-const makeAuthorize = (token: Redacted.Redacted | undefined) =>
-  token === undefined
+const makeAuthorize = (tokens: ReadonlyArray<Redacted.Redacted>) =>
+  tokens.length === 0
     ? Effect.succeed((): Effect.Effect<void, Refusal> => Effect.void)
-    : Effect.map(makeTokens([{ label: "gateway", token }]), (find) =>
+    : Effect.map(makeTokens(tokens.map((token) => ({ label: "", token }))), (find) =>
       (authorization: string) =>
         Effect.asVoid(Effect.filterOrFail(find(authorization), (found) => found !== undefined, unauthorized)))
 
 const makeSettings = Effect.fnUntraced(function*(options: Options) {
-  const { apiKey = "client", models = Models.DEFAULT_MODELS, token } = options
-  if (apiKey === "header" && token !== undefined) {
-    const message = "token needs apiKey \"client\": a tool sends one of them, and the router is not to get the token"
+  const { apiKey = "client", models = Models.DEFAULT_MODELS, tokens = [] } = options
+  if (apiKey === "header" && tokens.length > 0) {
+    const message = "tokens need apiKey \"client\": the router is not to get a tool's token as its API key"
     return yield* Effect.fail(new InvalidRequestError({ message }))
   }
   const settings: Settings = {
     client: yield* NomyoClient,
     models: Effect.isEffect(models) ? models : Effect.succeed(models),
     usesHeaderKey: apiKey === "header",
-    authorize: yield* makeAuthorize(token),
+    authorize: yield* makeAuthorize(tokens),
     securityTier: options.securityTier,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.minutes(10)),
     maxRetries: yield* retries(options.maxRetries ?? 0),
