@@ -1,6 +1,6 @@
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { Refusal } from "../openai/errors.js"
 import { MAX_BODY_BYTES, notJson, tooLarge } from "../openai/requests.js"
@@ -16,7 +16,6 @@ export const attempt = <A>(evaluate: () => A): Effect.Effect<A, Refusal> =>
   })
 
 const decode = (bytes: Uint8Array): string => {
-  if (bytes.length > MAX_BODY_BYTES) return tooLarge()
   try {
     return Bytes.toText(bytes)
   } catch {
@@ -24,15 +23,29 @@ const decode = (bytes: Uint8Array): string => {
   }
 }
 
-/** A body whose length is not announced may turn out too large, or break off. */
-const broken = () =>
-  new Refusal(413, "request_too_large", "The body is larger than 10 MiB, or ended before it was complete")
+const broken = () => new Refusal(400, "invalid_body", "The body ended before it was complete")
+
+/**
+ * Reads a body to its end, whatever its length, and keeps no more than the limit: a connection that is closed
+ * in the middle of a body takes the response with it.
+ */
+const readAll = Effect.fnUntraced(function*({ stream }: HttpServerRequest.HttpServerRequest) {
+  const chunks: Array<Uint8Array> = []
+  let length = 0
+  const keep = (chunk: Uint8Array) => {
+    length += chunk.length
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk)
+    else chunks.length = 0
+  }
+  yield* Stream.runForEach(stream, (chunk) => Effect.sync(() => keep(chunk)))
+  return length > MAX_BODY_BYTES ? undefined : Bytes.concat(chunks)
+})
 
 /** The text of a request's body. Fails with a 413 if it is too large, with a 400 if it cannot be JSON. */
 export const readBody: Effect.Effect<string, Refusal, HttpServerRequest.HttpServerRequest> = Effect.gen(function*() {
   const request = yield* HttpServerRequest.HttpServerRequest
-  // before it is read: what is refused with a response is answered, what breaks off is not
-  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) yield* attempt(tooLarge)
-  const buffer = yield* Effect.mapError(Effect.interruptible(request.arrayBuffer), broken)
-  return yield* attempt(() => decode(new Uint8Array(buffer)))
-}).pipe(HttpServerRequest.withMaxBodySize(Option.some(MAX_BODY_BYTES)))
+  // a length that is announced need not be waited for
+  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) return yield* attempt(tooLarge)
+  const bytes = yield* Effect.mapError(Effect.interruptible(readAll(request)), broken)
+  return yield* attempt(() => bytes === undefined ? tooLarge() : decode(bytes))
+})
