@@ -16,7 +16,7 @@ import { type Answer, completionOf, DONE, EVENT_STREAM, eventOf, eventsOf } from
 import type { ErrorAnswer, Refusal } from "../openai/errors.js"
 import { type Mapped, mapRequest } from "../openai/requests.js"
 import { attempt, readBody } from "./readBody.js"
-import type { Entry } from "./requestLog.js"
+import { type Entry, markEnd } from "./requestLog.js"
 import { causeAnswer, errorResponse, json, NO_STORE } from "./respond.js"
 
 /** How completions are made. */
@@ -43,6 +43,15 @@ const STATUS_WAIT = "5 seconds"
 /** A comment of an event stream, which every reader skips. */
 const COMMENT = ": waiting for the answer\n\n"
 
+/** How often a call that the rate limit refused is repeated. */
+const RATE_LIMIT_RETRIES = 3
+
+/** In milliseconds: the service counts by the second. */
+const SHORTEST_WAIT = 1000
+
+/** A tool may decide about longer waits. In milliseconds. */
+const LONGEST_WAIT = 10_000
+
 /** Events that are written at once. */
 const CHUNK_SIZE = 16
 
@@ -64,8 +73,13 @@ const answerOf = (response: ChatCompletionResponse, entry: Entry): Answer => {
 
 const idOf = ({ _metadata }: ChatCompletionResponse) => ({ "x-request-id": _metadata.payload_id })
 
-const eventStream = (texts: Stream.Stream<string>, headers: { readonly [name: string]: string }) =>
-  HttpServerResponse.stream(Stream.encodeText(texts), {
+/** The log takes a stream that does not reach its end for one whose tool has left. */
+const eventStream = (
+  texts: Stream.Stream<string>,
+  entry: Entry,
+  headers: { readonly [name: string]: string } = {}
+) =>
+  HttpServerResponse.stream(Stream.concat(Stream.encodeText(texts), Stream.execute(markEnd(entry))), {
     contentType: EVENT_STREAM,
     // nginx would otherwise keep the comments to itself
     headers: { ...NO_STORE, ...headers, "x-accel-buffering": "no" }
@@ -107,12 +121,12 @@ const respondStreamed = Effect.fnUntraced(function*(
   const early = yield* Effect.interruptible(Effect.timeoutOption(ended, STATUS_WAIT))
   if (Option.isNone(early)) {
     const events = Effect.map(ended, (result) => resultEvents(result, mapped, entry))
-    return eventStream(Stream.concat(commentsUntil(call, keepAlive), Stream.unwrap(events)), {})
+    return eventStream(Stream.concat(commentsUntil(call, keepAlive), Stream.unwrap(events)), entry)
   }
   const result = early.value
   if (Exit.isFailure(result)) return errorResponse(errorOf(result.cause, entry))
   const events = resultEvents(result, mapped, entry)
-  return eventStream(events, idOf(result.value))
+  return eventStream(events, entry, idOf(result.value))
 })
 
 const respondWhole = (start: Effect.Effect<ChatCompletionResponse, NomyoError>, entry: Entry) =>
@@ -126,6 +140,21 @@ const respondWhole = (start: Effect.Effect<ChatCompletionResponse, NomyoError>, 
       const answer = completionOf(answerOf(response, entry))
       return Effect.succeed(HttpServerResponse.setHeaders(json(answer), idOf(response)))
     }
+  })
+
+/**
+ * Repeats a call that the rate limit refused. Several tools share the limit through a gateway, so none of
+ * them can know when to repeat.
+ */
+const afterRateLimit = (
+  create: Effect.Effect<ChatCompletionResponse, NomyoError>,
+  retries: number
+): Effect.Effect<ChatCompletionResponse, NomyoError> =>
+  Effect.catchTag(create, "RateLimitError", (error) => {
+    const { retryAfter = SHORTEST_WAIT } = error
+    return retries === 0 || retryAfter > LONGEST_WAIT
+      ? Effect.fail(error)
+      : Effect.delay(afterRateLimit(create, retries - 1), Math.max(retryAfter, SHORTEST_WAIT))
   })
 
 /** Answers `POST /chat/completions`. Fails with a `Refusal` for a body that is not a request. */
@@ -145,7 +174,8 @@ export const complete = Effect.fnUntraced(function*(
     ...(securityTier === undefined ? {} : { security_tier: securityTier }),
     ...mapped.request
   } as unknown as ChatCompletionRequest
+  const create = client.create(request, { timeout, maxRetries })
   // a server runs its apps uninterruptibly, and a tool that leaves is to cancel its call
-  const start = Effect.interruptible(client.create(request, { timeout, maxRetries }))
+  const start = Effect.interruptible(afterRateLimit(create, RATE_LIMIT_RETRIES))
   return yield* mapped.stream ? respondStreamed(start, mapped, settings, entry) : respondWhole(start, entry)
 })

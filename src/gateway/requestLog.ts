@@ -8,9 +8,16 @@ import type * as Scope from "effect/Scope"
 
 /** What becomes known of a request while it is answered. */
 export interface Entry {
-  status: number
+  /** Of an error, or of a response that is complete. */
+  status: number | undefined
   payloadId: string | undefined
 }
+
+/** Notes that a stream has reached its end. The status of an error in it stays. */
+export const markEnd = (entry: Entry): Effect.Effect<void> =>
+  Effect.sync(() => {
+    entry.status ??= 200
+  })
 
 /** What servers log of a request whose client has left. */
 const CLIENT_LEFT = 499
@@ -61,19 +68,18 @@ export const withRequestLog = <E, R>(
   Effect.gen(function*() {
     const { method, url } = yield* HttpServerRequest.HttpServerRequest
     const startedAt = yield* Clock.currentTimeMillis
-    const entry: Entry = { status: 0, payloadId: undefined }
+    const entry: Entry = { status: undefined, payloadId: undefined }
     yield* Effect.addFinalizer(Effect.fnUntraced(function*(exit) {
       const ms = (yield* Clock.currentTimeMillis) - startedAt
       yield* Effect.annotateLogs(Effect.logInfo("request"), {
         method: METHODS.has(method) ? method : "other",
         path: pathForLog(url),
-        status: Exit.isSuccess(exit) ? entry.status : CLIENT_LEFT,
+        status: Exit.isSuccess(exit) ? entry.status ?? CLIENT_LEFT : CLIENT_LEFT,
         ms,
         ...(entry.payloadId === undefined ? {} : { payload_id: entry.payloadId })
       })
     }))
-    return yield* Effect.tap(app(entry), ({ status }) => {
-      // a stream that has failed already
-      if (entry.status === 0) entry.status = status
+    return yield* Effect.tap(app(entry), ({ body, status }) => {
+      if (body._tag !== "Stream") entry.status = status
     })
   })
