@@ -117,7 +117,14 @@ export interface Chain {
   readonly close: () => Promise<void>
 }
 
-/** Starts a chain. */
+/** Waits until the proxy has made its key pair, which takes its time on a busy machine. */
+const firstAnswer = async ({ baseUrl }: RunningProxy): Promise<void> => {
+  const body = JSON.stringify({ model: "llama3.2", messages: [{ role: "user", content: "Hello!" }] })
+  const response = await fetch(`${baseUrl}/chat/completions`, { method: "POST", body, headers: { "content-type": "application/json" } })
+  await response.text()
+}
+
+/** Starts a chain, which has answered once. */
 export const startChain = async (
   { proxy: proxyArgs = [], router: routerArgs = [] }: {
     readonly proxy?: ReadonlyArray<string>
@@ -127,7 +134,9 @@ export const startChain = async (
   const upstream = await startUpstream()
   const router = await startRouter(["--upstream", upstream.url, ...routerArgs])
   const tap = await Servers.scoped(Servers.wiretap(router.url))
-  const proxy = await startProxy(["--base-url", tap.value.url, "--allow-http", ...proxyArgs])
+  const args = ["--base-url", tap.value.url, "--allow-http", ...proxyArgs]
+  const proxy = await startProxy(args, { NOMYO_KEY_SIZE: "2048" })
+  await firstAnswer(proxy)
   const close = async () => {
     await proxy.stop()
     await tap.close()
