@@ -51,8 +51,12 @@ const HASH_LENGTH = 32
 /** AES-GCM's (RFC 9180, 7.3). */
 const NONCE_LENGTH = 12
 
-/** Key lengths in bytes by AEAD id (RFC 9180, 7.3): AES-128-GCM, which serves the RFCs' vectors only, and AES-256-GCM. */
-const keyLengths: { readonly [id: number]: number } = { 0x0001: 16, 0x0002: 32 }
+/**
+ * The key length of an AEAD, in bytes (RFC 9180, 7.3): AES-128-GCM, which serves the RFCs' vectors only, or AES-256-GCM.
+ *
+ * @internal
+ */
+export const keyLength = (aeadId: AeadId): number => aeadId === AES_256_GCM ? 32 : 16
 
 /**
  * AES-256-GCM: the AEAD that protocol 2 uses.
@@ -60,7 +64,15 @@ const keyLengths: { readonly [id: number]: number } = { 0x0001: 16, 0x0002: 32 }
  * @since 0.3.0
  * @category constants
  */
-export const AES_256_GCM = 0x0002
+export const AES_256_GCM = 0x0002 as const
+
+/**
+ * An AEAD's identifier: AES-256-GCM, or AES-128-GCM for the RFCs' vectors.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type AeadId = 0x0001 | 0x0002
 
 const empty = new Uint8Array(0)
 const versionLabel = Bytes.fromText("HPKE-v1")
@@ -181,7 +193,7 @@ export const counting = (aead: Aead, baseNonce: Uint8Array<ArrayBuffer>): Pick<H
 const keySchedule = Effect.fnUntraced(function*(
   primitives: Service,
   kemId: number,
-  aeadId: number,
+  aeadId: AeadId,
   sharedSecret: Uint8Array<ArrayBuffer>,
   info: Uint8Array<ArrayBuffer>
 ) {
@@ -190,7 +202,7 @@ const keySchedule = Effect.fnUntraced(function*(
   const infoHash = yield* extract(empty, "info_hash", info)
   const context = [Uint8Array.of(0), pskIdHash, infoHash]
   const secret = yield* guard(extract(sharedSecret, "secret", empty))
-  const key = yield* guard(expand(secret, "key", context, keyLengths[aeadId]!))
+  const key = yield* guard(expand(secret, "key", context, keyLength(aeadId)))
   const baseNonce = yield* guard(expand(secret, "base_nonce", context, NONCE_LENGTH))
   const exporterSecret = yield* guard(expand(secret, "exp", context, HASH_LENGTH))
   return {
@@ -205,9 +217,9 @@ const keySchedule = Effect.fnUntraced(function*(
  * @since 0.3.0
  * @category constructors
  */
-export const setupSender = Effect.fnUntraced(function*<PrivateKey>(
-  kem: Kem<PrivateKey>,
-  aeadId: number,
+export const setupSender = Effect.fnUntraced(function*(
+  kem: Pick<Kem<never>, "id" | "encapsulate">,
+  aeadId: AeadId,
   publicKey: Uint8Array<ArrayBuffer>,
   info: Uint8Array<ArrayBuffer>
 ): Effect.fn.Return<
@@ -228,7 +240,7 @@ export const setupSender = Effect.fnUntraced(function*<PrivateKey>(
  */
 export const setupReceiver = Effect.fnUntraced(function*<PrivateKey>(
   kem: Kem<PrivateKey>,
-  aeadId: number,
+  aeadId: AeadId,
   keyPair: PrivateKey,
   enc: Uint8Array<ArrayBuffer>,
   info: Uint8Array<ArrayBuffer>

@@ -38,7 +38,7 @@ export const CHUNK_LENGTH = 16_384
 const MAX_SEALED_LENGTH = 65_552
 const TAG_LENGTH = 16
 /** As long as the longer of the AEAD's key and nonce (RFC 9458, 4.4), in bytes. */
-const RESPONSE_NONCE_LENGTH = 32
+const responseNonceLength = Hpke.keyLength
 
 const requestLabel = Bytes.fromText("message/bhttp chunked request")
 const responseLabel = Bytes.fromText("message/bhttp chunked response")
@@ -48,10 +48,16 @@ const noAad = new Uint8Array(0)
 /** One failure for whatever is wrong with a message. */
 const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
 
+interface Suite {
+  readonly keyId: number
+  readonly kem: Pick<Hpke.Kem<never>, "id">
+  readonly aeadId: Hpke.AeadId
+}
+
 /** What says under which key a request is sealed (RFC 9458, 4.3): 7 bytes. */
 const HEADER_LENGTH = 7
-const encodeHeader = (keyId: number, kemId: number): Uint8Array<ArrayBuffer> =>
-  Uint8Array.of(keyId, kemId >> 8, kemId & 0xff, 0, 1, Hpke.AES_256_GCM >> 8, Hpke.AES_256_GCM & 0xff)
+const encodeHeader = ({ aeadId, kem, keyId }: Suite): Uint8Array<ArrayBuffer> =>
+  Uint8Array.of(keyId, kem.id >> 8, kem.id & 0xff, 0, 1, aeadId >> 8, aeadId & 0xff)
 
 const info = (header: Uint8Array<ArrayBuffer>) => Bytes.concat([requestLabel, Uint8Array.of(0), header])
 
@@ -146,19 +152,33 @@ const opener = (open: Open): Opener => {
 
 /** The key and nonce of the answer to a request, which only its two sides can make (draft -08, 4.2). */
 const responseContext = Effect.fnUntraced(function*(
+  { aeadId }: Suite,
   context: Hpke.HpkeContext,
   enc: Uint8Array<ArrayBuffer>,
   nonce: Uint8Array<ArrayBuffer>
 ) {
   const primitives = yield* Primitives
   const { guard } = yield* SecureMemory
-  const secret = yield* context.exportSecret(responseLabel, RESPONSE_NONCE_LENGTH)
+  const secret = yield* context.exportSecret(responseLabel, responseNonceLength(aeadId))
   const prk = yield* guard(primitives.hmac(Bytes.concat([enc, nonce]), [secret]))
   const expand = (label: string) => guard(primitives.hmac(prk, [Bytes.fromText(label), Uint8Array.of(1)]))
-  const key = yield* expand("key")
+  const key = (yield* expand("key")).subarray(0, Hpke.keyLength(aeadId))
   const baseNonce = yield* expand("nonce")
   return Hpke.counting(yield* primitives.aesGcm(key), baseNonce.subarray(0, 12))
 })
+
+/**
+ * Opens an answer, given the context of its request. A client's exchange does the same.
+ *
+ * @internal
+ */
+export const openResponse = (
+  suite: Suite,
+  context: Hpke.HpkeContext,
+  enc: Uint8Array<ArrayBuffer>,
+  nonce: Uint8Array<ArrayBuffer>
+): Effect.Effect<Opener, SecurityError, Needs> =>
+  Effect.map(responseContext(suite, context, enc, nonce), ({ open }) => opener(open))
 
 type Needs = Primitives | SecureMemory | Scope.Scope
 
@@ -172,7 +192,7 @@ export interface ClientExchange {
   /** What goes before the request's chunks. */
   readonly header: Uint8Array<ArrayBuffer>
   readonly request: Sealer
-  /** Opens the answer, whose first 32 bytes are `nonce`. */
+  /** Opens the answer, whose first bytes, 32 of them, are `nonce`. */
   readonly response: (nonce: Uint8Array<ArrayBuffer>) => Effect.Effect<Opener, SecurityError, Needs>
 }
 
@@ -184,8 +204,8 @@ export interface ClientExchange {
  */
 export interface RecipientKey {
   readonly keyId: number
-  // oxlint-disable-next-line typescript/no-explicit-any -- any KEM's private keys: a client has none
-  readonly kem: Hpke.Kem<never>
+  readonly kem: Pick<Hpke.Kem<never>, "id" | "encapsulate">
+  readonly aeadId: Hpke.AeadId
   readonly publicKey: Uint8Array<ArrayBuffer>
 }
 
@@ -196,14 +216,14 @@ export interface RecipientKey {
  * @category constructors
  */
 export const client = Effect.fnUntraced(function*(
-  { kem, keyId, publicKey }: RecipientKey
+  key: RecipientKey
 ): Effect.fn.Return<ClientExchange, SecurityError, Needs> {
-  const header = encodeHeader(keyId, kem.id)
-  const { context, enc } = yield* Hpke.setupSender(kem, Hpke.AES_256_GCM, publicKey, info(header))
+  const header = encodeHeader(key)
+  const { context, enc } = yield* Hpke.setupSender(key.kem, key.aeadId, key.publicKey, info(header))
   return {
     header: Bytes.concat([header, enc]),
     request: sealer(context.seal),
-    response: (nonce) => Effect.map(responseContext(context, enc, nonce), ({ open }) => opener(open))
+    response: (nonce) => openResponse(key, context, enc, nonce)
   }
 })
 
@@ -234,6 +254,7 @@ export interface GatewayExchange {
 export interface GatewayKey<PrivateKey> {
   readonly keyId: number
   readonly kem: Hpke.Kem<PrivateKey>
+  readonly aeadId: Hpke.AeadId
   readonly keyPair: PrivateKey
 }
 
@@ -252,20 +273,22 @@ export const headerLength = (kem: Pick<Hpke.Kem<never>, "encLength">): number =>
  * @category constructors
  */
 export const gateway = Effect.fnUntraced(function*<PrivateKey>(
-  { kem, keyId, keyPair }: GatewayKey<PrivateKey>,
+  key: GatewayKey<PrivateKey>,
   header: Uint8Array<ArrayBuffer>
 ): Effect.fn.Return<GatewayExchange, SecurityError, Needs> {
-  const named = header.subarray(0, HEADER_LENGTH)
+  const expected = encodeHeader(key)
   const enc = header.slice(HEADER_LENGTH)
-  if (!Bytes.equals(named, encodeHeader(keyId, kem.id)) || enc.length !== kem.encLength) return yield* cannotOpen()
-  const context = yield* Hpke.setupReceiver(kem, Hpke.AES_256_GCM, keyPair, enc, info(encodeHeader(keyId, kem.id)))
+  if (!Bytes.equals(header.subarray(0, HEADER_LENGTH), expected) || enc.length !== key.kem.encLength) {
+    return yield* cannotOpen()
+  }
+  const context = yield* Hpke.setupReceiver(key.kem, key.aeadId, key.keyPair, enc, info(expected))
   const { randomBytes } = yield* Primitives
   return {
     enc,
     request: opener(context.open),
     response: Effect.suspend(() => {
-      const nonce = randomBytes(RESPONSE_NONCE_LENGTH)
-      return Effect.map(responseContext(context, enc, nonce), ({ seal }) => ({ nonce, sealer: sealer(seal) }))
+      const nonce = randomBytes(responseNonceLength(key.aeadId))
+      return Effect.map(responseContext(key, context, enc, nonce), ({ seal }) => ({ nonce, sealer: sealer(seal) }))
     })
   }
 })

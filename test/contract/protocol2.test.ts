@@ -67,7 +67,7 @@ const HEADER = ObliviousHttp.headerLength(Hpke.x25519)
 
 const routerKey = Effect.flatMap(Primitives, ({ importKeyPair }) =>
   Effect.map(importKeyPair(bytes(vectors.router.private_key)), (keyPair) =>
-    ({ keyId: vectors.router.key_id, kem: Hpke.x25519, keyPair })))
+    ({ keyId: vectors.router.key_id, kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM, keyPair })))
 
 const withEphemeral = (privateKey: string) =>
   Hpke.x25519With(({ importKeyPair }) => importKeyPair(bytes(privateKey)))
@@ -101,7 +101,7 @@ const readRequest = (message: Uint8Array<ArrayBuffer>, size = message.length) =>
 
 const clientOf = Effect.fnUntraced(function*({ ephemeral_private }: Good["request"]) {
   const { publicKey } = yield* KeyConfiguration.choose(bytes(vectors.router.keys_body), [0x0020], [])
-  return yield* ObliviousHttp.client({ keyId: vectors.router.key_id, kem: withEphemeral(ephemeral_private), publicKey })
+  return yield* ObliviousHttp.client({ keyId: vectors.router.key_id, kem: withEphemeral(ephemeral_private), aeadId: Hpke.AES_256_GCM, publicKey })
 })
 
 const readResponse = Effect.fnUntraced(function*(of: Good, message: Uint8Array<ArrayBuffer>, size = message.length || 1) {
