@@ -244,20 +244,24 @@ export class Decoder<H extends Head> {
     return parts
   }
 
+  /** Whether nothing is left to read: of what has come so far, or of a whole message. */
+  #isDone(isWhole: boolean): boolean {
+    return this.#buffer.length === 0 && (this.isComplete || !isWhole)
+  }
+
   #parts(isWhole: boolean): ReadonlyArray<Part<H>> {
     const parts: Array<Part<H>> = []
-    try {
-      while (this.#buffer.length > 0 || isWhole) {
-        const reader = new Reader(this.#buffer)
-        const state = this.#state
+    while (!this.#isDone(isWhole)) {
+      const reader = new Reader(this.#buffer)
+      try {
         const part = this.#step(reader, isWhole)
         if (part !== undefined) parts.push(part)
-        this.#buffer = this.#buffer.subarray(reader.at)
-        if (isWhole && reader.at === 0 && state === this.#state) break
+      } catch (error) {
+        if (error !== incomplete) throw error
+        if (isWhole || (this.#state === "head" && this.#buffer.length > MAX_HEAD_LENGTH)) invalid()
+        break
       }
-    } catch (error) {
-      if (error !== incomplete || isWhole) throw error === incomplete ? new RangeError("cut short") : error
-      if (this.#state === "head" && this.#buffer.length > MAX_HEAD_LENGTH) invalid()
+      this.#buffer = this.#buffer.subarray(reader.at)
     }
     return parts
   }

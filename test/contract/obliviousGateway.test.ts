@@ -31,7 +31,8 @@ const openAnswer = Effect.fnUntraced(function*(message: Uint8Array<ArrayBuffer>,
     Buffer.from("message/bhttp chunked request\0"),
     message.slice(0, 7)
   ]) as unknown as Uint8Array<ArrayBuffer>)
-  const opener = yield* ObliviousHttp.openResponse({ keyId: 1, kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM }, context, message.slice(7, HEADER), body.slice(0, 32))
+  const suite = { keyId: 1, kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM } as const
+  const opener = yield* ObliviousHttp.openResponse(suite, context, message.slice(7, HEADER), body.slice(0, 32))
   const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"))
   const parts = [...yield* reader.push(body.slice(32)), ...yield* reader.end]
   const text = Buffer.concat(parts.flatMap((part) => part._tag === "Content" ? [part.content] : [])).toString()

@@ -176,13 +176,6 @@ for (const [name, layer] of Object.entries(layers)) {
   })
 }
 
-/** Vectors of others, which stand beside the checkout and are not copied into it. */
-const standard = (name: string): unknown => {
-  const file = new URL(`../../../shared/vectors/standards/${name}.json`, import.meta.url)
-  return Fs.existsSync(file) ? JSON.parse(Fs.readFileSync(file, "utf8")) : undefined
-}
-void standard
-
 describe("padme", () => {
   it("pads by at most 12 %", () => {
     assert.deepStrictEqual([1, 8, 9, 100, 1000, 1025, 10_000].map(BinaryHttp.padme), [1, 8, 10, 104, 1024, 1088, 10_240])
