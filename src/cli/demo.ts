@@ -66,6 +66,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
                 crypto.open(key, sealed, (plaintext) => Effect.zipRight(stop, use(plaintext))))
           }),
         Context.add(Transport, {
+          ...transport,
           send: (sent) => {
             if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
             wire = Array.from(sent.body.chunks).join("")
