@@ -85,7 +85,7 @@ export const demo = Command.make("demo", clientOptions, (options) =>
     yield* title("The request, in clear, as only this process and the router see it")
     yield* out(JSON.stringify(asked, null, 2))
 
-    const client = layer({ baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn }, watched)
+    const client = layer({ ...options, baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn }, watched)
     const [total, answer] = yield* Effect.flatMap(NomyoClient, (client) => client.create(asked)).pipe(
       Effect.timed,
       Effect.provide(client),

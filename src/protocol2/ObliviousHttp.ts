@@ -27,6 +27,30 @@ export const requestType = "message/ohttp-chunked-req"
 export const responseType = "message/ohttp-chunked-res"
 
 /**
+ * Where a router's keys are, and where requests go (RFC 9540).
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const gatewayPath = "/.well-known/ohttp-gateway"
+
+/**
+ * The type of the problem that a request has whose date the router does not accept (RFC 9458, 6.5.2).
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const DATE_PROBLEM = "https://iana.org/assignments/http-problem-types#date"
+
+/**
+ * The bytes that an answer begins with, under AES-256-GCM: 32.
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const NONCE_LENGTH = 32
+
+/**
  * The most plaintext of a chunk that every receiver takes, in bytes (draft -08, 3).
  *
  * @since 0.3.0

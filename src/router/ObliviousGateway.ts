@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletion from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
+import { httpDate } from "../internal/codecs/httpDate.js"
 import { fromStatus } from "../internal/errors.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
 import * as BinaryHttp from "../protocol2/BinaryHttp.js"
@@ -26,14 +27,6 @@ import { Primitives } from "../protocol2/Primitives.js"
 import { SecureMemory } from "../SecureMemory.js"
 import * as GatewayKeys from "./GatewayKeys.js"
 import type * as ReplayStore from "./ReplayStore.js"
-
-/**
- * Where a router's keys are, and where requests go (RFC 9540).
- *
- * @since 0.3.0
- * @category constants
- */
-export const path = "/.well-known/ohttp-gateway"
 
 /**
  * What the request asks for, once it has opened.
@@ -88,7 +81,6 @@ const STREAM_STEP = 256
 const SILENCE = Duration.seconds(15)
 
 const KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
-const DATE_PROBLEM = "https://iana.org/assignments/http-problem-types#date"
 
 /** The one answer to every request that does not open: it tells nothing about what was wrong. */
 const unopened = HttpServerResponse.unsafeJson({ type: KEY_PROBLEM, title: "The request could not be opened" }, {
@@ -121,11 +113,8 @@ const staleDate: Refusal = {
   _tag: "Refusal",
   status: 400,
   headers: { "content-type": "application/problem+json" },
-  body: { type: DATE_PROBLEM, detail: "The date of the request is outside of what this router accepts" }
+  body: { type: ObliviousHttp.DATE_PROBLEM, detail: "The date of the request is outside of what this router accepts" }
 }
-
-/** An HTTP date, IMF-fixdate (RFC 9110, 5.6.7). */
-const httpDate = (millis: number): string => new Date(millis).toUTCString()
 
 /** Fails for a request that is too old, or too far ahead of this clock, or older than what the store remembers. */
 const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, { remembersSince }: ReplayStore.Service) {
