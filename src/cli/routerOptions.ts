@@ -19,6 +19,7 @@ export interface Options {
   readonly keyRotationInterval: Option.Option<Duration.Duration>
   readonly tlsCert: Option.Option<string>
   readonly tlsKey: Option.Option<string>
+  readonly protocol: Option.Option<2>
   readonly rateLimit: boolean
   readonly logFormat: Format
   readonly drain: Duration.Duration
@@ -96,6 +97,10 @@ export const options = {
   tlsKey: Cli.text("tls-key").pipe(
     Cli.optional,
     Cli.withDescription("The TLS certificate's private key in PEM")
+  ),
+  protocol: Cli.choiceWithValue("protocol", [["2", 2 as const]]).pipe(
+    Cli.optional,
+    Cli.withDescription("Speak protocol 2 only. Default: both")
   ),
   rateLimit: Cli.boolean("rate-limit").pipe(
     Cli.withDescription("Refuse requests beyond the service's limit: 2 in a second, or 4 once in ten seconds")

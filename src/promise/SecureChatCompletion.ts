@@ -4,13 +4,15 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
 import { callRules, chatCompletionRules } from "../internal/options.js"
 import { NomyoClient } from "../NomyoClient.js"
+import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
+import type { ChatCompletionRequest } from "../openai/chatRequest.js"
 import { type BatchResult, createAll } from "./Batch.js"
 import { ClientRuntime, readConfig } from "./ClientRuntime.js"
 import type { BatchOptions, CallOptions, ClientConfig } from "./options.js"
 import { PromiseClient } from "./PromiseClient.js"
+import { type CompletionStream, stream } from "./stream.js"
 
 /**
  * Options of `SecureChatCompletion`.
@@ -62,6 +64,18 @@ export class SecureChatCompletion extends PromiseClient {
   /** Another name for `create`. */
   acreate(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
     return this.create(request, options)
+  }
+
+  /**
+   * Gives the answer's chunks as they come, for `for await`. With `protocol: 2` they are real, and an answer
+   * that is cut short throws a `SecurityError`. Over protocol 1 the answer comes whole, and then in chunks.
+   * The last chunk has the usage and no choices. Nothing is sent before the first chunk is asked for; leaving the
+   * loop closes the connection.
+   *
+   * @since 0.3.0
+   */
+  stream(request: ChatCompletionRequest, options?: CallOptions): CompletionStream {
+    return stream(this.#runtime, request, options)
   }
 
   /**

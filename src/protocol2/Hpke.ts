@@ -39,7 +39,7 @@ export interface Kem<PrivateKey> {
  * @since 0.3.0
  * @category models
  */
-export interface Encapsulated {
+interface Encapsulated {
   readonly enc: Uint8Array<ArrayBuffer>
   readonly sharedSecret: Uint8Array<ArrayBuffer>
 }

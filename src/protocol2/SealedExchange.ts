@@ -109,7 +109,8 @@ const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExc
     return bytes === undefined ? reader.end : reader.push(bytes)
   })
   let parts = yield* reader.push(rest)
-  while (parts.length === 0 && !isOver) parts = yield* next
+  // fails at the end of an answer without a head
+  while (parts.length === 0) parts = yield* next
   const [first, ...others] = parts
   if (first?._tag !== "Head") return yield* Effect.fail(cannotOpen())
   let held: ReadonlyArray<Uint8Array<ArrayBuffer>> | undefined = contentOf(others)

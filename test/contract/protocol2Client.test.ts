@@ -4,34 +4,16 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { serve } from "../../src/cli/serve.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import type * as NomyoConfig from "../../src/NomyoConfig.js"
 import * as NodePrimitives from "../../src/platform/node/NodePrimitives.js"
 import * as NodeTransport from "../../src/platform/node/NodeTransport.js"
-import * as Protocol2 from "../../src/protocol2/Protocol2.js"
 import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
-import * as GatewayKeys from "../../src/router/GatewayKeys.js"
-import * as ReplayStore from "../../src/router/ReplayStore.js"
-import * as Router from "../../src/router/Router.js"
 import * as Transport from "../../src/Transport.js"
 import { hello } from "../support/calls.js"
+import { clientOf, router } from "../support/protocol2Router.js"
 import * as Servers from "../support/servers.js"
 
 const platform = Layer.merge(Servers.platform, NodePrimitives.layer)
-
-/** A router of protocol 2 alone, and the keys to pin. */
-const router = (options: Router.Options = {}) =>
-  Effect.gen(function*() {
-    const keys = yield* GatewayKeys.make()
-    const replayStore = { ...yield* ReplayStore.makeMemory(), remembersSince: Number.NEGATIVE_INFINITY }
-    const app = yield* Router.make({ protocol: 2, gateway: { keys, replayStore }, ...options })
-    const [pin = "", next = ""] = yield* keys.fingerprints
-    return { url: yield* serve(app, { host: "127.0.0.1", port: 0 }), pin, next }
-  })
-
-const clientOf = (url: string, options: NomyoConfig.Options = {}) =>
-  Protocol2.layer({ baseUrl: url, allowHttp: true, maxRetries: 0, ...options })
 
 const create = Effect.flatMap(NomyoClient.NomyoClient, (client) => client.create(hello))
 

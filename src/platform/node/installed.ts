@@ -1,11 +1,11 @@
 /** Optional native libraries, from the packages that the application has installed. */
 import { realpathSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 
 /**
- * The program that runs, or a name in the working directory where there is none (`node -e`). Not this module: in a bundle it is somewhere
- * else, and `import.meta` is unknown to CommonJS, which bundlers and Jest make of it.
+ * The program that runs, or a name in the working directory where there is none (`node -e`). Not this
+ * module: in a bundle it is somewhere else, and `import.meta` is unknown to CommonJS, which bundlers and
+ * Jest make of it.
  */
 const application = (): string => {
   const [, program] = process.argv
@@ -17,5 +17,11 @@ const application = (): string => {
   return join(process.cwd(), "program.js")
 }
 
-/** A package that the application has installed. Throws if there is none. */
-export const requireInstalled = (name: string): unknown => createRequire(application())(name)
+/**
+ * A package that the application has installed. Throws if there is none.
+ *
+ * Node's `createRequire` is looked up at run time: webpack reads a call of an imported one, and warns that it
+ * cannot follow it.
+ */
+export const requireInstalled = (name: string): unknown =>
+  process.getBuiltinModule("node:module").createRequire(application())(name)
