@@ -30,8 +30,8 @@ describe.each(clients)("a client of protocol 2 on %s", (_, services) => {
         const wire = yield* Servers.wiretap(url)
         const answer = yield* Effect.flatMap(NomyoClient.NomyoClient, (client) =>
           client.create({ ...hello, security_tier: "high" })).pipe(
-            Effect.provide(clientOf(wire.url, { apiKey: "SENTINEL-KEY", routerKeyConfigFingerprints: [pin] }))
-          )
+          Effect.provide(clientOf(wire.url, { apiKey: "SENTINEL-KEY", routerKeyConfigFingerprints: [pin] }))
+        )
         assert.strictEqual(answer.choices[0]?.message.content, "You said: Hello!")
         assert.deepInclude(answer._metadata, { is_encrypted: true, security_tier: "high" })
         const bytes = wire.bytes().toString("latin1")
@@ -60,9 +60,9 @@ describe.each(clients)("a client of protocol 2 on %s", (_, services) => {
         assert.deepInclude(refused, { _tag: "AuthenticationError", authenticated: true, attempts: 1 })
         const busy = yield* Effect.flatMap(NomyoClient.NomyoClient, (client) =>
           client.create({ ...hello, model: "status/503" })).pipe(
-            Effect.flip,
-            Effect.provide(clientOf(url, { apiKey: "right" }))
-          )
+          Effect.flip,
+          Effect.provide(clientOf(url, { apiKey: "right" }))
+        )
         assert.deepInclude(busy, { _tag: "ServiceUnavailableError", authenticated: true })
       }))
 
