@@ -141,6 +141,7 @@ describe("NomyoClient over mock layers", () => {
     const layer = Layer.map(Mocks.scripted(() => ok).layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
       return Context.make(Transport.Transport, {
+        open: () => Effect.never,
         send: (request) =>
           request.method === "GET"
             ? transport.send(request)

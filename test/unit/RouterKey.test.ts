@@ -29,6 +29,7 @@ describe("RouterKey", () => {
   it.effect("asks the router that is configured, and takes no more than a key is long", () => {
     const requests: Array<Transport.Request> = []
     const noting = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: (request) => Effect.as(Effect.sync(() => requests.push(request)), pem)
     })
     return Effect.gen(function*() {
@@ -72,6 +73,7 @@ describe("RouterKey", () => {
   it.scoped("shares a request while an abandoned one has not ended yet", () => {
     let requests = 0
     const transport = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: () =>
         Effect.suspend(() => ++requests === 1
           ? Effect.onInterrupt(Effect.never, () => Effect.sleep("5 seconds"))
@@ -150,6 +152,7 @@ describe("RouterKey", () => {
     let fetches = 0
     let stopped = 0
     const slow = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: () =>
         Effect.suspend(() => {
           fetches++
@@ -175,6 +178,7 @@ describe("RouterKey", () => {
   it.scoped("ends a fetch that hangs, for waiting callers and for later ones", () => {
     let fetches = 0
     const hanging = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: () => Effect.suspend(() => ++fetches === 2 ? Effect.never : Effect.succeed(pem))
     })
     return Effect.gen(function*() {

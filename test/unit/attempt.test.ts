@@ -21,7 +21,7 @@ import * as Mocks from "../support/mocks.js"
 describe("attempt", () => {
   it.effect("bounds every attempt by the timeout, the router's key included", () => {
     const silent = Mocks.scripted(() => Effect.never)
-    const mute = Layer.succeed(Transport.Transport, { send: () => Effect.never })
+    const mute = Layer.succeed(Transport.Transport, { open: () => Effect.never, send: () => Effect.never })
     return Effect.gen(function*() {
       const one = yield* timed(Effect.flip(create(hello, { timeout: "5 seconds", maxRetries: 0 }))).pipe(
         Effect.provide(Mocks.client(silent.layer))
@@ -38,7 +38,7 @@ describe("attempt", () => {
     const slowKey = Mocks.scripted(() => Effect.never)
     const delayed = Layer.map(slowKey.layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
-      return Context.make(Transport.Transport, { send: (request) => Effect.delay(transport.send(request), "3 seconds") })
+      return Context.make(Transport.Transport, { open: () => Effect.never, send: (request) => Effect.delay(transport.send(request), "3 seconds") })
     })
     return Effect.gen(function*() {
       const { at, exit } = yield* timed(Effect.flip(create(hello, { timeout: "5 seconds", maxRetries: 0 })))
