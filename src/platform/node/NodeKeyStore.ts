@@ -1,9 +1,11 @@
 /**
- * The `KeyStore` service on Node: a directory with `private_key.pem` and `public_key.pem`, as the other NOMYO clients have it.
+ * The `KeyStore` service on Node: a directory with `private_key.pem` and `public_key.pem`, as the other
+ * NOMYO clients have it.
  *
- * Whatever moment a process is killed at, the directory holds the old pair or the new one: files are written under another name and
- * renamed, and a public key that is missing or does not fit is made again from the private key. Processes that share a directory write
- * one at a time, by a lock file, and read without it.
+ * Whatever moment a process is killed at, the directory holds the old pair or the new one: files are
+ * written under another name and renamed, and a public key that is missing or does not fit is made again
+ * from the private key. Processes that share a directory write one at a time, by a lock file, and read
+ * without it.
  *
  * @since 0.2.0
  */
@@ -38,15 +40,22 @@ const IN_MEMORY = "keyDir: false keeps keys in memory only"
 export interface Options {
   /** Where the first pair is kept. */
   readonly keyDir: string
-  /** Where later pairs are kept, if elsewhere. The newest of both is the one that is loaded. Default `keyDir`. */
+  /**
+   * Where later pairs are kept, if elsewhere. The newest of both is the one that is loaded. Default
+   * `keyDir`.
+   */
   readonly keyRotationDir?: string | undefined
-  /** Encrypts the private key files, in both directories. At least 8 characters. Default: they are not encrypted. */
+  /**
+   * Encrypts the private key files, in both directories. At least 8 characters. Default: they are not
+   * encrypted.
+   */
   readonly keyRotationPassword?: Redacted.Redacted | undefined
   /** How many replaced private keys are kept, as `private_key.<time>.pem`. Default 0. */
   readonly keyHistory?: number | undefined
   /**
-   * Uses `keyDir` as it is, for a secret that Kubernetes or another tool mounts: its files may be symbolic links, and readable by a
-   * group of this process. They are never written, replaced or removed: rotation needs a `keyRotationDir`. Default `false`.
+   * Uses `keyDir` as it is, for a secret that Kubernetes or another tool mounts: its files may be symbolic
+   * links, and readable by a group of this process. They are never written, replaced or removed: rotation
+   * needs a `keyRotationDir`. Default `false`.
    */
   readonly keyDirReadOnly?: boolean | undefined
 }
@@ -62,7 +71,7 @@ const io = (message: string) => <A>(run: () => Promise<A>): Effect.Effect<A, Sec
     }
   })
 
-/** The file's bytes, until the scope closes, read straight into secure memory, and when it was last written. */
+/** The file's bytes in secure memory, until the scope closes, and the time of its last change. */
 const readPrivateKey = Effect.fnUntraced(function*(path: string, access: Files.Access) {
   const memory = yield* SecureMemory
   const run = io(`The private key ${path} cannot be read`)
@@ -102,7 +111,8 @@ const isPublicKeyOf = Effect.fnUntraced(function*({ publicKey }: KeyPair, pem: U
 })
 
 /**
- * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The pair counts as made when the file was last written.
+ * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The pair counts as made when the
+ * file was last written.
  *
  * @since 0.2.0
  * @category operations
@@ -145,7 +155,7 @@ interface Store {
 const directoriesOf = ({ keyDir, keyRotationDir }: Store): ReadonlyArray<string> =>
   Path.resolve(keyRotationDir) === Path.resolve(keyDir) ? [keyDir] : [keyDir, keyRotationDir]
 
-const isMounted = ({ keyDir, keyDirReadOnly }: Store, dir: string): boolean => keyDirReadOnly && dir === keyDir
+const isMounted = (store: Store, dir: string): boolean => store.keyDirReadOnly && dir === store.keyDir
 
 /** The directory with the newest key, and when that was made. */
 const findNewest = (store: Store) =>
@@ -169,11 +179,16 @@ const importFrom = Effect.fnUntraced(function*(store: Store, dir: string) {
   return { dir, pair: yield* importPair(KeyDirectory.privatePath(dir), access, store.password) }
 })
 
-/** The newest pair of the directories, and the one that it is in. */
+interface Stored {
+  readonly dir: string
+  readonly pair: KeyPair
+}
+
+/** The newest pair of the directories, and the directory that it is in. */
 const loadNewest = (
   store: Store,
   attempts = READ_ATTEMPTS
-): Effect.Effect<{ readonly dir: string; readonly pair: KeyPair } | undefined, SecurityError, Crypto | SecureMemory> =>
+): Effect.Effect<Stored | undefined, SecurityError, Crypto | SecureMemory> =>
   Effect.gen(function*() {
     const newest = yield* findNewest(store)
     if (newest === undefined) return undefined
@@ -189,14 +204,15 @@ const isPublicKeyThere = Effect.fnUntraced(function*(dir: string, pair: KeyPair)
   return pem !== undefined && (yield* isPublicKeyOf(pair, pem))
 })
 
-/** Writes the public key that belongs to the directory's private key, unless it is there, or another process is writing. */
+/** Writes the public key that belongs to the directory's private key. Fails if another process is writing. */
 const restorePublicKey = Effect.fnUntraced(function*(store: Store, dir: string) {
   const run = io(`The public key in ${dir} cannot be written`)
   yield* FileLock.acquire(KeyDirectory.lockPath(dir), 0, run)
   const { pair } = yield* importFrom(store, dir)
   const restore = Effect.uninterruptible(run(() => KeyDirectory.writePublicKey(dir, pair)))
   const crypto = yield* Crypto
-  yield* Effect.ensuring(Effect.unlessEffect(restore, isPublicKeyThere(dir, pair)), crypto.destroy(pair.privateKey))
+  const restoreIfNeeded = Effect.unlessEffect(restore, isPublicKeyThere(dir, pair))
+  yield* Effect.ensuring(restoreIfNeeded, crypto.destroy(pair.privateKey))
 }, Effect.scoped)
 
 const load = Effect.fnUntraced(function*(store: Store) {
@@ -213,9 +229,10 @@ const load = Effect.fnUntraced(function*(store: Store) {
 const findNewer = Effect.fnUntraced(function*(store: Store, replacing: KeyPair | undefined) {
   const found = yield* loadNewest(store)
   if (found === undefined) return undefined
-  if (replacing === undefined || isNewer(found.pair.createdAt, replacing.createdAt, Date.now())) return found.pair
+  const { pair } = found
+  if (replacing === undefined || isNewer(pair.createdAt, replacing.createdAt, Date.now())) return pair
   const crypto = yield* Crypto
-  yield* crypto.destroy(found.pair.privateKey)
+  yield* crypto.destroy(pair.privateKey)
   return undefined
 })
 
@@ -228,14 +245,16 @@ const write = async (store: Store, dir: string, pem: Uint8Array, pair: KeyPair):
   }
 }
 
+const isReadOnly = (dir: string) =>
+  Files.refuse(
+    `Keys are not written to ${dir}, which is read-only (keyDirReadOnly); put a key pair there, and set ` +
+      "keyRotationDir, or keyRotationInterval: 0"
+  )
+
 const save = Effect.fnUntraced(function*(store: Store, pair: KeyPair, replacing: KeyPair | undefined) {
   const crypto = yield* Crypto
   const dir = replacing === undefined ? store.keyDir : store.keyRotationDir
-  if (isMounted(store, dir)) {
-    const message = `Keys are not written to ${dir}, which is read-only (keyDirReadOnly); put a key pair there, ` +
-      "and set keyRotationDir, or keyRotationInterval: 0"
-    return (yield* findNewer(store, replacing)) ?? (yield* Files.refuse(message))
-  }
+  if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* isReadOnly(dir))
   const run = io(`Keys cannot be written to ${dir}; ${IN_MEMORY}`)
   // not interruptible, as long as they use bytes that are zeroed when the scope closes
   const pem = yield* Effect.uninterruptible(
@@ -265,19 +284,22 @@ const isPath = (value: unknown): boolean => typeof value === "string" && value.t
 
 /** Options as they come from JavaScript, too. */
 const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Store, SecurityError> {
-  const { keyDir, keyDirReadOnly = false, keyHistory = 0, keyRotationDir = keyDir, keyRotationPassword: password } = options
+  const { keyDir, keyRotationPassword: password } = options
+  const { keyDirReadOnly = false, keyHistory = 0, keyRotationDir = keyDir } = options
   if (!isPath(keyDir)) return yield* Files.refuse("keyDir must be the path of a directory, or false")
   if (!isPath(keyRotationDir)) return yield* Files.refuse("keyRotationDir must be the path of a directory")
   if (typeof keyDirReadOnly !== "boolean") return yield* Files.refuse("keyDirReadOnly must be true or false")
-  if (!Number.isInteger(keyHistory) || keyHistory < 0) return yield* Files.refuse("keyHistory must be a whole number, 0 or more")
+  if (!Number.isInteger(keyHistory) || keyHistory < 0) {
+    return yield* Files.refuse("keyHistory must be a whole number, 0 or more")
+  }
   yield* KeyFile.checkPassword(password)
   return { keyDir, keyDirReadOnly, keyHistory, keyRotationDir, password }
 })
 
 /**
- * Keeps the pair in PEM files, the private one readable by its owner only, in a directory of mode 0700 unless there is one already.
- * Fails with reason `key-permissions` where another user owns a file or the directory, or can write to the directory. Touches the disk
- * when a key is loaded or saved, not before.
+ * Keeps the pair in PEM files, the private one readable by its owner only, in a directory of mode 0700
+ * unless there is one already. Fails with reason `key-permissions` where another user owns a file or the
+ * directory, or can write to the directory. Touches the disk when a key is loaded or saved, not before.
  *
  * @since 0.2.0
  * @category layers

@@ -1,11 +1,13 @@
 /**
  * A lock among the processes that share a directory: a file that names its holder.
  *
- * The file appears whole, by `link`. A lock is taken over only when its holder is known to be gone, or cannot be asked and has held it
- * for longer than any write takes, by this process's own watch: file times, which a clock may put into the future, play no part.
- * Whoever takes a lock over first locks that very lock, looks again, and then renames a lock of its own over it. So no two processes
- * take over the same lock, and none removes a lock that it has not judged.
+ * The file appears whole, by `link`. A lock is taken over only when its holder is known to be gone, or
+ * cannot be asked and has held it for longer than any write takes. This process's own watch measures that:
+ * file times, which a clock may put into the future, play no part. A process that takes a lock over first
+ * locks that very lock, looks again, and then renames a lock of its own over it. So no two processes take
+ * over the same lock, and none removes a lock that it has not judged.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createHash, randomBytes } from "node:crypto"
@@ -17,9 +19,15 @@ import * as Files from "./files.js"
 
 /** How long to wait between two looks at another's lock, in milliseconds. */
 const INTERVAL = 10
-/** For how long, in milliseconds, the same lock must stand before it is taken from a holder that cannot be asked. A write takes a fraction of a second. */
+/**
+ * For how long, in milliseconds, the same lock must stand before it is taken from a holder that cannot be
+ * asked. A write takes a fraction of a second.
+ */
 const STALE_AFTER = 10_000
-/** How long a lock is waited for, in milliseconds: long enough to take over a stale lock on the lock of one. */
+/**
+ * How long a lock is waited for, in milliseconds: long enough to take over a stale lock that guards a stale
+ * lock.
+ */
 export const PATIENCE = 30_000
 const MODE = 0o600
 /** A holder's line has some 150 bytes. */
@@ -35,7 +43,10 @@ const tryTo = <A>(f: () => A): A | undefined => {
   }
 }
 
-/** The state and the start of a process, in clock ticks since the machine started: fields 3 and 22 of proc(5)'s `stat`. Linux only. */
+/**
+ * Fields 3 and 22 of proc(5)'s `stat`: a process's state, and its start in clock ticks since the boot.
+ * Linux only.
+ */
 const processStat = (pid: number) =>
   tryTo(() => {
     // the second field, in parentheses, is a name that may hold spaces
@@ -65,8 +76,8 @@ const exists = (pid: number): boolean => {
 }
 
 /**
- * What has become of the holder that a lock names. This process's own is `unknown`: it may be a worker, or another copy of this module,
- * that has ended.
+ * The state of the holder that a lock names. This process itself is `unknown`: the holder may be a worker,
+ * or another copy of this module, that has ended.
  */
 const judge = (text: string): "alive" | "gone" | "unknown" => {
   const [, id = "", start, where] = text.split(" ")
@@ -107,7 +118,7 @@ const take = ({ file, path, text }: Claim): Promise<string> =>
     throw error
   })
 
-/** A lock may have been taken over from a holder that was believed to be gone: it is not this holder's to remove then. */
+/** Removes the lock, unless another process has taken it over. */
 const release = async ({ path, text }: Claim): Promise<void> => {
   if (await read(path) === text) await Fs.rm(path, { force: true })
 }
@@ -123,10 +134,13 @@ interface Contest {
   readonly patience: number
 }
 
-const elapsed = (since: bigint) => Effect.clockWith((clock) => Effect.map(clock.currentTimeNanos, (now) => Number(now - since) / 1e6))
+const elapsed = (since: bigint) => Effect.map(Clock.currentTimeNanos, (now) => Number(now - since) / 1e6)
 
 /** Puts the claim in place of a lock whose holder is gone; gives whether it did. */
-const takeOver = ({ claim, patience, restore, run }: Contest, stale: string): Effect.Effect<boolean, SecurityError> => {
+const takeOver = (
+  { claim, patience, restore, run }: Contest,
+  stale: string
+): Effect.Effect<boolean, SecurityError> => {
   const gate = `${claim.path}.${createHash("sha256").update(stale).digest("hex").slice(0, 16)}`
   return restore(acquire(gate, patience, run)).pipe(
     Effect.zipRight(run(async () => {
@@ -138,10 +152,13 @@ const takeOver = ({ claim, patience, restore, run }: Contest, stale: string): Ef
   )
 }
 
+const isHeld = ({ path }: Claim) =>
+  Files.refuse(`${path} is held by another process; if none is writing keys, delete that file`)
+
 /** Fails if the claim has not become the lock when the patience is at an end. */
 const contend = Effect.fnUntraced(function*(contest: Contest) {
   const { claim, patience, restore, run } = contest
-  const begin = yield* Effect.clockWith((clock) => clock.currentTimeNanos)
+  const begin = yield* Clock.currentTimeNanos
   let standing = ""
   let since = begin
   for (;;) {
@@ -150,21 +167,26 @@ const contend = Effect.fnUntraced(function*(contest: Contest) {
     const left = patience - (yield* elapsed(begin))
     if (found !== standing) {
       standing = found
-      since = yield* Effect.clockWith((clock) => clock.currentTimeNanos)
+      since = yield* Clock.currentTimeNanos
     }
     const holder = found === "" ? "alive" : judge(found)
     const isStale = holder === "gone" || (holder === "unknown" && (yield* elapsed(since)) >= STALE_AFTER)
     if (isStale && (yield* takeOver({ ...contest, patience: left }, found))) return
-    if (left <= 0) return yield* Files.refuse(`${claim.path} is held by another process; if none is running, delete that file`)
+    if (left <= 0) return yield* isHeld(claim)
     yield* restore(Effect.sleep(INTERVAL))
   }
 })
 
 /**
- * Holds the lock until the scope closes. Fails if another holds it for longer than `patience`, in milliseconds; with 0 it waits for
- * nobody, but still takes over from a process that is gone. The wait can be interrupted, and keeps time by the fiber's clock.
+ * Holds the lock until the scope closes. Fails if another holds it for longer than `patience`, in
+ * milliseconds; with 0 it waits for nobody, but still takes over from a process that is gone. The wait can
+ * be interrupted, and keeps time by the fiber's clock.
  */
-export const acquire = (path: string, patience: number, run: Run): Effect.Effect<void, SecurityError, Scope.Scope> =>
+export const acquire = (
+  path: string,
+  patience: number,
+  run: Run
+): Effect.Effect<void, SecurityError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const claim = yield* run(() => makeClaim(path))

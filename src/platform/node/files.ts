@@ -1,5 +1,6 @@
 /**
- * Small files, read and written without trust in what stands at their path: a link, a pipe, a device, another user's file.
+ * Small files, read and written without trust in what stands at their path: a link, a pipe, a device, another
+ * user's file.
  */
 import { randomBytes } from "node:crypto"
 import { constants, type Stats } from "node:fs"
@@ -8,8 +9,8 @@ import * as Path from "node:path"
 import { SecurityError } from "../../NomyoError.js"
 
 /** Windows has neither of the two optional flags. */
-const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_WRONLY } = constants as Partial<typeof constants> &
-  Pick<typeof constants, "O_CREAT" | "O_EXCL" | "O_RDONLY" | "O_WRONLY">
+const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>
+const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = constants
 
 const DIRECTORY_MODE = 0o700
 
@@ -21,8 +22,10 @@ export const ifCode = <A>(code: string, value: A) => (error: unknown): A => {
   throw error
 }
 
-export const refuse = (message: string, reason: "client-key" | "key-permissions" = "client-key"): SecurityError =>
-  new SecurityError({ reason, message })
+export const refuse = (message: string): SecurityError => new SecurityError({ reason: "client-key", message })
+
+const notPermitted = (message: string): SecurityError =>
+  new SecurityError({ reason: "key-permissions", message })
 
 /** Who may have written a file, and who may read it. */
 export interface Access {
@@ -40,14 +43,18 @@ export interface OpenFile {
 const notRegular = (path: string) => refuse(`${path} is not a regular file`)
 
 export const notFollowed = (path: string) =>
-  refuse(`${path} is a symbolic link, which is not followed; put the file itself there, or set keyDirReadOnly for a mounted secret`)
+  refuse(
+    `${path} is a symbolic link, which is not followed; put the file itself there, ` +
+      "or set keyDirReadOnly for a mounted secret"
+  )
 
 /**
- * Opens a regular file for reading. Neither waits for the writer of a pipe nor reads from a device. What is checked is what is
- * open, whatever happens to the path meanwhile.
+ * Opens a regular file for reading. Neither waits for the writer of a pipe nor reads from a device. The
+ * checks are made on the open file, whatever happens to the path meanwhile.
  */
 export const openRegular = async (path: string, { check, mayBeLink }: Access): Promise<OpenFile> => {
-  const file = await Fs.open(path, O_RDONLY | O_NONBLOCK | (mayBeLink ? 0 : O_NOFOLLOW)).catch((error: unknown) => {
+  const flags = O_RDONLY | O_NONBLOCK | (mayBeLink ? 0 : O_NOFOLLOW)
+  const file = await Fs.open(path, flags).catch((error: unknown) => {
     const code = codeOf(error)
     if (code === "ELOOP" && !mayBeLink) throw notFollowed(path)
     // a socket
@@ -65,7 +72,11 @@ export const openRegular = async (path: string, { check, mayBeLink }: Access): P
 }
 
 /** A regular file of at most `limit` bytes; `undefined` if there is none. For what is not secret. */
-export const readSmall = async (path: string, limit: number, access: Access): Promise<Uint8Array | undefined> => {
+export const readSmall = async (
+  path: string,
+  limit: number,
+  access: Access
+): Promise<Uint8Array | undefined> => {
   const opened = await openRegular(path, access).catch(ifCode("ENOENT", undefined))
   if (opened === undefined) return undefined
   try {
@@ -88,9 +99,8 @@ const userId = process.geteuid?.()
 /** Throws unless the owner is this process's user or root. */
 export const checkOwner = (path: string, { uid }: Stats): void => {
   if (userId === undefined || uid === userId || uid === 0) return
-  throw refuse(
-    `${path} belongs to another user (${uid}), who could replace it; run: chown -h ${userId} ${path}`,
-    "key-permissions"
+  throw notPermitted(
+    `${path} belongs to another user (${uid}), who could replace it; run: chown -h ${userId} ${path}`
   )
 }
 
@@ -99,7 +109,10 @@ export const checkDirectory = (path: string, stat: Stats): void => {
   if (!stat.isDirectory()) throw refuse(`${path} is not a directory`)
   checkOwner(path, stat)
   if (userId !== undefined && (stat.mode & 0o022) !== 0) {
-    throw refuse(`Other users can write to the directory ${path}; run: chmod go-w ${path}`, "key-permissions")
+    throw notPermitted(
+      `Other users can write to the directory ${path}; run: chmod go-w ${path}, ` +
+        "or set keyDirReadOnly for a mounted secret"
+    )
   }
 }
 
@@ -107,29 +120,31 @@ export const checkDirectory = (path: string, stat: Stats): void => {
 export const checkPrivate = (path: string, stat: Stats): void => {
   checkOwner(path, stat)
   if (userId !== undefined && (stat.mode & 0o077) !== 0) {
-    throw refuse(`The private key ${path} can be read by others than its owner; run: chmod 600 ${path}`, "key-permissions")
+    throw notPermitted(`The private key ${path} can be read by others than its owner; run: chmod 600 ${path}`)
   }
 }
 
-/** Throws unless a private file is readable by its owner and a group of this process at most, and writable by neither group nor others. */
+/**
+ * Throws if a private file is readable by others than its owner and a group of this process, or writable by
+ * any but its owner.
+ */
 export const checkMounted = (path: string, stat: Stats): void => {
   checkOwner(path, stat)
   if (userId === undefined) return
   const isOurGroup = stat.gid === process.getegid?.() || process.getgroups?.().includes(stat.gid) === true
   if ((stat.mode & (isOurGroup ? 0o037 : 0o077)) === 0) return
-  throw refuse(
-    `The private key ${path} can be read by others than its owner and a group of this process; ` +
-      "run chmod 440, or set defaultMode: 0440 of the Kubernetes volume",
-    "key-permissions"
+  throw notPermitted(
+    `Others than the private key's owner can write ${path}, or others than a group of this process read it; ` +
+      "run chmod 440, or set defaultMode: 0440 of the Kubernetes volume"
   )
 }
 
 /**
- * Makes a directory of mode 0700, and those above it that are missing. One by one: Node 20's recursive `mkdir` never ends where a
- * parent exists and takes no directories (`/proc`).
+ * Makes a directory of mode 0700, and those above it that are missing. One by one: Node 20's recursive
+ * `mkdir` never ends where a parent exists and takes no directories (`/proc`).
  */
 export const makeDirectory = async (path: string): Promise<void> => {
-  const make = () => Fs.mkdir(path, { mode: DIRECTORY_MODE }).then(() => undefined, ifCode("EEXIST", undefined))
+  const make = () => Fs.mkdir(path, { mode: DIRECTORY_MODE }).catch(ifCode("EEXIST", undefined))
   try {
     await make()
   } catch (error) {
@@ -156,8 +171,8 @@ export const syncDirectory = async (path: string): Promise<void> => {
 export const temporaryName = (path: string): string => `${path}.${randomBytes(8).toString("hex")}.tmp`
 
 /**
- * Writes a file under a temporary name, with its mode from the start, safely on disk; gives that name. `time` is when it counts as
- * written, in milliseconds since 1970.
+ * Writes a file under a temporary name, with its mode from the start, safely on disk; gives that name.
+ * `time` is when it counts as written, in milliseconds since 1970.
  */
 export const stage = async (path: string, bytes: Uint8Array, mode: number, time: number): Promise<string> => {
   const temporary = temporaryName(path)
@@ -189,8 +204,8 @@ export const commit = async (temporary: string, path: string): Promise<void> => 
 }
 
 /**
- * Gives a file a second name, unless that is taken, which rejects with `EEXIST`. Where the file system has no hard links (FAT, some
- * network mounts) the second is a copy.
+ * Gives a file a second name, unless that is taken, which rejects with `EEXIST`. Where the file system has
+ * no hard links (FAT, some network mounts) the second is a copy.
  */
 export const linkExclusively = (from: string, to: string): Promise<void> =>
   Fs.link(from, to).catch((error: unknown) => {
@@ -198,7 +213,10 @@ export const linkExclusively = (from: string, to: string): Promise<void> =>
     return Fs.copyFile(from, to, constants.COPYFILE_EXCL)
   })
 
-/** Removes files that match and were last touched longer than `age` ago, in milliseconds: their writers were killed. */
+/**
+ * Removes files that match and were last touched more than `age` milliseconds ago: their writers were
+ * killed.
+ */
 export const sweep = async (dir: string, pattern: RegExp, age: number): Promise<void> => {
   for (const name of await Fs.readdir(dir)) {
     if (!pattern.test(name)) continue

@@ -1,8 +1,9 @@
 /**
- * One directory of key files: `private_key.pem`, `public_key.pem`, and `private_key.<time>.pem` for replaced keys.
+ * One directory of key files: `private_key.pem`, `public_key.pem`, `private_key.<time>.pem` for replaced
+ * keys.
  *
- * The private key is the truth. It is replaced by one `rename`, so that a reader finds a whole key at any moment; the public key is
- * derived from it, and written anew where it does not fit.
+ * The private key is the truth. It is replaced by one `rename`, so that a reader finds a whole key at any
+ * moment. The public key is derived from it, and written anew where it does not fit.
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
@@ -18,14 +19,19 @@ export const LARGEST_FILE = 64 * 1024
 
 const PRIVATE_MODE = 0o600
 const PUBLIC_MODE = 0o644
-/** What is older, in milliseconds, was left behind by a process that was killed. Writing takes a fraction of a second. */
+/**
+ * A temporary file that is older, in milliseconds, belonged to a process that was killed: a write takes
+ * less than a second.
+ */
 const ABANDONED_AFTER = 60_000
 /** Names that this module and the lock give to files for a moment. */
 const LEFT_BEHIND = /^((private|public)_key\.pem\.[0-9a-f]+\.tmp|key\.lock\.[0-9a-f.]+(tmp)?)$/
 
 /** The process makes its files itself, for its user alone. */
 export const ownFiles: Files.Access = { mayBeLink: false, check: Files.checkPrivate }
-/** Somebody else has put the files there, as Kubernetes mounts a secret: behind links, readable by a group. */
+/**
+ * Something else has put the files there, as Kubernetes mounts a secret: behind links, readable by a group.
+ */
 export const mountedFiles: Files.Access = { mayBeLink: true, check: Files.checkMounted }
 /** The caller names the very file: its owner and mode are the caller's business. */
 export const namedFile: Files.Access = { mayBeLink: true, check: () => undefined }
@@ -46,14 +52,16 @@ export const findPrivateKey = async (dir: string): Promise<{ readonly createdAt:
 
 /** The public key's file, if it is one that can be read. */
 export const readPublicKey = (dir: string): Promise<Uint8Array | undefined> =>
-  Files.readSmall(publicPath(dir), LARGEST_FILE, { ...ownFiles, check: () => undefined }).catch(() => undefined)
+  Files.readSmall(publicPath(dir), LARGEST_FILE, { mayBeLink: false, check: () => undefined })
+    .catch(() => undefined)
 
 export const writePublicKey = async (dir: string, { createdAt, publicKey }: KeyPair): Promise<void> => {
   const path = publicPath(dir)
   await Files.commit(await Files.stage(path, Bytes.fromText(publicKey.pem), PUBLIC_MODE, createdAt), path)
 }
 
-export const exists = (dir: string): Promise<boolean> => Fs.stat(dir).then(() => true, Files.ifCode("ENOENT", false))
+export const exists = (dir: string): Promise<boolean> =>
+  Fs.stat(dir).then(() => true, Files.ifCode("ENOENT", false))
 
 /** Throws unless the directory is this process's own. One that does not exist is as good. */
 export const check = async (dir: string): Promise<void> => {
@@ -68,7 +76,10 @@ export const prepare = async (dir: string): Promise<void> => {
   await Files.sweep(dir, LEFT_BEHIND, ABANDONED_AFTER)
 }
 
-/** Whether a private key is there to be replaced or removed. Throws where that would not remove it: behind a link it would stay. */
+/**
+ * Whether a private key is there to be replaced or removed. Throws for a link: the key that it leads to
+ * would stay.
+ */
 const isOwnFile = async (path: string): Promise<boolean> => {
   const stat = await Fs.lstat(path).catch(Files.ifCode("ENOENT", undefined))
   if (stat?.isSymbolicLink() === true) throw Files.notFollowed(path)
@@ -100,8 +111,16 @@ const retire = async (dir: string, history: number): Promise<void> => {
   if (isThere && history > 0) await keepReplaced(dir, history)
 }
 
-/** Puts a pair in place of the one that is there, of which `history` are kept. `pem` is the private key's file. */
-export const replace = async (dir: string, pem: Uint8Array, pair: KeyPair, history: number): Promise<void> => {
+/**
+ * Puts a pair in place of the one that is there, of which `history` are kept. `pem` is the private key's
+ * file.
+ */
+export const replace = async (
+  dir: string,
+  pem: Uint8Array,
+  pair: KeyPair,
+  history: number
+): Promise<void> => {
   const path = privatePath(dir)
   const temporary = await Files.stage(path, pem, PRIVATE_MODE, pair.createdAt)
   try {

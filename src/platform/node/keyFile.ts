@@ -1,4 +1,7 @@
-/** Private keys in files: every format that the protocol's clients have written is read, standard PKCS#8 is written. */
+/**
+ * Private keys in files: reads every format that the protocol's clients have written, writes standard
+ * PKCS#8.
+ */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -25,7 +28,10 @@ const IV_LENGTH = 16
 const CIPHER = { name: "aes-256-cbc", keyLength: 32 }
 
 const wrongPassword = () =>
-  new SecurityError({ reason: "key-password", message: "The private key's password is wrong, or its file is damaged" })
+  new SecurityError({
+    reason: "key-password",
+    message: "The private key's password is wrong, or its file is damaged"
+  })
 
 const isLongEnough = (password: unknown): boolean =>
   typeof password === "string" && password.length >= MINIMUM_PASSWORD_LENGTH
@@ -40,10 +46,15 @@ export const checkPassword = (password: Redacted.Redacted | undefined): Effect.E
     })
 
 /** A password's bytes, until the scope closes. The string it came as cannot be reached. */
-const bytesOf = (password: Redacted.Redacted): Effect.Effect<Uint8Array<ArrayBuffer>, never, SecureMemory | Scope.Scope> =>
-  Effect.flatMap(SecureMemory, (memory) => memory.guard(Effect.sync(() => Bytes.fromText(Redacted.value(password)))))
+const bytesOf = (
+  password: Redacted.Redacted
+): Effect.Effect<Uint8Array<ArrayBuffer>, never, SecureMemory | Scope.Scope> => {
+  const encoded = Effect.sync(() => Bytes.fromText(Redacted.value(password)))
+  return Effect.flatMap(SecureMemory, (memory) => memory.guard(encoded))
+}
 
-const ownKdf = (salt: Uint8Array, rounds: number): Pbes2.Kdf => ({ _tag: "Pbkdf2", salt, rounds, digest: "sha256" })
+const ownKdf = (salt: Uint8Array, rounds: number): Pbes2.Kdf =>
+  ({ _tag: "Pbkdf2", salt, rounds, digest: "sha256" })
 
 /** `salt | iv | ciphertext`, as nomyo-js 0.1 wrote it under the label of an unencrypted key. */
 const decodeLegacy = (der: Uint8Array): Pbes2.Encrypted => ({
@@ -96,19 +107,19 @@ const decrypt = Effect.fnUntraced(function*(encrypted: Pbes2.Encrypted, password
 
 const refuse = (message: string) => new SecurityError({ reason: "client-key", message })
 
-/** What is encrypted in a block, with bounds on the work of its key. */
+const CONVERT = "convert it: openssl pkcs8 -topk8 -in OLD -out NEW"
+
+/** The encrypted key of a block, with bounds on the work of its key. */
 const encryptedOf = ({ der, label }: Block): Effect.Effect<Pbes2.Encrypted, SecurityError> => {
   if (label !== ENCRYPTED) return Effect.succeed(decodeLegacy(der))
   if (Der.elements(der)?.length !== 1) return wrongPassword()
   const encrypted = Pbes2.decode(der)
   if (encrypted === undefined) {
-    return refuse(
-      "The private key is encrypted by a scheme that is obsolete or unknown; convert it: openssl pkcs8 -topk8 -in OLD -out NEW"
-    )
+    return refuse(`The private key is encrypted by a scheme that is obsolete or unknown; ${CONVERT}`)
   }
   return Pbes2.isBounded(encrypted.kdf)
     ? Effect.succeed(encrypted)
-    : refuse("The private key's file asks for more work to derive its key than is reasonable; convert it: openssl pkcs8 -topk8")
+    : refuse(`The private key's file asks for more work to derive its key than is reasonable; ${CONVERT}`)
 }
 
 interface Block {
@@ -129,12 +140,14 @@ export const decode = Effect.fnUntraced(function*(
   const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
   if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* wrongPassword()
   if (block === undefined) {
-    return yield* new SecurityError({ reason: "client-key", message: "The private key's file holds no private key in PEM" })
+    return yield* refuse("The private key's file holds no private key in PEM")
   }
   const { der, label } = block
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
   if (!isEncrypted(block)) {
-    if (password !== undefined) yield* Effect.logWarning("A password was given for a private key that is not encrypted")
+    if (password !== undefined) {
+      yield* Effect.logWarning("A password was given for a private key that is not encrypted")
+    }
     return der
   }
   if (password === undefined) {

@@ -1,8 +1,9 @@
 /**
- * Password-based encryption of private keys: PBES2 (RFC 8018 6.2) with PBKDF2 or scrypt (RFC 7914) and AES or triple DES in CBC mode,
- * which is all that OpenSSL and its kin have written since 2004.
+ * Password-based encryption of private keys: PBES2 (RFC 8018 6.2) with PBKDF2 or scrypt (RFC 7914), and AES
+ * or triple DES in CBC mode.
  *
- * A file says how much work its key takes. That is read and bounded before any of it is done, and done off the main thread.
+ * A file says how much work its key takes. That is read and bounded first, and the work is done off the
+ * main thread.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -16,7 +17,7 @@ import { asBytes } from "./buffer.js"
 const { element, integer, NULL, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } = Der
 const INTEGER = 0x02
 
-/** The most rounds of PBKDF2 that are done: some five seconds. OWASP's Password Storage Cheat Sheet asks for 600,000. */
+/** The most rounds of PBKDF2: some five seconds. OWASP's Password Storage Cheat Sheet asks for 600,000. */
 const MAX_ROUNDS = 10_000_000
 /** The most memory that scrypt gets, in bytes. OpenSSL's own keys take 16 MiB. */
 const MAX_SCRYPT_BYTES = 256 * 1024 * 1024
@@ -36,7 +37,13 @@ const scryptOid = oid(0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x04, 0x0b)
 /** 1.2.840.113549.2.x (RFC 8018 B.1) */
 const hmac = (last: number) => oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, last)
 const hmacWithSha256 = hmac(9)
-const digests = [[hmac(7), "sha1"], [hmac(8), "sha224"], [hmacWithSha256, "sha256"], [hmac(10), "sha384"], [hmac(11), "sha512"]] as const
+const digests = [
+  [hmac(7), "sha1"],
+  [hmac(8), "sha224"],
+  [hmacWithSha256, "sha256"],
+  [hmac(10), "sha384"],
+  [hmac(11), "sha512"]
+] as const
 /** 2.16.840.1.101.3.4.1.x (RFC 3565) */
 const aes = (last: number) => oid(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last)
 const aes256Cbc = aes(42)
@@ -49,9 +56,23 @@ const ciphers: ReadonlyArray<readonly [Uint8Array, Encrypted["cipher"]]> = [
 ]
 
 /** How a password becomes a key. */
-export type Kdf =
-  | { readonly _tag: "Pbkdf2"; readonly salt: Uint8Array; readonly rounds: number; readonly digest: string }
-  | { readonly _tag: "Scrypt"; readonly salt: Uint8Array; readonly cost: number; readonly blockSize: number; readonly lanes: number }
+export type Kdf = Pbkdf2 | Scrypt
+
+interface Pbkdf2 {
+  readonly _tag: "Pbkdf2"
+  readonly salt: Uint8Array
+  readonly rounds: number
+  readonly digest: string
+}
+
+/** N, r and p of RFC 7914. */
+interface Scrypt {
+  readonly _tag: "Scrypt"
+  readonly salt: Uint8Array
+  readonly cost: number
+  readonly blockSize: number
+  readonly lanes: number
+}
 
 /** A PKCS#8 private key under a password. */
 export interface Encrypted {
@@ -67,14 +88,16 @@ const lookUp = <A>(table: ReadonlyArray<readonly [Uint8Array, A]>, key: Element)
   table.find(([name]) => key !== undefined && Bytes.equals(name, key.whole))?.[1]
 
 /** A whole number; more than any bound if it is negative, larger than six bytes, or none. */
-const numberOf = (element: Element): number =>
-  element?.tag !== INTEGER || element.value.length === 0 || element.value.length > 6 || element.value[0]! >= 0x80
-    ? Number.POSITIVE_INFINITY
-    : element.value.reduce((n, byte) => n * 256 + byte, 0)
+const numberOf = (element: Element): number => {
+  const bytes = element?.tag === INTEGER ? element.value : new Uint8Array(0)
+  const isSmall = bytes.length > 0 && bytes.length <= 6 && bytes[0]! < 0x80
+  return isSmall ? bytes.reduce((n, byte) => n * 256 + byte, 0) : Number.POSITIVE_INFINITY
+}
 
-const octetsOf = (element: Element): Uint8Array | undefined => element?.tag === OCTET_STRING ? element.value : undefined
+const octetsOf = (element: Element): Uint8Array | undefined =>
+  element?.tag === OCTET_STRING ? element.value : undefined
 
-/** What follows the parameters that are always there: PBKDF2's digest, after a key length that says nothing new. */
+/** The digest of PBKDF2's optional parameters, behind a key length, which says nothing new. */
 const digestOf = ([first, second]: ReadonlyArray<Element>): string | undefined => {
   const prf = first?.tag === INTEGER ? second : first
   return prf === undefined ? "sha1" : lookUp(digests, Der.children(prf)[0])
@@ -105,8 +128,8 @@ export const decode = (der: Uint8Array): Encrypted | undefined => {
   const kdf = decodeKdf(derivation)
   const cipher = lookUp(ciphers, cipherName)
   const [iv, ciphertext] = [octetsOf(cipherParameters), octetsOf(data)]
-  if (kdf === undefined || cipher === undefined || iv === undefined || ciphertext === undefined) return undefined
-  return { kdf, cipher, iv, ciphertext }
+  if (kdf === undefined || cipher === undefined || iv === undefined) return undefined
+  return ciphertext === undefined ? undefined : { kdf, cipher, iv, ciphertext }
 }
 
 /** Writes an EncryptedPrivateKeyInfo with PBKDF2-HMAC-SHA-256 and AES-256-CBC. */
@@ -117,13 +140,14 @@ export const encode = (parts: {
   readonly ciphertext: Uint8Array
 }): Uint8Array<ArrayBuffer> => {
   const prf = element(SEQUENCE, hmacWithSha256, element(NULL))
-  const kdf = element(SEQUENCE, pbkdf2Oid, element(SEQUENCE, element(OCTET_STRING, parts.salt), integer(parts.rounds), prf))
+  const parameters = element(SEQUENCE, element(OCTET_STRING, parts.salt), integer(parts.rounds), prf)
+  const kdf = element(SEQUENCE, pbkdf2Oid, parameters)
   const encryption = element(SEQUENCE, aes256Cbc, element(OCTET_STRING, parts.iv))
   const algorithm = element(SEQUENCE, pbes2Oid, element(SEQUENCE, kdf, encryption))
   return element(SEQUENCE, algorithm, element(OCTET_STRING, parts.ciphertext))
 }
 
-/** Whether a key can be derived in seconds rather than days. Zero and what is not a number are beyond bounds too. */
+/** Whether a key can be derived in seconds rather than days. */
 export const isBounded = (kdf: Kdf): boolean => {
   if (kdf._tag === "Pbkdf2") return kdf.rounds >= 1 && kdf.rounds <= MAX_ROUNDS
   const { blockSize, cost, lanes } = kdf
@@ -141,7 +165,9 @@ const derive = (kdf: Kdf, password: Uint8Array, length: number): Promise<Buffer>
       maxmem: 2 * MAX_SCRYPT_BYTES
     })
 
-/** The key of a password, until the scope closes. Fails where the parameters are none. To be bounded first. */
+/**
+ * The key of a password, until the scope closes. Fails for impossible parameters; `isBounded` comes first.
+ */
 export const deriveKey = Effect.fnUntraced(function*(
   kdf: Kdf,
   password: Uint8Array,
