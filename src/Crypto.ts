@@ -1,18 +1,41 @@
 /**
- * The cryptography the protocol needs, as a service: RSA key pairs, and sealing bytes to one of them.
+ * The cryptography of the protocol, as a service: RSA key pairs, and bytes sealed to one of them.
  *
- * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own. Secret bytes are in the buffers of `SecureMemory`.
+ * The primitives are AES-256-GCM and RSA-OAEP with SHA-256, always the platform's own. Secret bytes are in
+ * buffers of `SecureMemory`. The layers are `WebCrypto.layer`, `NodeCrypto.layer` and, for tests,
+ * `TestCrypto.layer`.
  *
  * @since 0.2.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as testCrypto from "./internal/testCrypto.js"
-import * as webCrypto from "./internal/webCrypto.js"
-import type { SecurityError } from "./NomyoError.js"
-import { type SecureMemory, zeroOnly } from "./SecureMemory.js"
+import { SecurityError } from "./NomyoError.js"
+import type { Plaintext } from "./Plaintext.js"
+
+/**
+ * Length of an AES-GCM nonce in bytes (NIST SP 800-38D 8.2.1).
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const NONCE_LENGTH = 12
+
+/**
+ * Length of an AES-GCM tag in bytes (NIST SP 800-38D 5.2.1.2).
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const TAG_LENGTH = 16
+
+/**
+ * Length of an AES-256 key in bytes.
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const AES_KEY_LENGTH = 32
 
 /**
  * An RSA public key of at least 2048 bits.
@@ -62,30 +85,6 @@ export interface KeyPair {
 }
 
 /**
- * A plaintext that is never there as a whole. It can be taken more than once, each time with a window of its own.
- *
- * @since 0.2.0
- * @category models
- */
-export interface PlaintextPieces {
-  /** In bytes, of all pieces together. */
-  readonly length: number
-  /**
-   * The bytes, written into `window` piece after piece: each is there until the next is taken, and all but the last are a multiple of three
-   * bytes long. `window` has 6 bytes or more; who gives it zeroes it.
-   */
-  readonly pieces: (window: Uint8Array<ArrayBuffer>) => Iterable<Uint8Array<ArrayBuffer>>
-}
-
-/**
- * What is sealed: bytes that are there, or pieces.
- *
- * @since 0.2.0
- * @category models
- */
-export type Plaintext = Uint8Array | PlaintextPieces
-
-/**
  * Bytes sealed to a public key: an AES-256-GCM ciphertext, and the AES key encrypted with RSA-OAEP.
  *
  * @since 0.2.0
@@ -96,14 +95,14 @@ export interface Sealed {
   readonly encryptedKey: Uint8Array<ArrayBuffer>
   /** 12 bytes. */
   readonly nonce: Uint8Array<ArrayBuffer>
-  /** How many bytes the ciphertext has: as many as the plaintext. */
+  /** Length of the ciphertext in bytes, which is the plaintext's. */
   readonly length: number
   /**
-   * The ciphertext piece by piece, each but the last a multiple of three bytes long. It may be made as it is taken: to be taken once, and
-   * while it is lent.
+   * The ciphertext in chunks, each but the last a multiple of three bytes long. Take them once, while the
+   * value is in use: they may be made as they are taken.
    */
   readonly ciphertext: Iterable<Uint8Array<ArrayBuffer>>
-  /** The 16-byte tag, once the ciphertext has been taken. */
+  /** The 16-byte tag. Call it after the last chunk. */
   readonly tag: () => Uint8Array<ArrayBuffer>
 }
 
@@ -114,23 +113,48 @@ export interface Sealed {
  * @category models
  */
 export interface Service {
-  /** Makes a key pair. Takes a second or two at 4096 bits, off the main thread. */
+  /**
+   * Makes a key pair off the main thread, in a second or two at 4096 bits. Fails with a `SecurityError` with
+   * reason `client-key`, for example for fewer than 2048 bits.
+   */
   readonly generateKeyPair: (modulusLength: number) => Effect.Effect<KeyPair, SecurityError>
-  /** Reads an SPKI in PEM. Fails with reason `router-key` unless it is RSA of at least 2048 bits, its exponent odd and at least 65537. */
+  /**
+   * Reads an SPKI in PEM. Fails with a `SecurityError` with reason `router-key` unless it is an RSA key of at
+   * least 2048 bits whose exponent is odd and at least 65537.
+   */
   readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
-  /** Reads a PKCS#8 in DER. Fails with reason `client-key` unless it is such a key. Leaves the bytes as they are. */
-  readonly importKeyPair: (pkcs8: Uint8Array<ArrayBuffer>, createdAt: number) => Effect.Effect<KeyPair, SecurityError>
-  /** The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails where keys may not leave the platform. */
-  readonly exportPrivateKey: (key: PrivateKey) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
-  /** Forgets the private key's material: nothing can be opened with it any more. */
+  /**
+   * Reads a PKCS#8 in DER and leaves its bytes as they are. `createdAt` is in milliseconds since 1970. Fails
+   * with a `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits whose
+   * exponent is odd and at least 65537.
+   */
+  readonly importKeyPair: (
+    pkcs8: Uint8Array<ArrayBuffer>,
+    createdAt: number
+  ) => Effect.Effect<KeyPair, SecurityError>
+  /**
+   * The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails with a `SecurityError`
+   * with reason `unsupported` where keys may not leave the platform, or `client-key` if the key has been
+   * destroyed.
+   */
+  readonly exportPrivateKey: (
+    key: PrivateKey
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
+  /** Forgets the private key's material: nothing can be opened with the key any more. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
-  /** Seals a plaintext under a fresh AES key and nonce, leaves it as it is, and lends what is sealed to `use`. */
+  /**
+   * Seals a plaintext under a fresh AES key and nonce, and runs `use` with the result. The plaintext stays as
+   * it is. Fails with `cannotSeal`.
+   */
   readonly seal: <A, E, R>(
     key: PublicKey,
     plaintext: Plaintext,
     use: (sealed: Sealed) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SecurityError, R>
-  /** Opens what is sealed and lends the bytes to `use`: then they are zeroed. Fails with reason `envelope`, in the same way whatever was wrong. */
+  /**
+   * Opens sealed bytes, runs `use` with the plaintext, and zeroes the plaintext when that ends. Fails with
+   * `cannotOpen` whatever was wrong, after the same steps.
+   */
   readonly open: <A, E, R>(
     key: PrivateKey,
     sealed: Sealed,
@@ -149,22 +173,20 @@ export interface Service {
 export class Crypto extends Context.Tag("nomyo-js/Crypto")<Crypto, Service>() {}
 
 /**
- * The portable layer, on WebCrypto: browsers and every server runtime. Private keys are not extractable, and AES keys
- * never enter JavaScript. Fails with reason `unsupported` where there is no WebCrypto: on a page that was not loaded over HTTPS.
+ * The one failure of `seal`: a `SecurityError` with reason `encryption`.
  *
- * @since 0.2.0
- * @category layers
+ * @since 0.3.0
+ * @category errors
  */
-export const layer: Layer.Layer<Crypto, SecurityError, SecureMemory> = Layer.effect(
-  Crypto,
-  webCrypto.make({ extractable: false, primitives: webCrypto.primitives })
-)
+export const cannotSeal = (): SecurityError =>
+  new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
 
 /**
- * For tests only: the same calls, no secrecy at all. Keys are made at once, ids count up, nothing is random, and a sealed text
- * is the plaintext itself under a checksum, so a test that moves a `TestClock` never waits for real cryptography.
+ * The one failure of `open`, whatever was wrong: a `SecurityError` with reason `envelope`. A router that
+ * learned more about its envelopes could find out about the key, bit by bit.
  *
- * @since 0.2.0
- * @category layers
+ * @since 0.3.0
+ * @category errors
  */
-export const layerTest: Layer.Layer<Crypto> = Layer.sync(Crypto, () => testCrypto.make(zeroOnly))
+export const cannotOpen = (): SecurityError =>
+  new SecurityError({ reason: "envelope", message: "The answer could not be opened with this client's key" })

@@ -3,69 +3,56 @@
  *
  * @since 0.2.0
  */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
-import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Batch from "./Batch.js"
 import * as ChatCompletion from "./ChatCompletion.js"
-import { Crypto, type KeyPair, type Plaintext, type PublicKey } from "./Crypto.js"
-import * as Envelope from "./Envelope.js"
-import * as Calls from "./internal/fibers/deadline.js"
-import { isVisibleAscii } from "./internal/codecs/header.js"
+import { Crypto, type PublicKey } from "./Crypto.js"
+import { makeCalls } from "./internal/fibers/deadline.js"
 import { makeFairSemaphore } from "./internal/fibers/fairSemaphore.js"
-import { makeThrottle } from "./internal/rateLimit.js"
+import type * as OptionTypes from "./internal/optionTypes.js"
+import { prepareRequest, type Target } from "./internal/preparedRequest.js"
+import { makeRateLimiter } from "./internal/rateLimit.js"
+import { retry, type RetryDependencies } from "./internal/retry.js"
+import * as testClient from "./internal/testClient.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
 import * as NomyoConfig from "./NomyoConfig.js"
-import {
-  APIConnectionError,
-  DisposedError,
-  InvalidRequestError,
-  type NomyoError,
-  SecurityError,
-  withRequest
-} from "./NomyoError.js"
+import type { DisposedError, InvalidRequestError, NomyoError, SecurityError } from "./NomyoError.js"
+import type { Plaintext } from "./Plaintext.js"
 import * as RouterKey from "./RouterKey.js"
 import { SecureMemory } from "./SecureMemory.js"
 import { Transport } from "./Transport.js"
 
 /**
- * What one call may set for itself.
+ * Options of one call.
  *
  * @since 0.2.0
  * @category models
  */
-export interface RequestOptions {
-  /** In place of the client's `timeout`, for each attempt. A number is milliseconds. */
-  readonly timeout?: Duration.DurationInput | undefined
-  /** In place of the client's `maxRetries`. */
-  readonly maxRetries?: number | undefined
-}
+export interface RequestOptions extends OptionTypes.RequestOptions<Duration.DurationInput> {}
 
 /**
- * What a batch may set for itself. The rest is set for each of its requests.
+ * Options of a batch. `timeout` and `maxRetries` apply to each of its requests.
  *
  * @since 0.2.0
  * @category models
  */
-export interface BatchOptions extends RequestOptions {
-  /** How many requests may be out, or answered and not taken yet. Default 4: as many as the service takes at once. */
-  readonly concurrency?: number | undefined
-  /** Gives the outcomes in the order of the requests, each when all before it are there. Default `false`: each when it is there. */
-  readonly ordered?: boolean | undefined
-}
+export interface BatchOptions extends RequestOptions, OptionTypes.BatchOptions {}
 
 /**
  * What became of one request of a batch.
@@ -80,46 +67,65 @@ export interface Outcome {
 }
 
 /**
- * Where a payload goes, beside the payload itself.
+ * Options of one call of `send`.
  *
  * @since 0.2.0
  * @category models
  */
 export interface SendOptions extends RequestOptions {
-  /** The `X-Payload-ID`, the same on every attempt. */
+  /** The `X-Payload-ID` of every attempt, in visible ASCII. */
   readonly payloadId: string
-  /** In place of the client's `apiKey`. */
+  /** The bearer token, in visible ASCII. Default: the client's `apiKey`. */
   readonly apiKey?: string | undefined
+  /** The `X-Security-Tier`. Default: none is sent. */
   readonly securityTier?: ChatCompletion.SecurityTier | undefined
 }
 
 /**
- * What `NomyoClient` does.
+ * The operations of `NomyoClient`. Each fails with a `DisposedError` once the client's scope has closed.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Service {
-  /** Checks a request, encrypts it, sends it, and decrypts the answer. */
+  /**
+   * Checks a request, encrypts it, sends it, and decrypts the answer. It retries 429, 500, 502, 503, 504,
+   * network failures and timeouts, and fails with the error of the last attempt.
+   *
+   * @example
+   * import * as Effect from "effect/Effect"
+   * import { NomyoClient } from "nomyo-js/effect"
+   *
+   * const answer = Effect.flatMap(NomyoClient.NomyoClient, (client) =>
+   *   client.create({ model: "Qwen/Qwen3-0.6B", messages: [{ role: "user", content: "Good morning!" }] }))
+   */
   readonly create: (
     request: ChatCompletion.ChatCompletionRequest,
     options?: RequestOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
-  /** The same for a payload that is JSON already and not checked; it is left as it is. */
+  /**
+   * Sends a payload that is JSON already, unchecked, and retries as `create` does. The payload's owner zeroes
+   * its bytes.
+   */
   readonly send: (
     payload: Plaintext,
     options: SendOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
-  /** Loads or makes the client's key pair, which the first request would otherwise wait for; gives its public half. */
+  /**
+   * Loads or generates the client's key pair, so that the first request need not wait for it. Gives its
+   * public key.
+   */
   readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
-  /** Replaces the client's key pair now. Requests that are out are answered under the old one. */
+  /**
+   * Replaces the client's key pair now, and gives the new public key. Requests in flight keep the old pair.
+   */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /**
-   * Removes the client's key pair, from where it is stored too: the next request makes another. Requests that are out are answered, and
-   * what `keyHistory` has kept of earlier pairs stays.
+   * Removes the client's key pair, the stored one too: the next request generates another. Requests in flight
+   * keep the old pair, and the earlier pairs that `keyHistory` keeps stay.
    */
   readonly forgetKeys: Effect.Effect<void, SecurityError | DisposedError>
-  /** Subscribes to what happens to the key pair. `keyEvents` has it as a stream. */
+  /** Subscribes to the changes of the key pair. `NomyoClient.keyEvents` gives them as a stream. */
   readonly keyEvents: Effect.Effect<Queue.Dequeue<KeyRing.KeyEvent>, never, Scope.Scope>
 }
 
@@ -131,80 +137,83 @@ export interface Service {
  */
 export class NomyoClient extends Context.Tag("nomyo-js/NomyoClient")<NomyoClient, Service>() {}
 
-/** Statuses worth another try; 404 and the other 4xx would only repeat themselves. */
-const RETRIED = new Set([429, 500, 502, 503, 504])
-/** A router that asks for a longer wait than this is not waited for. */
-const LONGEST_WAIT = Duration.seconds(60)
-
-/** Requests of one client that are out at the same time: Node's `fetch` would open a connection for each. The rest wait in order. */
+/**
+ * The exchanges of one client at a time, since Node's `fetch` would open a connection for each. Others wait
+ * in order.
+ */
 const MAX_EXCHANGES = 64
 
-const waitOf = (error: NomyoError): number => "retryAfter" in error ? error.retryAfter ?? 0 : 0
-
-const isRetryable = (error: NomyoError): boolean =>
-  error._tag === "APIConnectionError" ||
-  ("statusCode" in error && RETRIED.has(error.statusCode) && waitOf(error) <= Duration.toMillis(LONGEST_WAIT))
-
-/** 1 s, 2 s, 4 s, … and up to a quarter more, so that clients that failed together do not return together; or what the router asks, if more. */
-const retryPolicy = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
-  Schedule.identity<NomyoError>().pipe(
-    Schedule.intersect(Schedule.jitteredWith(Schedule.exponential("1 second"), { min: 1, max: 1.25 })),
-    // rounded up: clocks count in whole milliseconds
-    Schedule.modifyDelay(([error], delay) => Math.ceil(Math.max(Duration.toMillis(delay), waitOf(error)))),
-    Schedule.intersect(Schedule.recurs(maxRetries)),
-    Schedule.whileInput(isRetryable)
-  )
-
-const header = (name: string, value: string): Effect.Effect<string, SecurityError> =>
-  isVisibleAscii(value)
-    ? Effect.succeed(value)
-    : Effect.fail(
-      new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
-    )
+/** What the calls of one client share. */
+interface ClientDependencies extends RetryDependencies {
+  readonly config: NomyoConfig.NomyoConfig
+  readonly crypto: Context.Tag.Service<Crypto>
+  readonly defaultTarget: Target
+  readonly context: Context.Context<Crypto | Transport | SecureMemory>
+}
 
 const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
   baseUrl.startsWith("http:")
     ? Effect.logWarning(
-      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata are not. For local development only.`
+      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata ` +
+        "are not. For local development only."
     )
     : Effect.void
 
-/** Percent-encoded once for each key, and forgotten with it. */
-const publicKeyHeaders = /* @__PURE__ */ new WeakMap<PublicKey, string>()
-const publicKeyHeader = (key: PublicKey): string => {
-  const header = publicKeyHeaders.get(key) ?? encodeURIComponent(key.pem)
-  publicKeyHeaders.set(key, header)
-  return header
-}
+const sendTo = (client: ClientDependencies, target: Target, payload: Plaintext, options: SendOptions) =>
+  Effect.flatMap(prepareRequest(client.config, target, payload, options), (request) => retry(client, request))
 
-/** Where requests go. */
-interface Target {
-  readonly baseUrl: string
-  readonly routerKey: RouterKey.Service
-}
+/** The router of a request's own `base_url`, whose key is fetched for this request alone. */
+const makeTarget = Effect.fnUntraced(function*(
+  { config }: ClientDependencies,
+  url: string,
+  apiKey: string | undefined
+) {
+  const baseUrl = yield* NomyoConfig.checkRequestUrl(url, apiKey, config)
+  yield* warnOfHttp(baseUrl)
+  const target: Target = { baseUrl, routerKey: yield* RouterKey.make({ ...config, baseUrl }) }
+  return target
+})
 
-/** What an attempt needs to know. None of it is spread into another object on its way: V8 makes a shape of its own for each such object. */
-interface Prepared {
-  readonly target: Target
-  readonly payload: Plaintext
-  readonly payloadId: string
-  /** Empty if there is none. */
-  readonly apiKey: string
-  readonly securityTier: string | undefined
-}
+const createInSpan = Effect.fnUntraced(function*(
+  client: ClientDependencies,
+  request: ChatCompletion.ChatCompletionRequest,
+  options: RequestOptions | undefined,
+  span: Tracer.Span
+) {
+  const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
+  span.attribute("gen_ai.request.model", model)
+  const { maxRetries, timeout } = options ?? {}
+  const send = (target: Target) =>
+    Effect.flatMap(client.crypto.randomId, (payloadId) =>
+      sendTo(client, target, payload, { timeout, maxRetries, payloadId, apiKey, securityTier }))
+  return yield* baseUrl === undefined
+    ? send(client.defaultTarget)
+    : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl, apiKey), send))
+})
 
-const headersOf = ({ apiKey, payloadId, securityTier }: Prepared, key: PublicKey): { readonly [name: string]: string } => {
-  const headers: Record<string, string> = {
-    "Content-Type": "application/octet-stream",
-    "X-Payload-ID": payloadId,
-    "X-Public-Key": publicKeyHeader(key)
-  }
-  if (apiKey !== "") headers["Authorization"] = `Bearer ${apiKey}`
-  if (securityTier !== undefined) headers["X-Security-Tier"] = securityTier
-  return headers
-}
-
-const outOfTime = () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
+/**
+ * Runs a request in its span. A tracer receives the exit of a span, so the answer leaves the span by another
+ * way.
+ */
+const create = (
+  client: ClientDependencies,
+  request: ChatCompletion.ChatCompletionRequest,
+  options: RequestOptions | undefined
+): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError> =>
+  Effect.suspend(() => {
+    let answer: ChatCompletion.ChatCompletionResponse
+    const keep = (created: ChatCompletion.ChatCompletionResponse) => {
+      answer = created
+    }
+    const createUnder = (span: Tracer.Span) =>
+      createInSpan(client, request, options, span).pipe(
+        Effect.map(keep),
+        Effect.provide(Context.add(client.context, Tracer.ParentSpan, span))
+      )
+    const attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
+    const traced = Effect.useSpan("NomyoClient.create", { captureStackTrace: false, attributes }, createUnder)
+    return Effect.map(traced, () => answer)
+  })
 
 /**
  * A client over its services and parts, until the scope closes.
@@ -219,154 +228,43 @@ export const make = Effect.fnUntraced(function*(
   never,
   Crypto | Transport | SecureMemory | KeyRing.KeyRing | RouterKey.RouterKey | Scope.Scope
 > {
-  // and nothing else, such as the span that the client is made in
-  const context = Context.pick(Crypto, Transport, SecureMemory)(yield* Effect.context<Crypto | Transport | SecureMemory>())
-  const crypto = yield* Crypto
-  const transport = yield* Transport
+  const services = yield* Effect.context<Crypto | Transport | SecureMemory>()
   const keyRing = yield* KeyRing.KeyRing
-  const defaultRouterKey = yield* RouterKey.RouterKey
-
-  const turn = config.throttle ? makeThrottle() : undefined
-  const withPermit = makeFairSemaphore(MAX_EXCHANGES)
-
+  const calls = yield* makeCalls
+  const client: ClientDependencies = {
+    config,
+    crypto: yield* Crypto,
+    // these services and nothing else of the context, such as the span in which the client is made
+    context: Context.pick(Crypto, Transport, SecureMemory)(services),
+    defaultTarget: { baseUrl: config.baseUrl, routerKey: yield* RouterKey.RouterKey },
+    transport: yield* Transport,
+    maxResponseBytes: config.maxResponseBytes,
+    keyRing,
+    withPermit: makeFairSemaphore(MAX_EXCHANGES),
+    awaitRateLimit: config.throttle ? makeRateLimiter() : Effect.void,
+    calls
+  }
   yield* warnOfHttp(config.baseUrl)
-
-  const run = yield* Calls.make
-  const untilDisposed = <A, E>(effect: Effect.Effect<A, E>) => run(() => effect, { context: Context.empty() })
-
-  /** Seals a request, sends it, and opens the answer. */
-  const exchange = (
-    { withDeadline }: Calls.Call,
-    request: Prepared,
-    pair: KeyPair,
-    key: PublicKey
-  ): Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError, Crypto> => {
-    const sent = Envelope.sealPieces(key, request.payload, (body) =>
-      transport.send({
-        method: "POST",
-        url: `${request.target.baseUrl}/v1/chat/secure_completion`,
-        headers: headersOf(request, pair.publicKey),
-        body,
-        maxResponseBytes: config.maxResponseBytes
-      }))
-    const answered = withDeadline(Effect.flatMap(sent, (answer) =>
-      Envelope.open(pair.privateKey, answer, ({ algorithm, plaintext, processedAt }) =>
-        ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt }))))
-    // with both keys at hand, so that requests leave as far apart as they were told to
-    return turn === undefined ? answered : Effect.zipRight(turn, answered)
-  }
-
-  /** One attempt: the whole path of a request, under one key pair and one deadline. */
-  const attempt = (call: Calls.Call, request: Prepared) => {
-    const { routerKey } = request.target
-    const exchangeUnder = (pair: KeyPair, { fetchedAt, key }: RouterKey.Fetched) =>
-      withPermit(Effect.clockWith((clock) => {
-        const startedAt = clock.unsafeCurrentTimeMillis()
-        // a router that has changed its key cannot read the request and answers 400: worth a look if ours is older than the exchange
-        return Effect.catchTag(exchange(call, request, pair, key), "InvalidRequestError", (error) =>
-          fetchedAt >= startedAt
-            ? Effect.fail(error)
-            : call.withDeadline(routerKey.refetch).pipe(
-              // without a connection nobody knows whether the key was the reason: that may be tried again
-              Effect.mapError((failure) => failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error),
-              Effect.flatMap((now) => now.key.fingerprint === key.fingerprint ? Effect.fail(error) : exchange(call, request, pair, now.key))
-            ))
-      }))
-    return Effect.flatMap(routerKey.cached, (cached) => {
-      if (cached !== undefined) return keyRing.lease((pair) => exchangeUnder(pair, cached))
-      // side by side with the client's own pair, whose making takes seconds, once, and says nothing about the router: it is not on the clock.
-      // Not by `Effect.all`, which hangs if it is interrupted before it has begun to wait.
-      return Effect.flatMap(Effect.fork(Effect.exit(call.withDeadline(routerKey.get))), (fetching) =>
-        keyRing.lease((pair) =>
-          Effect.flatMap(Effect.flatten(Fiber.join(fetching)), (fetched) =>
-            exchangeUnder(pair, fetched))))
-    })
-  }
-
-  const sendTo = Effect.fnUntraced(function*(
-    within: typeof context,
-    target: Target,
-    payload: Plaintext,
-    { apiKey, maxRetries = config.maxRetries, payloadId, securityTier, timeout }: SendOptions
-  ) {
-    const duration = timeout === undefined ? config.timeout : yield* NomyoConfig.positiveDuration("timeout", timeout)
-    yield* NomyoConfig.retries(maxRetries)
-    const key = apiKey ?? (config.apiKey === undefined ? "" : Redacted.value(config.apiKey))
-    const request: Prepared = {
-      target,
-      payload,
-      payloadId: yield* header("payload id", payloadId),
-      apiKey: key === "" ? "" : yield* header("API key", key),
-      securityTier: securityTier === undefined ? undefined : yield* header("security tier", securityTier)
-    }
-    const { length } = payload
-    let attempts = 0
-    const tryOnce = Effect.suspend(() => {
-      attempts++
-      if (payload.length !== length) return new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
-      return run((call) => attempt(call, request), { context: within, duration, onTimeout: outOfTime })
-    })
-    const tell = (error: NomyoError) =>
-      Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`).pipe(
-        Effect.annotateLogs("payloadId", payloadId),
-        // an event of the call's span
-        Effect.provide(within)
-      )
-    // a schedule costs as much as an attempt does: it is for those who have failed
-    return yield* Effect.catchAll(tryOnce, (first) => {
-      const failed = [Effect.fail(first)]
-      const tryAgain = Effect.tapError(Effect.suspend(() => failed.pop() ?? tryOnce), tell)
-      return Effect.mapError(
-        maxRetries === 0 || !isRetryable(first) ? tryAgain : untilDisposed(Effect.retry(tryAgain, retryPolicy(maxRetries))),
-        (error) => withRequest(error, { payloadId, attempts })
-      )
-    })
-  })
-
-  const defaultTarget: Target = { baseUrl: config.baseUrl, routerKey: defaultRouterKey }
-
-  const create = Effect.fnUntraced(function*(
-    request: ChatCompletion.ChatCompletionRequest,
-    options: RequestOptions | undefined,
-    span: Tracer.Span
-  ) {
-    const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
-    span.attribute("gen_ai.request.model", model)
-    const within = Context.add(context, Tracer.ParentSpan, span)
-    const send = (target: Target) =>
-      Effect.flatMap(crypto.randomId, (payloadId) =>
-        sendTo(within, target, payload, { timeout: options?.timeout, maxRetries: options?.maxRetries, payloadId, apiKey, securityTier }))
-    if (baseUrl === undefined) return yield* send(defaultTarget)
-    return yield* Effect.scoped(Effect.gen(function*() {
-      const checked = yield* NomyoConfig.checkBaseUrl(baseUrl, config)
-      yield* warnOfHttp(checked)
-      return yield* send({ baseUrl: checked, routerKey: yield* RouterKey.make({ ...config, baseUrl: checked }) })
-    })).pipe(Effect.provide(within))
-  })
-
   return {
-    create: (request, options) =>
-      Effect.suspend(() => {
-        // a tracer is handed the exit of what it traces, and is not to have the answer
-        let answer: ChatCompletion.ChatCompletionResponse
-        return Effect.useSpan("NomyoClient.create", {
-          captureStackTrace: false,
-          attributes: { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
-        }, (span) =>
-          Effect.map(create(request, options, span), (created) => {
-            answer = created
-          })).pipe(Effect.map(() => answer))
-      }),
-    send: (payload, options) => sendTo(context, defaultTarget, payload, options),
-    ready: untilDisposed(keyRing.lease(({ publicKey }) => Effect.succeed(publicKey))),
-    rotateKeys: Effect.map(untilDisposed(keyRing.rotate), ({ publicKey }) => publicKey),
-    forgetKeys: untilDisposed(keyRing.forget),
+    create: (request, options) => create(client, request, options),
+    send: (payload, options) =>
+      Effect.provide(sendTo(client, client.defaultTarget, payload, options), client.context),
+    ready: calls.untilDisposed(keyRing.lease(({ publicKey }) => Effect.succeed(publicKey))),
+    rotateKeys: Effect.map(calls.untilDisposed(keyRing.rotate), ({ publicKey }) => publicKey),
+    forgetKeys: calls.untilDisposed(keyRing.forget),
     keyEvents: keyRing.events
   }
 })
 
 /**
- * What happens to the client's key pair, from the subscription on until the client is disposed.
+ * The changes of the client's key pair, from the subscription on until the client is disposed.
+ *
+ * @example
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ * import { NomyoClient } from "nomyo-js/effect"
+ *
+ * const logged = Stream.runForEach(NomyoClient.keyEvents, (event) => Effect.log(event._tag))
  *
  * @since 0.2.0
  * @category events
@@ -375,14 +273,57 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
   Effect.flatMap(NomyoClient, (client) => Effect.map(client.keyEvents, (queue) => Stream.fromQueue(queue)))
 )
 
+/** A request's own failure is an outcome; the client's end and a defect are the batch's. */
+const toOutcome = (
+  { exit, index }: Batch.Settled<ChatCompletion.ChatCompletionResponse, NomyoError>
+): Effect.Effect<Outcome, Option.Option<DisposedError>> => {
+  if (exit._tag === "Success") return Effect.succeed({ index, result: Either.right(exit.value) })
+  return Either.match(Cause.failureOrCause(exit.cause), {
+    onLeft: (error) =>
+      error._tag === "DisposedError"
+        ? Effect.fail(Option.some(error))
+        : Effect.succeed({ index, result: Either.left(error) }),
+    onRight: Effect.failCause
+  })
+}
+
+const batchOf = <E, R>(
+  requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>,
+  options: BatchOptions | undefined
+): Stream.Stream<Outcome, E | DisposedError | InvalidRequestError, R | NomyoClient> =>
+  Stream.unwrapScoped(Effect.gen(function*() {
+    const client = yield* NomyoClient
+    const pull = yield* Stream.toPull(Stream.rechunk(requests, 1))
+    const next = Effect.map(pull, Chunk.unsafeHead)
+    const take = yield* Batch.make(next, (request) => client.create(request, options), options)
+    const outcome: Effect.Effect<Outcome, Option.Option<E | DisposedError>> = Effect.flatMap<
+      Batch.Settled<ChatCompletion.ChatCompletionResponse, NomyoError>,
+      Outcome,
+      Option.Option<E | DisposedError>,
+      never
+    >(toOutcome)(take)
+    return Stream.repeatEffectOption(outcome)
+  }))
+
 /**
- * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its error is its outcome, and
- * every request that was read has one.
+ * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its error is
+ * its outcome, and every request that was read has one.
  *
- * No faster than the outcomes are taken: with `concurrency` of them out or waiting, one more request is read from the input and held (or the
- * chunk it comes in: `Stream.fromIterable` reads 4096 at once). When the input fails, the stream does, after the outcomes of what was read.
- * When the client is disposed, it fails with a `DisposedError`, and for a `concurrency` that is not a whole number from 1 with an
- * `InvalidRequestError`. When it is interrupted or nobody takes any more, what is out is cancelled.
+ * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not taken
+ * (`Stream.fromIterable` reads chunks of 4096 all the same). When the input fails, the stream fails after the outcomes
+ * of what was read. When the client is disposed, the stream fails with a `DisposedError`; for a `concurrency` that is
+ * not a whole number from 1, with an `InvalidRequestError`. Interruption, and the end of the stream's consumer, cancel
+ * what is in flight.
+ *
+ * @example
+ * import * as Stream from "effect/Stream"
+ * import { NomyoClient } from "nomyo-js/effect"
+ *
+ * const requests = Stream.map(Stream.make("one", "two"), (content) => ({
+ *   model: "Qwen/Qwen3-0.6B",
+ *   messages: [{ role: "user", content }]
+ * }))
+ * const outcomes = Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 2 }))
  *
  * @since 0.2.0
  * @category batches
@@ -395,39 +336,15 @@ export const createAll: {
     requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>,
     options?: BatchOptions
   ): Stream.Stream<Outcome, E | DisposedError | InvalidRequestError, R | NomyoClient>
-} = dual(
-  (args) => Predicate.hasProperty(args[0], Stream.StreamTypeId),
-  <E, R>(requests: Stream.Stream<ChatCompletion.ChatCompletionRequest, E, R>, options?: BatchOptions) =>
-    Stream.unwrap(Effect.gen(function*() {
-      const client = yield* NomyoClient
-      const concurrency = yield* NomyoConfig.concurrency(options?.concurrency)
-      // a stream's own concurrency does not count what is answered and not taken
-      const slots = yield* Effect.makeSemaphore(concurrency)
-      let failure: Stream.Stream<never, E> = Stream.empty
-      return requests.pipe(
-        Stream.catchAllCause((cause) => {
-          failure = Stream.failCause(cause)
-          return Stream.empty
-        }),
-        Stream.zipWithIndex,
-        Stream.tap(() => slots.take(1)),
-        Stream.mapEffect(([request, index]) =>
-          client.create(request, options).pipe(
-            Effect.map(Either.right),
-            Effect.catchAll((error) => error._tag === "DisposedError" ? Effect.fail(error) : Effect.succeed(Either.left(error))),
-            Effect.map((result): Outcome => ({ index, result }))
-          ), { concurrency, unordered: options?.ordered !== true }),
-        Stream.tap(() => slots.release(1)),
-        Stream.concat(Stream.suspend(() => failure))
-      )
-    }))
-)
+} = dual((args) => Predicate.hasProperty(args[0], Stream.StreamTypeId), batchOf)
 
-/** What a client stands on: the services a platform provides. */
+/** The services that a platform provides. */
 type Platform = Crypto | KeyStore | Transport | SecureMemory
 
 /**
- * `NomyoClient` with its key ring and router key, for those who use the parts too.
+ * `NomyoClient` with its key ring and its router key, for programs that use these parts too. It needs the
+ * four services of a platform. Building it fails with an `InvalidRequestError` or a `SecurityError` for an
+ * option that is not valid.
  *
  * @since 0.2.0
  * @category layers
@@ -446,7 +363,19 @@ export const layerParts = (
     )))
 
 /**
- * The client, over the platform's services. `nomyo-js/node` and `nomyo-js/browser` have it with all of them provided.
+ * The client over the four services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser`
+ * provide them for you. Building it fails with an `InvalidRequestError` or a `SecurityError` for an option
+ * that is not valid.
+ *
+ * @example
+ * import * as Layer from "effect/Layer"
+ * import { KeyStore, NomyoClient, SecureMemory, Transport } from "nomyo-js/effect"
+ * import { NodeCrypto } from "nomyo-js/node"
+ *
+ * const client = NomyoClient.layer({ keySize: 2048 }).pipe(
+ *   Layer.provide([NodeCrypto.layer, KeyStore.layerMemory, Transport.layer]),
+ *   Layer.provide(SecureMemory.layer)
+ * )
  *
  * @since 0.2.0
  * @category layers
@@ -457,7 +386,9 @@ export const layer = (
   Layer.map(layerParts(options), Context.pick(NomyoClient))
 
 /**
- * The client, with options from the configuration: by default from the environment (see `NomyoConfig.config`).
+ * The client over the four services of a platform, with options from a `Config`: by default from the
+ * environment (see `NomyoConfig.config`). Building it fails with a `ConfigError` if the configuration cannot
+ * be read.
  *
  * @since 0.2.0
  * @category layers
@@ -466,3 +397,33 @@ export const layerConfig = (
   config: Config.Config.Wrap<NomyoConfig.Options> = NomyoConfig.config
 ): Layer.Layer<NomyoClient, ConfigError.ConfigError | InvalidRequestError | SecurityError, Platform> =>
   Layer.unwrapEffect(Effect.map(Config.unwrap(config), layer))
+
+/**
+ * The answer of `layerTest`: the text of the assistant's message, or the fields of a chat completion. Fields
+ * that are missing get values that a test can rely on.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type TestAnswer = testClient.TestAnswer
+
+/**
+ * A client for tests of code that uses the client: it answers from a function, without keys, encryption or a
+ * network. It checks requests as the client does, and does not retry.
+ *
+ * @example
+ * import * as Effect from "effect/Effect"
+ * import { NomyoClient, NomyoError } from "nomyo-js/effect"
+ *
+ * const polite = NomyoClient.layerTest((request) => `You sent ${request.messages.length} messages`)
+ * const busy = NomyoClient.layerTest(() =>
+ *   Effect.fail(new NomyoError.RateLimitError({ message: "Too many requests" })))
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerTest = (
+  answer: (
+    request: ChatCompletion.ChatCompletionRequest
+  ) => TestAnswer | Effect.Effect<TestAnswer, NomyoError>
+): Layer.Layer<NomyoClient> => Layer.sync(NomyoClient, () => testClient.make(answer))

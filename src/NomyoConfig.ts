@@ -8,6 +8,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { clientRules, readOptions } from "./internal/options.js"
+import type * as OptionTypes from "./internal/optionTypes.js"
+import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern, patternOf } from "./internal/trustedOrigins.js"
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -16,40 +19,8 @@ import { InvalidRequestError, SecurityError } from "./NomyoError.js"
  * @since 0.2.0
  * @category models
  */
-export interface Options {
-  /** The router. Default `https://api.nomyo.ai`. */
-  readonly baseUrl?: string | undefined
-  /** Allows a `baseUrl` without TLS, for local development. Default `false`. */
-  readonly allowHttp?: boolean | undefined
-  /** Sent as a bearer token. Default: none is sent. */
-  readonly apiKey?: string | Redacted.Redacted | undefined
-  /**
-   * How long one attempt may take: the router's key, the request, the whole answer. A number is milliseconds. Default 60 seconds.
-   * A client has up to 64 requests out at a time; what others wait for that is not counted.
-   * On Node, `Transport.layer` (its `fetch`) gives up after five minutes of silence, however long this is; `NodeTransport.layer` does not.
-   */
-  readonly timeout?: Duration.DurationInput | undefined
-  /** How often a request is tried again after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2. */
-  readonly maxRetries?: number | undefined
-  /**
-   * Keeps this client's requests, retries included, within the service's limit (2 in a second, and up to 4 in one second out of ten) by
-   * letting them wait, in order, for as long as that takes; `timeout` does not count it. All of the client's requests count as one API
-   * key's, and those of other clients and processes do not count at all. Default `false`.
-   */
-  readonly throttle?: boolean | undefined
-  /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
-  readonly keySize?: 2048 | 4096 | undefined
-  /** How old a key pair may grow before it is replaced. A number is milliseconds; 0 is never. Default 24 hours. */
-  readonly keyRotationInterval?: Duration.DurationInput | undefined
-  /**
-   * SHA-256 fingerprints of the router keys to accept, as 64 hexadecimal digits each, colons allowed. Default: any key is accepted.
-   */
-  readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
-  /** How long the router's key is used before it is fetched again. A number is milliseconds. Default 1 hour. */
-  readonly routerKeyTtl?: Duration.DurationInput | undefined
-  /** The largest answer to accept, in bytes on the wire. Default 64 MiB. */
-  readonly maxResponseBytes?: number | undefined
-}
+export interface Options
+  extends OptionTypes.PortableOptions<Duration.DurationInput, string | Redacted.Redacted> {}
 
 /**
  * Options with every default filled in and every value checked.
@@ -62,6 +33,8 @@ export interface NomyoConfig {
   readonly baseUrl: string
   readonly allowHttp: boolean
   readonly apiKey: Redacted.Redacted | undefined
+  /** The client's own origin among them; `false` if requests may not name a router. */
+  readonly trustedBaseUrls: ReadonlyArray<OriginPattern> | false
   readonly timeout: Duration.Duration
   readonly maxRetries: number
   readonly throttle: boolean
@@ -145,6 +118,40 @@ export const checkBaseUrl = (
     return Effect.succeed(url.href.replace(/\/+$/, ""))
   })
 
+const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): ReadonlyArray<OriginPattern> | false | undefined => {
+  if (!Array.isArray(input)) return input === false ? false : undefined
+  const patterns = input.map((text) => parsePattern(String(text)))
+  return patterns.every((pattern) => pattern !== undefined) ? [patternOf(baseUrl), ...patterns] : undefined
+}
+
+/**
+ * Checks the `base_url` of a request as `checkBaseUrl` does. Fails with reason `untrusted-url` if the client's API key would go where it may not.
+ *
+ * @internal
+ */
+export const checkRequestUrl = (
+  baseUrl: string,
+  apiKey: string | undefined,
+  config: NomyoConfig
+): Effect.Effect<string, InvalidRequestError | SecurityError> => {
+  const { trustedBaseUrls } = config
+  if (trustedBaseUrls === false) {
+    return Effect.fail(
+      new SecurityError({ reason: "untrusted-url", message: "base_url is refused: trustedBaseUrls is false" })
+    )
+  }
+  return Effect.filterOrFail(
+    checkBaseUrl(baseUrl, config),
+    (url) => apiKey !== undefined || config.apiKey === undefined || isTrusted(url, trustedBaseUrls),
+    (url) =>
+      new SecurityError({
+        reason: "untrusted-url",
+        message: `base_url leads to ${new URL(url).origin}, which the client's API key must not go to: ` +
+          "add that origin to trustedBaseUrls, or give the request an api_key of its own"
+      })
+  )
+}
+
 /**
  * Fills in the defaults and checks every value. Fails with an error that names the option.
  *
@@ -152,22 +159,23 @@ export const checkBaseUrl = (
  * @category constructors
  */
 export const make = Effect.fnUntraced(function*(
-  options: Options
+  given: Options
 ): Effect.fn.Return<NomyoConfig, InvalidRequestError | SecurityError> {
-  // a string from the environment is no permission, least of all "false"
-  const allowHttp = options.allowHttp === true
-  const apiKey = options.apiKey ?? undefined
-  if (apiKey !== undefined && typeof apiKey !== "string" && !Redacted.isRedacted(apiKey)) return yield* refuse("apiKey", "is a string")
+  const options: Options = yield* readOptions(clientRules, given)
+  const { allowHttp = false, apiKey } = options
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
-  const throttle = options.throttle ?? false
-  if (typeof throttle !== "boolean") return yield* refuse("throttle", "is true or false")
-  const keySize = options.keySize ?? 4096
-  if (keySize !== 2048 && keySize !== 4096) return yield* refuse("keySize", "is 2048 or 4096")
+  const trustedBaseUrls = trusted(options.trustedBaseUrls ?? DEFAULT_TRUSTED, baseUrl)
+  if (trustedBaseUrls === undefined) {
+    return yield* Effect.fail(
+      refuse("trustedBaseUrls", "is false or a list of origins, such as https://router.test or https://*.router.test")
+    )
+  }
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  if (!(maxResponseBytes > 0)) return yield* refuse("maxResponseBytes", "is more than 0")
-  const routerKeyFingerprints = (options.routerKeyFingerprints ?? []).map((pin) => String(pin).replaceAll(":", "").toLowerCase())
+  if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
+  const routerKeyFingerprints = (options.routerKeyFingerprints ?? [])
+    .map((pin) => pin.replaceAll(":", "").toLowerCase())
   if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
-    return yield* refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each")
+    return yield* Effect.fail(refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each"))
   }
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",
@@ -178,10 +186,11 @@ export const make = Effect.fnUntraced(function*(
     baseUrl,
     allowHttp,
     apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
+    trustedBaseUrls,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
     maxRetries: yield* retries(options.maxRetries ?? 2),
-    throttle,
-    keySize,
+    throttle: options.throttle ?? false,
+    keySize: options.keySize ?? 4096,
     keyRotationInterval: Duration.isZero(keyRotationInterval) ? Duration.infinity : keyRotationInterval,
     routerKeyFingerprints,
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
@@ -197,7 +206,8 @@ const time = (name: string) =>
 export const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.map(Config.option(config), Option.getOrUndefined)
 
 /**
- * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
+ * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TRUSTED_BASE_URLS` (separated by
+ * commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
  * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas),
  * `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
  *
@@ -208,6 +218,10 @@ export const config: Config.Config<Options> = Config.all({
   baseUrl: optional(Config.string("NOMYO_BASE_URL")),
   allowHttp: optional(Config.boolean("NOMYO_ALLOW_HTTP")),
   apiKey: optional(Config.redacted("NOMYO_API_KEY")),
+  trustedBaseUrls: optional(Config.orElse(
+    Config.map(Config.literal("false")("NOMYO_TRUSTED_BASE_URLS"), () => false as const),
+    () => Config.array(Config.string(), "NOMYO_TRUSTED_BASE_URLS")
+  )),
   timeout: optional(time("NOMYO_TIMEOUT")),
   maxRetries: optional(Config.integer("NOMYO_MAX_RETRIES")),
   throttle: optional(Config.boolean("NOMYO_THROTTLE")),

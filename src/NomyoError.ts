@@ -1,31 +1,31 @@
 /**
  * The ten ways a request can fail.
  *
- * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow.
+ * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow. None needs Effect: an
+ * effect fails with one by `Effect.fail`, in Effect 3 and 4 alike.
  * An error carries the fields declared here and nothing else: no request, header, prompt, answer or key
  * is ever attached, so any of them may be logged or serialised whole.
  *
  * @since 0.2.0
  */
-import * as Data from "effect/Data"
 
 /**
- * What a failed request may tell about itself, whatever its class.
+ * The fields that every error may have.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Context {
-  /** What went wrong and what to do about it, in words safe to show. */
+  /** What went wrong and what to do about it. Holds no secret. */
   readonly message: string
-  /** The `X-Payload-ID` of the request, once it had one. */
+  /** The `X-Payload-ID` of the request; absent if the request failed before it had one. */
   readonly payloadId?: string | undefined
-  /** How many times the request was tried; absent when it was refused before the first try. */
+  /** How many times the request was tried; absent if it was refused before the first attempt. */
   readonly attempts?: number | undefined
 }
 
 /**
- * What the router said when it answered with an error status.
+ * The fields of an error that stands for an HTTP status.
  *
  * @since 0.2.0
  * @category models
@@ -33,24 +33,44 @@ export interface Context {
 export interface HttpContext extends Context {
   /** The HTTP status. Defaults to the one the class stands for (400 for `InvalidRequestError`, …). */
   readonly statusCode?: number | undefined
-  /** The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels. */
+  /**
+   * The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels.
+   */
   readonly errorDetails?: unknown
-  /** How long the router asked to wait before the next try, in milliseconds. */
+  /** How long the router asks you to wait before the next attempt, in milliseconds. */
   readonly retryAfter?: number | undefined
 }
 
+/** What the ten have in common: the fields that they are made with, in JSON too. */
+abstract class Failure<Fields extends Context> extends Error {
+  abstract readonly _tag: string
+  declare readonly payloadId?: string | undefined
+  declare readonly attempts?: number | undefined
+  constructor(context: Fields) {
+    super(context.message)
+    Object.assign(this, context)
+  }
+  toJSON(): object {
+    return { ...this, message: this.message }
+  }
+}
+
 /**
- * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of their own.
+ * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of
+ * their own.
  *
  * @since 0.2.0
  * @category errors
  */
-export class APIError<Tag extends string = "APIError"> extends Data.Error<HttpContext & { readonly statusCode: number }> {
+export class APIError<Tag extends string = "APIError"> extends Failure<HttpContext & { readonly statusCode: number }> {
   static readonly tag: string = "APIError"
   static {
     this.prototype.name = this.tag
   }
   readonly _tag: Tag
+  declare readonly statusCode: number
+  declare readonly errorDetails?: unknown
+  declare readonly retryAfter?: number | undefined
   constructor(context: HttpContext & { readonly statusCode: number }) {
     super(context)
     this._tag = new.target.tag as Tag
@@ -58,7 +78,10 @@ export class APIError<Tag extends string = "APIError"> extends Data.Error<HttpCo
 }
 
 /** The constructor of an `APIError` whose status is known from its class. */
-const httpError = <const Tag extends string>(tag: Tag, statusCode: number): new(context: HttpContext) => APIError<Tag> =>
+const httpError = <const Tag extends string>(
+  tag: Tag,
+  statusCode: number
+): new(context: HttpContext) => APIError<Tag> =>
   class extends APIError<Tag> {
     static override readonly tag = tag
     static {
@@ -70,8 +93,8 @@ const httpError = <const Tag extends string>(tag: Tag, statusCode: number): new(
   }
 
 /**
- * 400: the request is malformed. Also thrown, before anything is sent, for a request or an option that cannot be right;
- * the message then names the field.
+ * 400: the request is malformed. Also the error of a request or an option that is not valid, before anything
+ * is sent; the message then names the field.
  *
  * @since 0.2.0
  * @category errors
@@ -95,7 +118,8 @@ export class AuthenticationError extends httpError("AuthenticationError", 401) {
 export class ForbiddenError extends httpError("ForbiddenError", 403) {}
 
 /**
- * 429: too many requests, still after all retries, or with a wait longer than the client is willing to make.
+ * 429: too many requests, still after all retries, or with a `retryAfter` of more than 60 seconds, which is
+ * not retried.
  *
  * @since 0.2.0
  * @category errors
@@ -119,7 +143,7 @@ export class ServerError extends httpError("ServerError", 500) {}
 export class ServiceUnavailableError extends httpError("ServiceUnavailableError", 503) {}
 
 /**
- * Why no usable answer came over the network:
+ * Why the network gave no usable answer:
  *
  * - `network`: no connection could be made, or it was lost before the answer began
  * - `cors`: in a browser, the router answers but does not let this page read it
@@ -133,19 +157,24 @@ export class ServiceUnavailableError extends httpError("ServiceUnavailableError"
 export type ConnectionReason = "network" | "cors" | "truncated" | "protocol" | "timeout"
 
 /**
- * No answer: the network failed, or the attempt ran out of time, still after all retries.
+ * No answer came: the network failed, or the attempt ran out of time, still after all retries.
  *
  * @since 0.2.0
  * @category errors
  */
-export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
-  Context & { readonly reason: ConnectionReason }
-> {}
+export class APIConnectionError extends Failure<Context & { readonly reason: ConnectionReason }> {
+  static {
+    this.prototype.name = "APIConnectionError"
+  }
+  readonly _tag = "APIConnectionError"
+  declare readonly reason: ConnectionReason
+}
 
 /**
- * Which rule refused to go on:
+ * Which security rule ended the request:
  *
  * - `plain-http`: the URL is not HTTPS and `allowHttp` is off
+ * - `untrusted-url`: a request's `base_url` is none of `trustedBaseUrls`, and the request brings no API key of its own
  * - `url-credentials`: the URL carries a user name or password
  * - `header`: an API key or payload id holds a character that may not stand in a header
  * - `redirect`: the router answered with a redirect, which is never followed
@@ -157,7 +186,7 @@ export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
  * - `replay`: the answer was opened, and says that it belongs to another request
  * - `encryption`: the request could not be sealed
  * - `client-key`: the client's own key pair could not be made, read or stored
- * - `key-permissions`: others than its owner can read the private key file
+ * - `key-permissions`: users other than the owner can read the private key file
  * - `key-password`: a key file's password is missing or wrong, or the file is damaged
  * - `unsupported`: this platform has no such feature
  *
@@ -166,6 +195,7 @@ export class APIConnectionError extends Data.TaggedError("APIConnectionError")<
  */
 export type SecurityReason =
   | "plain-http"
+  | "untrusted-url"
   | "url-credentials"
   | "header"
   | "redirect"
@@ -182,12 +212,18 @@ export type SecurityReason =
   | "unsupported"
 
 /**
- * Going on would not have been safe. Never retried.
+ * A security rule ended the request, which was not safe to continue. Never retried.
  *
  * @since 0.2.0
  * @category errors
  */
-export class SecurityError extends Data.TaggedError("SecurityError")<Context & { readonly reason: SecurityReason }> {}
+export class SecurityError extends Failure<Context & { readonly reason: SecurityReason }> {
+  static {
+    this.prototype.name = "SecurityError"
+  }
+  readonly _tag = "SecurityError"
+  declare readonly reason: SecurityReason
+}
 
 /**
  * The client was disposed before or during the call.
@@ -195,7 +231,11 @@ export class SecurityError extends Data.TaggedError("SecurityError")<Context & {
  * @since 0.2.0
  * @category errors
  */
-export class DisposedError extends Data.TaggedError("DisposedError")<Context> {
+export class DisposedError extends Failure<Context> {
+  static {
+    this.prototype.name = "DisposedError"
+  }
+  readonly _tag = "DisposedError"
   constructor(context: Context = { message: "The client has been disposed" }) {
     super(context)
   }
@@ -217,43 +257,36 @@ export type HttpError =
   | ServiceUnavailableError
 
 /**
- * Everything a request can fail with.
+ * Every error that a request can fail with.
  *
  * @since 0.2.0
  * @category models
  */
 export type NomyoError = HttpError | APIConnectionError | SecurityError | DisposedError
 
-const byStatus: { readonly [status: number]: new(context: HttpContext) => HttpError } = {
-  400: InvalidRequestError,
-  401: AuthenticationError,
-  403: ForbiddenError,
-  429: RateLimitError,
-  500: ServerError,
-  503: ServiceUnavailableError
-}
+/**
+ * The base class of the ten errors, for `instanceof`: it narrows to their union. You cannot construct it.
+ *
+ * @example
+ * import { NomyoError, SecureChatCompletion } from "nomyo-js"
+ *
+ * const client = new SecureChatCompletion({ apiKey: process.env.NOMYO_API_KEY })
+ * try {
+ *   await client.create({ model: "Qwen/Qwen3-0.6B", messages: [{ role: "user", content: "Good morning!" }] })
+ * } catch (error) {
+ *   if (!(error instanceof NomyoError)) throw error
+ *   console.error(error._tag, error.payloadId, error.message)
+ * }
+ *
+ * @since 0.3.0
+ * @category errors
+ */
+export const NomyoError: abstract new(context: never) => NomyoError = Failure as never
 
 /**
- * The error that stands for an HTTP status.
+ * Whether a value is one of the ten errors.
  *
- * @since 0.2.0
- * @category constructors
+ * @since 0.3.0
+ * @category guards
  */
-export const fromStatus = (context: HttpContext & { readonly statusCode: number }): HttpError => {
-  const Class = byStatus[context.statusCode]
-  return Class === undefined ? new APIError<"APIError">(context) : new Class(context)
-}
-
-/**
- * The same error with the request's id and number of tries filled in. A copy: concurrent requests may share a failure.
- *
- * @since 0.2.0
- * @category utils
- */
-export const withRequest = <E extends NomyoError>(
-  error: E,
-  request: { readonly payloadId: string; readonly attempts: number }
-): E => {
-  const { _tag, ...fields } = error
-  return new (error.constructor as new(context: object) => E)({ ...fields, message: error.message, ...request })
-}
+export const isNomyoError = (value: unknown): value is NomyoError => value instanceof NomyoError

@@ -1,7 +1,8 @@
 /**
- * Keeping secret bytes no longer than they are needed, and out of the swap file where the platform can.
+ * Buffers for secret bytes: zeroed after use, and kept out of the swap file where the platform can lock them.
  *
- * JavaScript can zero a buffer; it cannot reach the copies that strings, the garbage collector and the operating system make.
+ * JavaScript can zero a buffer. It cannot reach the copies that strings, the garbage collector and the
+ * operating system make.
  *
  * @since 0.2.0
  */
@@ -23,14 +24,15 @@ import { DisposedError } from "./NomyoError.js"
  */
 export interface MemoryProtectionInfo {
   /**
-   * `mlock`: buffers are locked in memory and overwritten after use. `zero-only`: they are overwritten. `none`: that has been switched off.
+   * `mlock`: buffers are locked in memory, and zeroed after use. `zero-only`: buffers are zeroed after use.
+   * `none`: protection is off.
    */
   readonly method: "mlock" | "zero-only" | "none"
-  /** Whether a buffer that is made now is kept out of the swap file. */
+  /** Whether a buffer allocated now is kept out of the swap file. */
   readonly canLock: boolean
   /** Whether both zeroing and locking are in force. */
   readonly isPlatformSecure: boolean
-  /** The same in a sentence or two, with how much is locked and the limit. */
+  /** A sentence or two about the protection, with the bytes locked now and the limit. */
   readonly details?: string
 }
 
@@ -42,22 +44,36 @@ export interface MemoryProtectionInfo {
  */
 export interface Service {
   /**
-   * So many zero bytes for a secret to be written into. They are zeroed again and given back when the scope closes, however it closes. Other
-   * secrets may lie beside them: their `buffer` is not the caller's, and they are not to be cloned or posted, which would copy all of it.
+   * Allocates `length` zero bytes. They are zeroed again and given back when the scope closes, however it
+   * closes. Other secrets may be in the same `buffer`: do not read that, and do not clone or post the bytes,
+   * which would copy all of it.
    */
   readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
-  /** The same for as long as one effect uses them. */
-  readonly use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The same for plain code. It fails if that throws. */
-  readonly useSync: <A>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => A) => Effect.Effect<A, UnknownException>
   /**
-   * Takes charge of secret bytes as soon as they exist: the same bytes, or their only copy in locked memory. They are acquired without
-   * interruption, so that none are made and then forgotten, and zeroed when the scope closes.
+   * Allocates `length` zero bytes for one effect. They are zeroed and given back when the effect ends,
+   * however it ends. Their `buffer` may hold other secrets.
+   */
+  readonly use: <A, E, R>(
+    length: number,
+    f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
+  /**
+   * Allocates `length` zero bytes for a function, and zeroes them when it returns. Fails with an
+   * `UnknownException` if the function throws. Their `buffer` may hold other secrets.
+   */
+  readonly useSync: <A>(
+    length: number,
+    f: (bytes: Uint8Array<ArrayBuffer>) => A
+  ) => Effect.Effect<A, UnknownException>
+  /**
+   * Guards secret bytes from the moment they exist. The result is the same bytes, or a copy in locked memory
+   * after the original has been zeroed. It is zeroed when the scope closes. `acquire` is not interruptible,
+   * so that no bytes are left behind.
    */
   readonly guard: <E, R>(
     acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, E, R | Scope.Scope>
-  /** What is in force. */
+  /** The protection in force now. */
   readonly info: Effect.Effect<MemoryProtectionInfo>
 }
 
@@ -69,11 +85,12 @@ export interface Service {
  */
 export class SecureMemory extends Context.Tag("nomyo-js/SecureMemory")<SecureMemory, Service>() {}
 
-/** Of a buffer that has been transferred nothing is left here to clear, and to try would throw. */
+/** Zeroes bytes. A buffer that has been transferred has none left, and `fill` would throw. */
 const clear = (bytes: Uint8Array): void => {
   if (bytes.length > 0) bytes.fill(0)
 }
 
+/** Zeroes bytes unless that is switched off for the process. */
 const zero = (bytes: Uint8Array): void => {
   if (secureMemory.isEnabled) clear(bytes)
 }
@@ -82,80 +99,95 @@ const none: MemoryProtectionInfo = {
   method: "none",
   canLock: false,
   isPlatformSecure: false,
-  details: "Zeroing has been switched off: secret buffers stay in memory until the garbage collector reuses them."
+  details: "Zeroing is off: secret buffers stay in memory until the garbage collector reuses them."
 }
 
 /**
- * Memory that a platform can give and take back.
+ * Memory that a platform gives and takes back.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Allocation {
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** Gives the bytes back, which are zero by then. They are not touched afterwards. */
+  /** Gives the bytes back. They are zero by then and not used afterwards. */
   readonly free: () => void
 }
 
-/**
- * A service whose memory comes from `allocate`. Where that gives none, ordinary memory is used and zeroed, and `refused` run.
- *
- * @since 0.2.0
- * @category constructors
- */
-export const make = (options: {
-  readonly allocate: (length: number) => Allocation | undefined
-  readonly refused?: Effect.Effect<void> | undefined
-  readonly info: () => MemoryProtectionInfo
-}): Service => {
-  const special = (length: number): Allocation | undefined => secureMemory.isEnabled ? options.allocate(length) : undefined
-  const zeroed = (length: number): Held => special(length) ?? { bytes: unmoved(length) }
-  const { refused } = options
-  const told = <A, E, R>({ free }: Held, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    free === undefined && refused !== undefined ? Effect.zipRight(refused, effect) : effect
-  const hold = <E, R>(make: Effect.Effect<Held, E, R>) =>
-    Effect.flatMap(acquire(make, release), (held) => told(held, Effect.succeed(held.bytes)))
-  return {
-    allocate: (length) => hold(Effect.sync(() => zeroed(length))),
-    use: (length, f) => bracket(() => zeroed(length), (held) => told(held, f(held.bytes)), release),
-    useSync: (length, f) =>
-      Effect.suspend(() => {
-        const held = zeroed(length)
-        try {
-          return told(held, Effect.succeed(f(held.bytes)))
-        } catch (error) {
-          return told(held, Effect.fail(new UnknownException(error)))
-        } finally {
-          release(held)
-        }
-      }),
-    guard: (make) =>
-      hold(Effect.map(make, (bytes): Held => {
-        const allocation = special(bytes.length)
-        if (allocation === undefined) return { bytes }
-        allocation.bytes.set(bytes)
-        zero(bytes)
-        return allocation
-      })),
-    info: Effect.sync(() => secureMemory.isEnabled ? options.info() : none)
-  }
-}
-
-/** Engines keep small arrays in the garbage collector's heap, which copies what it moves; not if they are made from a buffer. */
-const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(length))
-
-/** A platform's memory, or ordinary. */
+/** A platform's memory, or ordinary memory, which has no `free`. */
 type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 
 const release = (held: Held): void => {
   if (held.free === undefined) return zero(held.bytes)
-  // it is given back, and on to others: zeroed whatever has been switched off meanwhile
+  // others get this memory next: zeroed even if zeroing has been switched off meanwhile
   clear(held.bytes)
   held.free()
 }
 
 /**
- * Zeroes secret bytes in ordinary memory.
+ * Engines keep small arrays in the heap of the garbage collector, which copies what it moves. Not if they
+ * have a buffer.
+ */
+const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(length))
+
+/**
+ * How a service gets its memory.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Options {
+  /** Memory of `length` zero bytes; `undefined` if there is none, and ordinary memory is used. */
+  readonly allocate: (length: number) => Allocation | undefined
+  /** Runs when `allocate` gave no memory, for example to log that. Default: nothing. */
+  readonly onRefused?: Effect.Effect<void> | undefined
+  /** The protection in force now, unless it is switched off. */
+  readonly info: () => MemoryProtectionInfo
+}
+
+/**
+ * A service with a platform's memory. Where the platform gives none, the service uses ordinary memory, zeroes
+ * it, and runs `onRefused`.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const make = ({ allocate, info, onRefused = Effect.void }: Options): Service => {
+  const allocateIfEnabled = (length: number) => secureMemory.isEnabled ? allocate(length) : undefined
+  const hold = (length: number): Held => allocateIfEnabled(length) ?? { bytes: unmoved(length) }
+  const noting = <A, E, R>({ free }: Held, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    free === undefined ? Effect.zipRight(onRefused, effect) : effect
+  const scoped = <E, R>(make: Effect.Effect<Held, E, R>) =>
+    Effect.flatMap(acquire(make, release), (held) => noting(held, Effect.succeed(held.bytes)))
+  return {
+    allocate: (length) => scoped(Effect.sync(() => hold(length))),
+    use: (length, f) => bracket(() => hold(length), (held) => noting(held, f(held.bytes)), release),
+    useSync: (length, f) =>
+      Effect.suspend(() => {
+        const held = hold(length)
+        try {
+          return noting(held, Effect.succeed(f(held.bytes)))
+        } catch (error) {
+          return noting(held, Effect.fail(new UnknownException(error)))
+        } finally {
+          release(held)
+        }
+      }),
+    guard: (make) => scoped(Effect.map(make, (bytes) => moved(bytes, allocateIfEnabled(bytes.length)))),
+    info: Effect.sync(() => secureMemory.isEnabled ? info() : none)
+  }
+}
+
+/** Moves bytes into an allocation and zeroes the original. */
+const moved = (bytes: Uint8Array<ArrayBuffer>, allocation: Allocation | undefined): Held => {
+  if (allocation === undefined) return { bytes }
+  allocation.bytes.set(bytes)
+  zero(bytes)
+  return allocation
+}
+
+/**
+ * A service that zeroes secret bytes in ordinary memory.
  *
  * @since 0.2.0
  * @category constructors
@@ -166,12 +198,14 @@ export const zeroOnly: Service = make({
     method: "zero-only",
     canLock: false,
     isPlatformSecure: false,
-    details: "Secret buffers are zeroed after use. They are not locked: the operating system may write them to its swap file."
+    details: "Secret buffers are zeroed after use. They are not locked: " +
+      "the operating system may write them to its swap file."
   })
 })
 
 /**
- * Zeroes secret bytes, unless `disableSecureMemory` has switched that off for the whole process. Everywhere.
+ * `SecureMemory` on every platform: zeroes secret bytes, unless `disableSecureMemory` has switched that off
+ * for the process.
  *
  * @since 0.2.0
  * @category layers
@@ -179,14 +213,15 @@ export const zeroOnly: Service = make({
 export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, zeroOnly)
 
 /**
- * Leaves secret bytes as they are.
+ * `SecureMemory` that leaves secret bytes as they are.
  *
  * @since 0.2.0
  * @category layers
  */
 export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
   allocate: (length) => Effect.sync(() => unmoved(length)),
-  use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) => Effect.suspend(() => f(unmoved(length))),
+  use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
+    Effect.suspend(() => f(unmoved(length))),
   useSync: (length, f) => Effect.try(() => f(unmoved(length))),
   guard: identity,
   info: Effect.succeed(none)
@@ -213,7 +248,7 @@ export const enableSecureMemory = (): void => {
 }
 
 /**
- * Holds a secret buffer for the length of one callback.
+ * A secret buffer that is zeroed after a callback has used it.
  *
  * @example
  * import { SecureByteContext } from "nomyo-js"
@@ -232,19 +267,23 @@ export class SecureByteContext {
   #isZeroed = false
 
   /**
-   * Takes charge of the buffer itself, not of a copy, wherever it is: it is zeroed, not locked.
+   * Takes the buffer itself, not a copy. It is zeroed after use and not locked.
    *
    * @param data the secret bytes
-   * @param secure `false` leaves the buffer as it is afterwards. Default `true`.
+   * @param secure `false` leaves the buffer as it is. Default `true`.
    */
   constructor(data: Uint8Array | ArrayBuffer, secure = true) {
-    this.#bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data)
+    this.#bytes = ArrayBuffer.isView(data)
+      ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      : new Uint8Array(data)
     this.#secure = secure
   }
 
   /**
-   * Runs the callback with the bytes, awaits what it returns, and zeroes the bytes whether it succeeds or throws. Of uses that overlap or
-   * are nested the last one to end does so. Rejects with a `DisposedError` once they are zeroed.
+   * Runs the callback with the bytes, awaits its result, and zeroes the bytes whether it succeeds or throws.
+   * If uses overlap, the last one to end zeroes them.
+   *
+   * @throws `DisposedError` if the bytes have been zeroed.
    */
   async use<A>(f: (bytes: Uint8Array) => A | PromiseLike<A>): Promise<A> {
     if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes have been zeroed" })

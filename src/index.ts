@@ -1,13 +1,24 @@
 /**
- * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise classes and errors by name.
+ * `nomyo-js/effect`: everything that works on every platform, the Effect modules by namespace, the Promise
+ * classes and errors by name.
  *
  * @since 0.2.0
  */
 
 /**
+ * @since 0.3.0
+ */
+export * as Body from "./Body.js"
+
+/**
  * @since 0.2.0
  */
 export * as ChatCompletion from "./ChatCompletion.js"
+
+/**
+ * @since 0.3.0
+ */
+export * as ChatCompletionChunk from "./ChatCompletionChunk.js"
 
 /**
  * @since 0.2.0
@@ -45,6 +56,11 @@ export * as NomyoConfig from "./NomyoConfig.js"
 export * as NomyoError from "./NomyoError.js"
 
 /**
+ * @since 0.3.0
+ */
+export * as Plaintext from "./Plaintext.js"
+
+/**
  * @since 0.2.0
  */
 export * as RouterKey from "./RouterKey.js"
@@ -55,9 +71,19 @@ export * as RouterKey from "./RouterKey.js"
 export * as SecureMemory from "./SecureMemory.js"
 
 /**
+ * @since 0.3.0
+ */
+export * as TestCrypto from "./TestCrypto.js"
+
+/**
  * @since 0.2.0
  */
 export * as Transport from "./Transport.js"
+
+/**
+ * @since 0.3.0
+ */
+export * as WebCrypto from "./WebCrypto.js"
 
 /**
  * @since 0.2.0

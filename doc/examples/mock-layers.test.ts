@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
-import { Crypto, KeyStore, NomyoClient, NomyoError, SecureMemory } from "nomyo-js/effect"
+import { KeyStore, NomyoClient, NomyoError, SecureMemory, TestCrypto } from "nomyo-js/effect"
 import { type Model, Router } from "nomyo-js/router"
 
 /** The code under test. */
@@ -19,7 +19,7 @@ const summarise = (text: string) =>
 const clientWith = (model?: Model.Model) =>
   NomyoClient.layer().pipe(
     Layer.provide([Router.layerTransport({ model }), KeyStore.layerMemory]),
-    Layer.provide([Crypto.layerTest, SecureMemory.layer])
+    Layer.provide([TestCrypto.layer, SecureMemory.layer])
   )
 
 describe("summarise", () => {

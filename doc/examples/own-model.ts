@@ -1,7 +1,7 @@
 // A development router in the same process, with a model of your own, and no network.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Crypto, KeyStore, NomyoClient, NomyoError, SecureMemory } from "nomyo-js/effect"
+import { KeyStore, NomyoClient, NomyoError, SecureMemory, TestCrypto } from "nomyo-js/effect"
 import { type Model, Router } from "nomyo-js/router"
 
 const model: Model.Model = ({ payload, securityTier }) =>
@@ -13,7 +13,7 @@ const model: Model.Model = ({ payload, securityTier }) =>
 
 const client = NomyoClient.layer().pipe(
   Layer.provide([Router.layerTransport({ model }), KeyStore.layerMemory]),
-  Layer.provide([Crypto.layerTest, SecureMemory.layer])
+  Layer.provide([TestCrypto.layer, SecureMemory.layer])
 )
 
 const program = Effect.gen(function*() {

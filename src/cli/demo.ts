@@ -6,12 +6,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Crypto, type Plaintext, type PrivateKey, type PublicKey, type Sealed } from "../Crypto.js"
+import { Crypto, type PrivateKey, type PublicKey, type Sealed } from "../Crypto.js"
 import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
+import type { Plaintext } from "../Plaintext.js"
 import * as Router from "../router/Router.js"
-import { textOf, Transport } from "../Transport.js"
+import { Transport } from "../Transport.js"
 import { clientOptions, layer, request } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
@@ -67,8 +68,8 @@ export const demo = Command.make("demo", clientOptions, (options) =>
         Context.add(Transport, {
           send: (sent) => {
             if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
-            wire = textOf(sent.body)
-            return timed("The router answers")(transport.send({ ...sent, body: { length: wire.length, pieces: [wire] } }))
+            wire = Array.from(sent.body.chunks).join("")
+            return timed("The router answers")(transport.send({ ...sent, body: { length: wire.length, chunks: [wire] } }))
           }
         })
       )

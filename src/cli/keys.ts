@@ -73,9 +73,9 @@ const generate = Command.make("generate", options, (parsed) =>
     Effect.gen(function*() {
       const store = yield* KeyStore
       const exists = refuse(`${dir} holds a key pair already; nomyo keys rotate replaces it`)
-      if (Option.isSome(yield* store.load)) return yield* exists
+      if (Option.isSome(yield* store.load)) return yield* Effect.fail(exists)
       const pair = yield* make
-      if ((yield* store.save(pair, undefined)) !== pair) return yield* exists
+      if ((yield* store.save(pair, undefined)) !== pair) return yield* Effect.fail(exists)
       yield* describe(dir, pair)
     }))).pipe(Command.withDescription("Make a key pair in an empty directory"))
 
@@ -131,7 +131,7 @@ const check = Command.make("check", options, (parsed) =>
     Effect.gen(function*() {
       const problems = yield* problemsOf(dir, password)
       for (const problem of problems) yield* out(problem)
-      if (problems.length > 0) return yield* refuse(`${problems.length} problem${problems.length === 1 ? "" : "s"} in ${dir}`)
+      if (problems.length > 0) return yield* Effect.fail(refuse(`${problems.length} problem${problems.length === 1 ? "" : "s"} in ${dir}`))
       yield* out(`${dir} is in order`)
     }))).pipe(Command.withDescription("Say what is wrong with a key directory; fails if anything is"))
 

@@ -1,25 +1,26 @@
+/** The `Crypto` service on WebCrypto, with two operations that a platform may replace. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { KeyPair, Plaintext, PrivateKey, PublicKey, Sealed, Service } from "../Crypto.js"
+import {
+  AES_KEY_LENGTH,
+  cannotOpen,
+  cannotSeal,
+  NONCE_LENGTH,
+  type Sealed,
+  type Service,
+  TAG_LENGTH
+} from "../Crypto.js"
 import { type SecurityReason, SecurityError } from "../NomyoError.js"
+import { type Plaintext, withBytes } from "../Plaintext.js"
 import { SecureMemory as SecureMemoryTag, type Service as SecureMemory } from "../SecureMemory.js"
 import * as Bytes from "./codecs/bytes.js"
 import * as Der from "./codecs/der.js"
 import * as Pem from "./codecs/pem.js"
-import { withBytes } from "./plaintext.js"
+import * as RsaKeys from "./rsaKeys.js"
 
-export const NONCE_LENGTH = 12
-export const TAG_LENGTH = 16
-export const AES_KEY_LENGTH = 32
-/** NIST SP 800-131A: RSA below 2048 bits is disallowed. */
-const MINIMUM_MODULUS_LENGTH = 2048
-/** NIST SP 800-56B 6.2: the public exponent is odd and at least this. Under an exponent of 1 everybody can read what is encrypted. */
-const MINIMUM_EXPONENT = 65_537
-
-const rsa = { name: "RSA-OAEP", hash: "SHA-256" } as const
 const aes = { name: "AES-GCM", length: AES_KEY_LENGTH * 8 } as const
 
-/** The two operations that a platform may do in a better way of its own, given the WebCrypto keys. They fail with `cannotSeal` and `cannotOpen`. */
+/** The operations of `Crypto` that a platform may do in its own way, on WebCrypto keys. */
 export interface Primitives {
   readonly seal: <A, E, R>(
     key: CryptoKey,
@@ -33,183 +34,146 @@ export interface Primitives {
   ) => Effect.Effect<A, E | SecurityError, R>
 }
 
-/** A random key in place of one that could not be unwrapped: a bad key costs what a bad tag costs, and fails where that fails. */
-const implicitRejectionKey = () =>
-  crypto.subtle.importKey("raw", crypto.getRandomValues(new Uint8Array(AES_KEY_LENGTH)), "AES-GCM", false, ["decrypt"])
-
-/** The AES key is made, wrapped and unwrapped inside WebCrypto and never seen here. */
-export const primitives = (memory: SecureMemory): Primitives => ({
-  seal: (key, plaintext, use) =>
-    Effect.flatMap(
-      Effect.tryPromise(async () => {
-        const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
-        return { aesKey, encryptedKey: new Uint8Array(await crypto.subtle.wrapKey("raw", aesKey, key, rsa)) }
-      }),
-      ({ aesKey, encryptedKey }) => {
-        const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
-        return Effect.map(
-          // copied before the call returns: nothing reads the bytes when they have been given back
-          withBytes(memory, plaintext, (bytes) =>
-            Effect.tryPromise(() => crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, bytes as Uint8Array<ArrayBuffer>))),
-          (joined) => {
-            // as it was encrypted: a buffer may have been resized since
-            const length = joined.byteLength - TAG_LENGTH
-            return { encryptedKey, nonce, length, ciphertext: [new Uint8Array(joined, 0, length)], tag: () => new Uint8Array(joined, length) }
-          }
-        )
-      }
-    ).pipe(Effect.mapError(cannotSeal), Effect.flatMap(use)),
-  open: (key, { ciphertext, encryptedKey, nonce, tag }, use) => {
-    const opened = memory.guard(Effect.tryPromise({
-      try: async () => {
-        const aesKey = await crypto.subtle.unwrapKey("raw", encryptedKey, key, rsa, "AES-GCM", false, ["decrypt"]).then(
-          (unwrapped) => (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : implicitRejectionKey(),
-          implicitRejectionKey
-        )
-        const plaintext = await crypto.subtle.decrypt(
-          { name: "AES-GCM", iv: nonce },
-          aesKey,
-          Bytes.concat([...ciphertext, tag()])
-        )
-        return new Uint8Array(plaintext)
-      },
-      catch: cannotOpen
-    }))
-    return Effect.using(opened, use)
+/** What WebCrypto gives for a ciphertext, with the tag at its end, as `Sealed`. */
+const toSealed = (encryptedKey: ArrayBuffer, nonce: Uint8Array<ArrayBuffer>, joined: ArrayBuffer): Sealed => {
+  // as it was encrypted: the owner of the plaintext may have resized it since
+  const length = joined.byteLength - TAG_LENGTH
+  return {
+    encryptedKey: new Uint8Array(encryptedKey),
+    nonce,
+    length,
+    ciphertext: [new Uint8Array(joined, 0, length)],
+    tag: () => new Uint8Array(joined, length)
   }
+}
+
+/** A fresh AES key, and that key wrapped. */
+const makeAesKey = async (key: CryptoKey) => {
+  const aesKey = await crypto.subtle.generateKey(aes, true, ["encrypt"])
+  return { aesKey, encryptedKey: await crypto.subtle.wrapKey("raw", aesKey, key, RsaKeys.rsa) }
+}
+
+/** WebCrypto copies the bytes before the call returns: an interruption may zero them while it works. */
+const encrypt = (key: CryptoKey, nonce: Uint8Array<ArrayBuffer>, bytes: Uint8Array) =>
+  Effect.tryPromise(() =>
+    crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, key, bytes as Uint8Array<ArrayBuffer>))
+
+const sealAtOnce = Effect.fnUntraced(function*(memory: SecureMemory, key: CryptoKey, plaintext: Plaintext) {
+  const { aesKey, encryptedKey } = yield* Effect.tryPromise(() => makeAesKey(key))
+  const nonce = crypto.getRandomValues(new Uint8Array(NONCE_LENGTH))
+  const joined = yield* withBytes(memory, plaintext, (bytes) => encrypt(aesKey, nonce, bytes))
+  return toSealed(encryptedKey, nonce, joined)
 })
 
-/** The WebCrypto keys, by the identity of the opaque objects that are handed out. */
-const publicKeys = new WeakMap<PublicKey, CryptoKey>()
-const privateKeys = new WeakMap<PrivateKey, CryptoKey>()
+const seal = (memory: SecureMemory): Primitives["seal"] => (key, plaintext, use) =>
+  Effect.flatMap(Effect.mapError(sealAtOnce(memory, key, plaintext), cannotSeal), use)
 
-const attempt = <A>(reason: SecurityReason, message: string, run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
+/**
+ * A random key in place of one that cannot be unwrapped: a bad key costs as much as a bad tag, and fails in
+ * the same step.
+ */
+const implicitRejectionKey = () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(AES_KEY_LENGTH))
+  return crypto.subtle.importKey("raw", bytes, "AES-GCM", false, ["decrypt"])
+}
+
+const unwrap = (key: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>): Promise<CryptoKey> =>
+  crypto.subtle.unwrapKey("raw", encryptedKey, key, RsaKeys.rsa, "AES-GCM", false, ["decrypt"]).then(
+    (unwrapped) =>
+      (unwrapped.algorithm as AesKeyAlgorithm).length === aes.length ? unwrapped : implicitRejectionKey(),
+    implicitRejectionKey
+  )
+
+const decrypt = async (key: CryptoKey, { ciphertext, encryptedKey, nonce, tag }: Sealed) => {
+  const aesKey = await unwrap(key, encryptedKey)
+  const joined = Bytes.concat([...ciphertext, tag()])
+  return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv: nonce }, aesKey, joined))
+}
+
+const open = (memory: SecureMemory): Primitives["open"] => (key, sealed, use) =>
+  Effect.using(memory.guard(Effect.tryPromise({ try: () => decrypt(key, sealed), catch: cannotOpen })), use)
+
+/** Both operations on WebCrypto alone: it makes, wraps and unwraps AES keys, which never enter JavaScript. */
+export const primitives = (memory: SecureMemory): Primitives => ({ seal: seal(memory), open: open(memory) })
+
+const attempt = <A>(
+  reason: SecurityReason,
+  message: string,
+  run: () => Promise<A>
+): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({ try: run, catch: () => new SecurityError({ reason, message }) })
 
-export const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> =>
-  new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+const rule = "an RSA key of at least 2048 bits, with an exponent of at least 65537"
 
-/** The one thing that is ever said about an envelope that does not open. */
-export const cannotOpen = (): SecurityError =>
-  new SecurityError({ reason: "envelope", message: "The answer could not be opened with this client's key" })
-
-export const cannotSeal = (): SecurityError => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
-
-const importFailure = {
-  "router-key": "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM",
-  "client-key": "The private key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in PKCS#8"
-} as const
-
-const importSpki = (spki: Uint8Array<ArrayBuffer>) =>
-  crypto.subtle.importKey("spki", spki, rsa, true, ["encrypt", "wrapKey"])
-
-const publicKey = async (handle: CryptoKey): Promise<PublicKey> => {
-  const spki = new Uint8Array(await crypto.subtle.exportKey("spki", handle))
-  const { modulusLength, publicExponent } = handle.algorithm as RsaHashedKeyAlgorithm
-  if (modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
-  const exponent = publicExponent.reduce((n, byte) => n * 256 + byte, 0)
-  if (exponent < MINIMUM_EXPONENT || publicExponent.at(-1)! % 2 === 0) throw new RangeError("exponent")
-  const key: PublicKey = Object.freeze({
-    spki,
-    pem: Bytes.toText(Pem.encode("PUBLIC KEY", spki)),
-    fingerprint: Bytes.toHex(await sha256(spki)),
-    modulusLength
-  })
-  publicKeys.set(key, handle)
-  return key
-}
-
-/** The pair of two WebCrypto keys. Rejects if the public one may not be exported, or is too short. */
-export const keyPair = async (publicHandle: CryptoKey, privateHandle: CryptoKey, createdAt: number): Promise<KeyPair> => {
-  const privateKey = Object.freeze({}) as PrivateKey
-  const pair = { publicKey: await publicKey(publicHandle), privateKey, createdAt }
-  privateKeys.set(privateKey, privateHandle)
-  return pair
-}
-
-/** The WebCrypto keys of a pair, for a store that can hold them; none if it was destroyed or is not one of WebCrypto's. */
-export const handlesOf = ({ privateKey, publicKey }: KeyPair): CryptoKeyPair | undefined => {
-  const handles = { publicKey: publicKeys.get(publicKey), privateKey: privateKeys.get(privateKey) }
-  return handles.publicKey === undefined || handles.privateKey === undefined ? undefined : handles as CryptoKeyPair
-}
-
-const destroyed = () => new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
-
-const withHandle = <K extends PublicKey | PrivateKey, A, E, R>(
-  handles: WeakMap<K, CryptoKey>,
-  key: K,
-  failure: () => SecurityError,
-  f: (handle: CryptoKey) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SecurityError, R> =>
-  Effect.suspend((): Effect.Effect<A, E | SecurityError, R> => {
-    const handle = handles.get(key)
-    return handle === undefined ? Effect.fail(failure()) : f(handle)
+const importPublicKey: Service["importPublicKey"] = (pem) =>
+  attempt("router-key", `The router's public key is not ${rule}, in SPKI PEM`, async () => {
+    const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
+    return RsaKeys.publicKeyOf(await RsaKeys.importSpki(block!.der))
   })
 
-/** Reads a PKCS#8. */
-export const importPkcs8 = (pkcs8: Uint8Array<ArrayBuffer>, extractable: boolean): Promise<CryptoKey> =>
-  crypto.subtle.importKey("pkcs8", pkcs8, rsa, extractable, ["decrypt", "unwrapKey"])
+type ImportPkcs8 = typeof RsaKeys.importPkcs8
 
-interface Options {
+const importKeyPair = (extractable: boolean, importPkcs8: ImportPkcs8): Service["importKeyPair"] =>
+  (pkcs8, createdAt) =>
+    attempt("client-key", `The private key is not ${rule}, in PKCS#8`, async () => {
+      const [privateHandle, publicHandle] = await Promise.all([
+        importPkcs8(pkcs8, extractable),
+        RsaKeys.importSpki(Der.spkiOfPkcs8(pkcs8)!)
+      ])
+      return RsaKeys.keyPairOf(publicHandle, privateHandle, createdAt)
+    })
+
+const destroyed = () =>
+  new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+
+const exportPkcs8 = (handle: CryptoKey) =>
+  attempt("unsupported", "Private keys cannot be exported here", async () =>
+    new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))
+
+const exportPrivateKey = (memory: SecureMemory): Service["exportPrivateKey"] => (key) =>
+  RsaKeys.withPrivateHandle(key, destroyed, (handle) => memory.guard(exportPkcs8(handle)))
+
+/** How a platform's service differs from others. */
+export interface Options {
+  /** Whether private keys may be exported. */
   readonly extractable: boolean
-  /** In place of `importPkcs8`. */
-  readonly importPkcs8?: typeof importPkcs8
+  /** Reads a PKCS#8. Default: WebCrypto. */
+  readonly importPkcs8?: ImportPkcs8
   readonly primitives: (memory: SecureMemory) => Primitives
 }
 
-const service = (memory: SecureMemory, { extractable, importPkcs8: read = importPkcs8, primitives }: Options): Service => {
-  const { open, seal } = primitives(memory)
+const generateKeyPair = Effect.fnUntraced(function*(modulusLength: number, extractable: boolean) {
+  const now = yield* Clock.currentTimeMillis
+  return yield* attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, () =>
+    RsaKeys.generateKeyPair(modulusLength, extractable, now))
+})
+
+const service = (memory: SecureMemory, options: Options): Service => {
+  const { extractable, importPkcs8 = RsaKeys.importPkcs8 } = options
+  const { open, seal } = options.primitives(memory)
   return {
-    generateKeyPair: (modulusLength) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, async () => {
-          const pair = await crypto.subtle.generateKey(
-            { ...rsa, modulusLength, publicExponent: Uint8Array.of(1, 0, 1) },
-            extractable,
-            ["encrypt", "decrypt", "wrapKey", "unwrapKey"]
-          )
-          return keyPair(pair.publicKey, pair.privateKey, now)
-        })),
-
-    importPublicKey: (pem) =>
-      attempt("router-key", importFailure["router-key"], async () => {
-        const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
-        return publicKey(await importSpki(block!.der))
-      }),
-
-    importKeyPair: (pkcs8, createdAt) =>
-      attempt("client-key", importFailure["client-key"], async () => {
-        const [privateHandle, publicHandle] = await Promise.all([
-          read(pkcs8, extractable),
-          importSpki(Der.spkiOfPkcs8(pkcs8)!)
-        ])
-        return keyPair(publicHandle, privateHandle, createdAt)
-      }),
-
-    exportPrivateKey: (key) =>
-      withHandle(privateKeys, key, destroyed, (handle) =>
-        memory.guard(attempt("unsupported", "Private keys cannot be exported here", async () =>
-          new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle))))),
-
-    destroy: (key) => Effect.sync(() => privateKeys.delete(key)),
-
-    seal: (key, plaintext, use) => withHandle(publicKeys, key, cannotSeal, (handle) => seal(handle, plaintext, use)),
-
-    open: (key, sealed, use) => withHandle(privateKeys, key, cannotOpen, (handle) => open(handle, sealed, use)),
-
+    generateKeyPair: (modulusLength) => generateKeyPair(modulusLength, extractable),
+    importPublicKey,
+    importKeyPair: importKeyPair(extractable, importPkcs8),
+    exportPrivateKey: exportPrivateKey(memory),
+    destroy: (key) => Effect.sync(() => RsaKeys.destroy(key)),
+    seal: (key, plaintext, use) =>
+      RsaKeys.withPublicHandle(key, cannotSeal, (handle) => seal(handle, plaintext, use)),
+    open: (key, sealed, use) =>
+      RsaKeys.withPrivateHandle(key, cannotOpen, (handle) => open(handle, sealed, use)),
     randomId: Effect.sync(() => crypto.randomUUID())
   }
 }
 
-/** Fails where there is no WebCrypto. */
+const unsupported = () =>
+  new SecurityError({
+    reason: "unsupported",
+    message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
+  })
+
+/** A service on WebCrypto. Fails with reason `unsupported` where there is none. */
 export const make = (options: Options): Effect.Effect<Service, SecurityError, SecureMemoryTag> =>
   Effect.flatMap(SecureMemoryTag, (memory) =>
     globalThis.crypto?.subtle === undefined
-      ? Effect.fail(
-        new SecurityError({
-          reason: "unsupported",
-          message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
-        })
-      )
-      : Effect.succeed(service(memory, options))
-  )
+      ? Effect.fail(unsupported())
+      : Effect.succeed(service(memory, options)))

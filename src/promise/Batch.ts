@@ -6,24 +6,18 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Batch from "../Batch.js"
 import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
+import { batchRules } from "../internal/options.js"
 import * as NomyoClient from "../NomyoClient.js"
-import * as NomyoConfig from "../NomyoConfig.js"
-import { InvalidRequestError } from "../NomyoError.js"
-import type { CallOptions } from "./PromiseClient.js"
+import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
+import type { ClientRuntime } from "./ClientRuntime.js"
+import type { BatchOptions } from "./options.js"
 
 /**
- * What a batch may set for itself. `timeout` and `maxRetries` are set for each of its requests, and `signal` cancels it whole.
- *
- * @since 0.2.0
- * @category models
- */
-export interface BatchOptions extends NomyoClient.BatchOptions, CallOptions {}
-
-/**
- * What became of one request of a batch, as `Promise.allSettled` tells it: `status`, and `value` or `reason`. `index` is which request it
- * was, counted from 0.
+ * The result of one request of a batch, in the form of `Promise.allSettled`: `status`, and `value` or
+ * `reason`. `index` is the position of the request in the input, counted from 0.
  *
  * @since 0.2.0
  * @category models
@@ -33,107 +27,117 @@ export type BatchResult = PromiseSettledResult<ChatCompletionResponse> & { reado
 /** What `for await` takes. */
 type Requests = Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>
 
-/** Nothing if it is none. */
+type Take = Batch.Take<ChatCompletionResponse, NomyoError, unknown>
+
 const iteratorOf = (
   requests: Partial<Iterable<ChatCompletionRequest> & AsyncIterable<ChatCompletionRequest>> | undefined
-): Iterator<ChatCompletionRequest> | AsyncIterator<ChatCompletionRequest> | undefined =>
-  requests?.[Symbol.asyncIterator]?.() ?? requests?.[Symbol.iterator]?.()
+): Iterator<ChatCompletionRequest> | AsyncIterator<ChatCompletionRequest> => {
+  const iterator = requests?.[Symbol.asyncIterator]?.() ?? requests?.[Symbol.iterator]?.()
+  if (iterator !== undefined) return iterator
+  throw new InvalidRequestError({ message: "requests is an iterable or an async iterable" })
+}
 
-/**
- * The requests are children of one fiber, which ends with them: when the batch is done, is left, is aborted or its client is disposed.
- *
- * @internal
- */
+/** Reads requests one by one as `for await` does, and closes the input unless it has ended by itself. */
+class Input {
+  #iterator: ReturnType<typeof iteratorOf> | undefined
+  #isReading = false
+  readonly #requests: Requests
+
+  constructor(requests: Requests) {
+    this.#requests = requests
+  }
+
+  async #read(): Promise<IteratorResult<ChatCompletionRequest, unknown>> {
+    this.#isReading = true
+    try {
+      this.#iterator ??= iteratorOf(this.#requests)
+      const result = await this.#iterator.next()
+      if (result.done === true) this.#iterator = undefined
+      return result
+    } catch (error) {
+      this.#iterator = undefined
+      throw error
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  readonly next: Effect.Effect<ChatCompletionRequest, Option.Option<unknown>> = Effect.tryPromise({
+    try: () => this.#read(),
+    catch: Option.some
+  }).pipe(
+    Effect.flatMap((result) =>
+      result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value))
+  )
+
+  async close(): Promise<void> {
+    const closed = Promise.resolve(this.#iterator?.return?.())
+    // an input that is being read may never answer
+    if (this.#isReading) closed.catch(() => undefined)
+    else await closed
+  }
+}
+
+/** The batch as one effect, which lasts until `left` resolves: its requests are cancelled with it. */
+const batch = (
+  input: Input,
+  options: BatchOptions,
+  onStart: (take: Take) => void,
+  left: Promise<void>
+): Effect.Effect<void, unknown, NomyoClient.NomyoClient> =>
+  Effect.scoped(Effect.gen(function*() {
+    const client = yield* NomyoClient.NomyoClient
+    onStart(yield* Batch.make(input.next, (request) => client.create(request, options), options))
+    yield* Effect.promise(() => left)
+  }))
+
+const resultOf = ({ exit, index }: Effect.Effect.Success<Take>): BatchResult =>
+  Exit.match(exit, {
+    onSuccess: (value) => ({ index, status: "fulfilled", value }),
+    onFailure: (cause) => ({ index, status: "rejected", reason: Cause.squash(cause) })
+  })
+
+/** Takes results until the batch is over: by the end of its input, or by its client's end or an abort. */
+async function* results(take: Take): AsyncGenerator<BatchResult, void, undefined> {
+  for (;;) {
+    const exit = await Effect.runPromiseExit(take)
+    if (Exit.isSuccess(exit)) {
+      yield resultOf(exit.value)
+      continue
+    }
+    // none: the scope was closed, by the end of the client or an abort
+    const failure = Option.flatten(Cause.failureOption(exit.cause))
+    if (Option.isSome(failure)) throw failure.value
+    return
+  }
+}
+
+/** @internal */
 export async function* createAll(
-  run: (effect: Effect.Effect<void, unknown, NomyoClient.NomyoClient>) => Promise<void>,
+  runtime: ClientRuntime,
   requests: Requests,
   options: BatchOptions | undefined
 ): AsyncGenerator<BatchResult, void, undefined> {
-  /** While there may be more to read. */
-  let input: ReturnType<typeof iteratorOf>
-  let isReading = false
-  /** What nobody has taken yet, the earliest first. */
-  const answered = new Map<number, { readonly result: BatchResult; readonly take: () => void }>()
-  let isOver = false
-  let news = (): void => undefined
+  const input = new Input(requests)
   let leave = (): void => undefined
   const left = new Promise<void>((resolve) => {
     leave = resolve
   })
-
-  /** Ends when the result is taken. */
-  const offer = (index: number, exit: Exit.Exit<ChatCompletionResponse, unknown>) =>
-    Effect.async<void>((resume) => {
-      const settled: PromiseSettledResult<ChatCompletionResponse> = Exit.match(exit, {
-        onSuccess: (value) => ({ status: "fulfilled", value }),
-        onFailure: (cause) => ({ status: "rejected", reason: Cause.squash(cause) })
-      })
-      answered.set(index, { result: { index, ...settled }, take: () => resume(Effect.void) })
-      news()
-    })
-
-  const batch = Effect.gen(function*() {
-    const client = yield* NomyoClient.NomyoClient
-    const concurrency = yield* NomyoConfig.concurrency(options?.concurrency)
-    const slots = yield* Effect.makeSemaphore(concurrency)
-    const iterator = input = iteratorOf(requests)
-    if (iterator === undefined) return yield* new InvalidRequestError({ message: "requests is an iterable or an async iterable" })
-    const next = Effect.tryPromise({
-      try: async () => {
-        isReading = true
-        const next = await iterator.next()
-        isReading = false
-        return next
-      },
-      catch: identity
-    })
-    const readAll = Effect.gen(function*() {
-      for (let index = 0;; index++) {
-        yield* slots.take(1)
-        const { done, value } = yield* next
-        if (done === true) return
-        yield* Effect.exit(client.create(value, options)).pipe(
-          Effect.flatMap((exit) => offer(index, exit)),
-          Effect.ensuring(slots.release(1)),
-          Effect.fork
-        )
-      }
-    })
-    const end = yield* Effect.exit(readAll)
-    input = undefined
-    // all but the one that the end was read with
-    yield* slots.take(concurrency - 1)
-    yield* end
+  let end = Promise.resolve()
+  const started = new Promise<Take | undefined>((resolve) => {
+    const running = runtime.call(batchRules, options, (read) => batch(input, read, resolve, left))
+    end = running.finally(() => resolve(undefined))
+    // its failure is thrown when the results are over
+    end.catch(() => undefined)
   })
-
-  const end = run(Effect.raceFirst(batch, Effect.promise(() => left))).finally(() => {
-    isOver = true
-    news()
-  })
-  // it is looked at when all else has been taken
-  end.catch(() => undefined)
   try {
-    let taken = 0
-    for (;;) {
-      if (isOver) return await end
-      const first = options?.ordered === true ? answered.get(taken) : answered.values().next().value
-      if (first === undefined) {
-        await new Promise<void>((resolve) => {
-          news = resolve
-        })
-      } else {
-        answered.delete(first.result.index)
-        first.take()
-        taken++
-        yield first.result
-      }
-    }
+    const take = await started
+    if (take !== undefined) yield* results(take)
+    leave()
+    await end
   } finally {
     leave()
     await end.catch(() => undefined)
-    const closed = Promise.resolve(input?.return?.())
-    // an input that is being read may take for ever
-    if (isReading) closed.catch(() => undefined)
-    else await closed
+    await input.close()
   }
 }

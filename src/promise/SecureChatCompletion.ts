@@ -5,9 +5,12 @@
  */
 import * as Effect from "effect/Effect"
 import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
+import { callRules, chatCompletionRules } from "../internal/options.js"
 import { NomyoClient } from "../NomyoClient.js"
-import { type BatchOptions, type BatchResult, createAll } from "./Batch.js"
-import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseClient.js"
+import { type BatchResult, createAll } from "./Batch.js"
+import { ClientRuntime, readConfig } from "./ClientRuntime.js"
+import type { BatchOptions, CallOptions, ClientConfig } from "./options.js"
+import { PromiseClient } from "./PromiseClient.js"
 
 /**
  * Options of `SecureChatCompletion`.
@@ -16,12 +19,13 @@ import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseCli
  * @category models
  */
 export interface ChatCompletionConfig extends ClientConfig {
-  /** The router. Default `https://api.nomyo.ai`. */
+  /** URL of the router, with or without `/v1` at its end. Default `https://api.nomyo.ai`. */
   readonly baseUrl?: string | undefined
 }
 
 /**
- * A chat client with the calls of OpenAI's, encrypted end to end. Rejects with the errors of `NomyoError`.
+ * A chat client with the calls of OpenAI's client, encrypted end to end. Rejects with the errors of
+ * `NomyoError`.
  *
  * @example
  * import { SecureChatCompletion } from "nomyo-js"
@@ -37,13 +41,22 @@ export interface ChatCompletionConfig extends ClientConfig {
  * @category classes
  */
 export class SecureChatCompletion extends PromiseClient {
+  readonly #runtime: ClientRuntime
+
+  /** Touches neither disk nor network: the first call does, and rejects if an option is wrong. */
   constructor(config: ChatCompletionConfig = {}) {
-    super(config, config.baseUrl)
+    const runtime = new ClientRuntime(readConfig(chatCompletionRules, config))
+    super(runtime)
+    this.#runtime = runtime
   }
 
-  /** Checks a request, encrypts it, sends it, and decrypts the answer, which comes whole: `stream` has no effect. */
+  /**
+   * Checks a request, encrypts it, sends it, and decrypts the answer. The answer comes whole: `stream` has no
+   * effect.
+   */
   create(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
-    return this.run(Effect.flatMap(NomyoClient, (client) => client.create(request, options)), options?.signal)
+    return this.#runtime.call(callRules, options, (read) =>
+      Effect.flatMap(NomyoClient, (client) => client.create(request, read)))
   }
 
   /** Another name for `create`. */
@@ -52,16 +65,18 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Makes the requests, `concurrency` at a time, and gives what became of each: one that fails does not end the batch. For `for await`.
+   * Makes the requests, `concurrency` at a time, and gives the result of each, for `for await`. A request
+   * that fails does not end the batch.
    *
-   * No faster than the results are taken: the input is read when fewer than `concurrency` requests are out or waiting to be taken. When it
-   * throws, the batch does, after the results of what was read. Leaving the loop cancels what is out and closes the input; so do `signal`,
-   * whose reason is thrown, and the end of the client, which is a `DisposedError`.
+   * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not
+   * taken. When the input throws, the batch throws the same, after the results of what was read. Leaving the
+   * loop cancels what is in flight and closes the input. So does `signal`, whose reason is thrown, and the
+   * end of the client, which throws a `DisposedError`.
    */
   createAll(
     requests: Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>,
     options?: BatchOptions
   ): AsyncGenerator<BatchResult, void, undefined> {
-    return createAll((effect) => this.run(effect, options?.signal), requests, options)
+    return createAll(this.#runtime, requests, options)
   }
 }

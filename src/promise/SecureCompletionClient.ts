@@ -10,12 +10,15 @@ import { layerKeyStore, loadKeyPair } from "#platform"
 import * as ChatCompletion from "../ChatCompletion.js"
 import { Crypto, type PublicKey } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
+import * as Options from "../internal/options.js"
 import { KeyRing } from "../KeyRing.js"
 import { KeyStore } from "../KeyStore.js"
 import { NomyoClient } from "../NomyoClient.js"
 import { RouterKey } from "../RouterKey.js"
 import type { SecureMemory } from "../SecureMemory.js"
-import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseClient.js"
+import { ClientRuntime, readConfig } from "./ClientRuntime.js"
+import type { Bytes, CallOptions, ClientConfig } from "./options.js"
+import { PromiseClient } from "./PromiseClient.js"
 
 /**
  * Options of `SecureCompletionClient`.
@@ -24,12 +27,12 @@ import { type CallOptions, type ClientConfig, PromiseClient } from "./PromiseCli
  * @category models
  */
 export interface SecureCompletionClientConfig extends ClientConfig {
-  /** The router. Default `https://api.nomyo.ai`. */
+  /** URL of the router, with or without `/v1` at its end. Default `https://api.nomyo.ai`. */
   readonly routerUrl?: string | undefined
 }
 
 /**
- * What `generateKeys` may be told.
+ * Options of `generateKeys`.
  *
  * @since 0.2.0
  * @category models
@@ -37,51 +40,62 @@ export interface SecureCompletionClientConfig extends ClientConfig {
 export interface GenerateKeysOptions {
   /** Length of the keys in bits. Default: the client's `keySize`. */
   readonly keySize?: 2048 | 4096 | undefined
-  /** Where to save the pair, on Node; `false` keeps it in memory only. Default: where the client keeps its own. */
+  /** Directory to save the pair in, on Node; `false` keeps it in memory only. Default: the client's own. */
   readonly keyDir?: string | false | undefined
   /** Encrypts the private key file. At least 8 characters. Default: the client's `keyRotationPassword`. */
   readonly password?: string | undefined
 }
 
+/** Makes a key pair and saves it in place of the stored one. */
+const storeNewPair = (keySize: 2048 | 4096) =>
+  Effect.gen(function*() {
+    const crypto = yield* Crypto
+    const keyStore = yield* KeyStore
+    const stored = yield* keyStore.load
+    return yield* keyStore.save(yield* crypto.generateKeyPair(keySize), Option.getOrUndefined(stored))
+  })
+
 /**
- * The lower-level client: key management, encryption and the exchange as separate steps. Payloads are sent as they are, unchecked.
- * Rejects with the errors of `NomyoError`.
+ * The lower-level client: key management, encryption and the exchange as separate steps. Payloads are sent as
+ * they are, unchecked. Rejects with the errors of `NomyoError`.
  *
  * @since 0.2.0
  * @category classes
  */
 export class SecureCompletionClient extends PromiseClient {
-  readonly #config: SecureCompletionClientConfig
+  readonly #config: ReturnType<typeof readConfig>
+  readonly #runtime: ClientRuntime
 
+  /** Touches neither disk nor network: the first call does, and rejects if an option is wrong. */
   constructor(config: SecureCompletionClientConfig = {}) {
-    super(config, config.routerUrl)
-    this.#config = config
+    const read = readConfig(Options.completionClientRules, config)
+    const runtime = new ClientRuntime(read)
+    super(runtime)
+    this.#config = read
+    this.#runtime = runtime
   }
 
-  /** Makes a key pair, saves it, and uses it from now on. */
-  generateKeys(options: GenerateKeysOptions = {}): Promise<PublicKey> {
-    const store = layerKeyStore({
-      ...this.#config,
-      ...(options.keyDir === undefined ? {} : { keyDir: options.keyDir, keyRotationDir: undefined }),
-      ...(options.password === undefined ? {} : { keyRotationPassword: options.password })
-    })
-    const { keySize = this.#config.keySize ?? 4096 } = options
-    return this.run(Effect.gen(function*() {
-      const crypto = yield* Crypto
+  /** Makes a key pair, saves it, and uses it from now on. Resolves to its public key. */
+  generateKeys(options?: GenerateKeysOptions): Promise<PublicKey> {
+    const config = this.#config
+    return this.#runtime.run(Effect.gen(function*() {
+      const own = Options.pickOptions(Options.clientRules, yield* config)
+      const { keyDir, keySize, password } = yield* Options.readOptions(Options.generateKeysRules, options)
+      const store = layerKeyStore({
+        ...own,
+        ...(keyDir === undefined ? {} : { keyDir, keyRotationDir: undefined }),
+        ...(password === undefined ? {} : { keyRotationPassword: password })
+      })
       const ring = yield* KeyRing
       const context = yield* Effect.context<Crypto | SecureMemory>()
-      const make = Effect.gen(function*() {
-        const keyStore = yield* KeyStore
-        const stored = yield* keyStore.load
-        return yield* keyStore.save(yield* crypto.generateKeyPair(keySize), Option.getOrUndefined(stored))
-      }).pipe(Effect.provide(store), Effect.provide(context))
-      return (yield* ring.replace(make)).publicKey
+      const made = Effect.provide(storeNewPair(keySize ?? own.keySize ?? 4096), store)
+      return (yield* ring.replace(Effect.provide(made, context))).publicKey
     }))
   }
 
   /** Reads a key pair from PEM files and uses it from now on. Node only. */
   loadKeys(privateKeyPath: string, publicKeyPath?: string, password?: string): Promise<PublicKey> {
-    return this.run(Effect.gen(function*() {
+    return this.#runtime.run(Effect.gen(function*() {
       const ring = yield* KeyRing
       const context = yield* Effect.context<Crypto | SecureMemory>()
       const load = loadKeyPair(privateKeyPath, {
@@ -94,15 +108,16 @@ export class SecureCompletionClient extends PromiseClient {
 
   /** The router's public key in PEM, fetched anew. */
   fetchServerPublicKey(): Promise<string> {
-    return this.run(Effect.flatMap(RouterKey, (routerKey) => Effect.map(routerKey.refetch, ({ key }) => key.pem)))
+    return this.#runtime.run(Effect.flatMap(RouterKey, (routerKey) =>
+      Effect.map(routerKey.refetch, ({ key }) => key.pem)))
   }
 
   /**
-   * The envelope, as bytes, of a payload sealed to the router's key. A payload in bytes is JSON already: it never becomes a string, and is
-   * left as it is, for the caller to zero.
+   * The envelope, as bytes, of a payload sealed to the router's key. A payload in bytes is JSON already: it
+   * never becomes a string, and is left as it is, for the caller to zero.
    */
-  encryptPayload(payload: object | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-    return this.run(Effect.gen(function*() {
+  encryptPayload(payload: object | Uint8Array): Promise<Bytes> {
+    return this.#runtime.run(Effect.gen(function*() {
       const plaintext = yield* ChatCompletion.encodePayload(payload)
       const { key } = yield* Effect.flatMap(RouterKey, (routerKey) => routerKey.get)
       return yield* Envelope.seal(key, plaintext)
@@ -110,18 +125,24 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * Opens an answer's envelope with the current key pair. `payloadId` is the request's: it is repeated in `_metadata`, and an answer that
-   * names another is refused with reason `replay`.
+   * Opens an answer's envelope with the current key pair. `payloadId` is the request's: it is repeated in
+   * `_metadata`, and an answer that names another is refused with reason `replay`.
    */
-  decryptResponse(encrypted: Uint8Array | ArrayBuffer, payloadId: string): Promise<ChatCompletion.ChatCompletionResponse> {
-    return this.run(Effect.flatMap(KeyRing, (ring) =>
+  decryptResponse(
+    encrypted: Uint8Array | ArrayBuffer,
+    payloadId: string
+  ): Promise<ChatCompletion.ChatCompletionResponse> {
+    return this.#runtime.run(Effect.flatMap(KeyRing, (ring) =>
       ring.lease(({ privateKey }) =>
         Envelope.open(privateKey, new Uint8Array(encrypted), (opened) =>
           ChatCompletion.decodeResponse(opened.plaintext, { ...opened, payloadId }))
       )))
   }
 
-  /** Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as `encryptPayload` takes them. */
+  /**
+   * Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as
+   * `encryptPayload` takes them.
+   */
   sendSecureRequest(
     payload: object | Uint8Array,
     payloadId: string,
@@ -129,12 +150,11 @@ export class SecureCompletionClient extends PromiseClient {
     securityTier?: ChatCompletion.SecurityTier,
     options?: CallOptions
   ): Promise<ChatCompletion.ChatCompletionResponse> {
-    return this.run(
+    return this.#runtime.call(Options.callRules, options, (read) =>
       Effect.gen(function*() {
         const client = yield* NomyoClient
-        return yield* client.send(yield* ChatCompletion.encodePayload(payload), { ...options, payloadId, apiKey, securityTier })
-      }),
-      options?.signal
-    )
+        const plaintext = yield* ChatCompletion.encodePayload(payload)
+        return yield* client.send(plaintext, { ...read, payloadId, apiKey, securityTier })
+      }))
   }
 }

@@ -4,17 +4,10 @@
  * @since 0.2.0
  */
 
-export type {
-  ChatCompletionRequest,
-  ChatCompletionResponse,
-  Choice,
-  ContentPart,
-  Message,
-  Metadata,
-  SecurityTier,
-  Tool,
-  ToolCall
-} from "../ChatCompletion.js"
+// by `*`, so that `declare module "nomyo-js"` can add a model server's own fields to them
+export type * from "../openai/chatAnswer.js"
+
+export type * from "../openai/chatRequest.js"
 
 export type { PublicKey } from "../Crypto.js"
 
@@ -26,6 +19,8 @@ export {
   DisposedError,
   ForbiddenError,
   InvalidRequestError,
+  isNomyoError,
+  NomyoError,
   RateLimitError,
   SecurityError,
   type SecurityReason,
@@ -42,9 +37,19 @@ export {
   SecureByteContext
 } from "../SecureMemory.js"
 
-export type { CallOptions, ClientConfig } from "./PromiseClient.js"
+export type {
+  BatchOptions,
+  Bytes,
+  CallOptions,
+  ClientConfig,
+  Fetch,
+  FetchInit,
+  FetchResponse,
+  Logger,
+  Time
+} from "./options.js"
 
-export type { BatchOptions, BatchResult } from "./Batch.js"
+export type { BatchResult } from "./Batch.js"
 
 export { type ChatCompletionConfig, SecureChatCompletion } from "./SecureChatCompletion.js"
 

@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ChatCompletionRequest, Message, SecurityTier, Tool } from "../ChatCompletion.js"
-import { fromStatus, type HttpError } from "../NomyoError.js"
+import { fromStatus } from "../internal/errors.js"
+import type { HttpError } from "../NomyoError.js"
 
 /**
  * A request, opened and checked.
@@ -60,7 +61,8 @@ const samples: { readonly [type: string]: unknown } = { number: 1, integer: 1, b
 
 /** Arguments of the right types: the prompt for every string. */
 const argumentsFor = (tool: NonNullable<Tool["function"]>, prompt: string): string => {
-  const properties = (tool.parameters?.["properties"] ?? {}) as { readonly [name: string]: { readonly type?: string } }
+  const schema = (tool.parameters ?? {}) as { readonly properties?: { readonly [name: string]: { readonly type?: string } } }
+  const properties = schema.properties ?? {}
   return JSON.stringify(
     Object.fromEntries(Object.entries(properties).map(([name, { type }]) => [name, samples[type ?? "string"] ?? prompt]))
   )

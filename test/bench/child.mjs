@@ -30,7 +30,7 @@ const operation = async ([name, direction, file]) => {
   const { both, subject } = await ready(name, 4096)
   await both()
   const input = direction === "seal" ? JSON.parse(bytes.toString()) : bytes
-  // where there is a way to send in pieces, that is what the client does
+  // where there is a way to send in chunks, that is what the client does
   const call = direction === "seal" && subject.send !== undefined ? subject.send : subject[direction]
   return () => call(input)
 }

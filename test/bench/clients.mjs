@@ -26,7 +26,7 @@ const steps = async (baseUrl, bits) => {
   const publicKeyHeader = encodeURIComponent(pem)
   const isRequest = Schema.is(ChatCompletion.ChatCompletionRequest)
   const isEnvelope = Schema.is(Envelope.Envelope)
-  const isResponse = Schema.is(Schema.Struct({ choices: Schema.Array(ChatCompletion.Choice) }))
+  const isResponse = Schema.is(ChatCompletion.ChatCompletionResponse)
   const decode = (text) => {
     const bytes = Base64.decodePublic(text)
     if (bytes === undefined) throw new TypeError("base64")

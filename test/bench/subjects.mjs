@@ -10,6 +10,7 @@ import * as Crypto from "nomyo-js/Crypto"
 import * as Envelope from "nomyo-js/Envelope"
 import * as Node from "nomyo-js/node"
 import * as SecureMemory from "nomyo-js/SecureMemory"
+import * as WebCrypto from "nomyo-js/WebCrypto"
 
 export const KiB = 1024
 const MiB = 1024 * KiB
@@ -158,12 +159,12 @@ const own = async ({ pem, pkcs8 }, crypto, memory) => {
   return {
     seal: (request) =>
       runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.seal(publicKey, bytes))),
-    /** As the transport takes it: a piece, and then whatever else there is to do. */
+    /** As the transport takes it: a chunk, and then whatever else there is to do. */
     send: (request) =>
       runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) =>
-        Envelope.sealPieces(publicKey, bytes, ({ pieces }) =>
+        Envelope.sealWith(publicKey, bytes, ({ chunks }) =>
           Effect.promise(async () => {
-            for (const _ of pieces) await new Promise((resolve) => setImmediate(resolve))
+            for (const _ of chunks) await new Promise((resolve) => setImmediate(resolve))
           })))),
     open: (bytes) =>
       runtime.runPromise(Envelope.open(privateKey, bytes, (opened) =>
@@ -184,7 +185,7 @@ export const make = {
   "floor, WebCrypto": floorWeb,
   jose,
   "nomyo-js": (pair) => own(pair, Node.NodeCrypto.layer, SecureMemory.layer),
-  "nomyo-js, WebCrypto": (pair) => own(pair, Crypto.layer, SecureMemory.layer),
+  "nomyo-js, WebCrypto": (pair) => own(pair, WebCrypto.layer, SecureMemory.layer),
   ...Object.fromEntries(
     Object.entries(memories).map(([name, layer]) => [`nomyo-js, ${name}`, (pair) => own(pair, Node.NodeCrypto.layer, layer)])
   )

@@ -14,6 +14,7 @@ import * as Crypto from "../../src/Crypto.js"
 import * as Envelope from "../../src/Envelope.js"
 import * as NodeCrypto from "../../src/platform/node/NodeCrypto.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as WebCrypto from "../../src/WebCrypto.js"
 
 interface Case {
   readonly tcId: number
@@ -149,7 +150,7 @@ const run = (trials: ReadonlyArray<Trial>) =>
     return wrong
   })
 
-const layers = { "WebCrypto": Crypto.layer, "node:crypto": NodeCrypto.layer }
+const layers = { "WebCrypto": WebCrypto.layer, "node:crypto": NodeCrypto.layer }
 
 const directory = process.argv[2]
 if (directory === undefined) {

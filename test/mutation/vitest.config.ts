@@ -10,7 +10,7 @@ Tinypool.prototype.recycleWorkers = () => Promise.resolve()
 export default defineConfig({
   ...base,
   test: {
-    include: process.env["MUTATION_SUITES"]!.split(",").map((name) => `test/**/${name}.test.ts`),
+    include: process.env["MUTATION_SUITES"]!.split(",").map((name) => name.includes("/") ? `test/${name}.test.ts` : `test/**/${name}.test.ts`),
     isolate: false,
     setupFiles: "test/mutation/reset.ts",
     // after Stryker's own

@@ -11,9 +11,10 @@ const dist = Path.join(root, "dist/")
 /** The declaration files of what can be imported by name. */
 export const entryPoints: ReadonlyArray<readonly [specifier: string, file: string]> = Object.entries(packageJson.exports).flatMap(
   ([path, target]) => {
-    const file = target === null || typeof target === "string" ? target : target.types
-    if (file === null || !/\/index\.(js|d\.ts)$/.test(file) || path.startsWith("./dist")) return []
-    return [[Path.posix.join("nomyo-js", path), Path.join(root, file.replace(/\.js$/, ".d.ts"))] as const]
+    if (target === null || typeof target === "string") return []
+    // what the bundle of types is made of, module by module
+    const file = "types" in target ? target.types : "dist/promise/index.d.ts"
+    return file.endsWith("/index.d.ts") ? [[Path.posix.join("nomyo-js", path), Path.join(root, file)] as const] : []
   }
 )
 

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { toBytes } from "../../src/Body.js"
 import * as Crypto from "../../src/Crypto.js"
 import * as Envelope from "../../src/Envelope.js"
 import * as KeyStore from "../../src/KeyStore.js"
@@ -10,6 +11,7 @@ import * as NomyoClient from "../../src/NomyoClient.js"
 import type * as NomyoConfig from "../../src/NomyoConfig.js"
 import type { SecurityError } from "../../src/NomyoError.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 
 /** A chat completion with this text. */
@@ -29,7 +31,7 @@ export type Script = (n: number) => Effect.Effect<object, Transport.TransportErr
 
 /**
  * A `Transport` with a router behind it that is a script: it publishes a key, counts what it is asked, and seals what the script says to the
- * client's key. It can only be read with `Crypto.layerTest`.
+ * client's key. It can only be read with `TestCrypto.layer`.
  */
 export const scripted = (script: Script) => {
   const state = {
@@ -48,7 +50,7 @@ export const scripted = (script: Script) => {
             if (state.keyFailure !== undefined) return yield* Effect.fail(state.keyFailure)
             return pem(state.routerKey)
           }
-          state.sent.push({ ...request, body: Transport.bytesOf(request.body!) })
+          state.sent.push({ ...request, body: toBytes(request.body!) })
           const answer = yield* script(state.sent.length)
           const clientKey = yield* crypto.importPublicKey(
             new TextEncoder().encode(decodeURIComponent(request.headers["X-Public-Key"]!))
@@ -74,7 +76,7 @@ export const keyStore = () => {
   }
   const save = (crypto: Crypto.Service, pair: Crypto.KeyPair, replacing: Crypto.KeyPair | undefined) =>
     Effect.gen(function*() {
-      if (state.failure !== undefined) return yield* state.failure
+      if (state.failure !== undefined) return yield* Effect.fail(state.failure)
       if (Option.isSome(state.saved) && state.saved.value.createdAt > (replacing?.createdAt ?? -1)) {
         return yield* crypto.importKeyPair(state.saved.value.pkcs8, state.saved.value.createdAt)
       }
@@ -89,7 +91,7 @@ export const keyStore = () => {
       load: Effect.gen(function*() {
         state.loads++
         if (state.gate !== undefined) yield* Deferred.await(state.gate)
-        if (state.failure !== undefined) return yield* state.failure
+        if (state.failure !== undefined) return yield* Effect.fail(state.failure)
         return yield* Option.match(state.saved, {
           onNone: () => Effect.succeedNone,
           onSome: ({ createdAt, pkcs8 }) => Effect.asSome(crypto.importKeyPair(pkcs8, createdAt))
@@ -113,5 +115,5 @@ export const client = (
 ) =>
   NomyoClient.layer({ baseUrl: "https://router.test", ...options }).pipe(
     Layer.provide(Layer.merge(transport, store)),
-    Layer.provideMerge(Layer.merge(Crypto.layerTest, SecureMemory.layer))
+    Layer.provideMerge(Layer.merge(TestCrypto.layer, SecureMemory.layer))
   )

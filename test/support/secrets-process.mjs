@@ -1,6 +1,6 @@
 /** A process to look into: sends the payload that it reads from standard input a few times, disposes of its client, says so, and stays. */
 import * as Fs from "node:fs"
-import { getMemoryProtectionInfo, SecureByteContext, SecureCompletionClient } from "../../dist/promise/node.js"
+import { getMemoryProtectionInfo, SecureByteContext, SecureCompletionClient } from "../../dist/bundle/node/index.js"
 
 const [routerUrl, keyDir, keyRotationPassword, secure] = process.argv.slice(2)
 const secureMemory = secure === "true"

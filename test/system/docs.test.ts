@@ -169,7 +169,7 @@ describe("examples", () => {
     try {
       const path = (name: string) => Path.join(directory, name)
       Fs.mkdirSync(path("node_modules"))
-      for (const name of ["effect", "@effect"]) Fs.symlinkSync(Path.join(Pages.root, "node_modules", name), path(`node_modules/${name}`), "dir")
+      for (const name of ["effect", "@effect", "openai", "ai", "@ai-sdk", "@langchain", "zod"]) Fs.symlinkSync(Path.join(Pages.root, "node_modules", name), path(`node_modules/${name}`), "dir")
       Fs.symlinkSync(Pages.root, path("node_modules/nomyo-js"), "dir")
       Fs.mkdirSync(path("client_keys"))
       Fs.copyFileSync(Vectors.path("keys/client_4096.pub.pem"), path("client_keys/public_key.pem"))

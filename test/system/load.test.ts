@@ -64,7 +64,7 @@ describe("load", () => {
         return Context.add(context, Crypto.Crypto, {
           ...crypto,
           seal: (key, plaintext, use) => {
-            const [bytes] = ArrayBuffer.isView(plaintext) ? [plaintext] : plaintext.pieces(new Uint8Array(plaintext.length))
+            const [bytes] = ArrayBuffer.isView(plaintext) ? [plaintext] : plaintext.chunks(new Uint8Array(plaintext.length))
             const [, number] = /number (\d+)/.exec(new TextDecoder().decode(bytes)) ?? []
             if (number !== undefined) turns.push(Number(number))
             return crypto.seal(key, plaintext, use)

@@ -7,6 +7,7 @@ import { afterAll } from "vitest"
 import * as Crypto from "../../src/Crypto.js"
 import * as NodeCrypto from "../../src/platform/node/NodeCrypto.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as WebCrypto from "../../src/WebCrypto.js"
 import * as Report from "../support/report.js"
 import * as Vectors from "../support/vectors.js"
 
@@ -25,7 +26,7 @@ const trimmed = (values: ReadonlyArray<number>): ReadonlyArray<number> => values
 
 const microseconds = (milliseconds: number): string => `${(milliseconds * 1000).toFixed(1)} µs`
 
-describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer]] as const)("opening with %s", (name, layer) => {
+describe.each([["WebCrypto", WebCrypto.layer], ["node:crypto", NodeCrypto.layer]] as const)("opening with %s", (name, layer) => {
   it.effect("fails in the same way for a bad key and a bad tag; how long it takes is reported", () =>
     Effect.gen(function*() {
       const crypto = yield* Crypto.Crypto

@@ -8,6 +8,7 @@ import * as Path from "node:path"
 import { promisify } from "node:util"
 import { NomyoClient } from "../../src/NomyoClient.js"
 import * as Node from "../../src/platform/node/index.js"
+import { disguises } from "../support/disguises.js"
 import * as Servers from "../support/servers.js"
 
 const PROMPT = "a prompt that nobody on the wire may read"
@@ -21,19 +22,6 @@ const request = {
 } as const
 
 const create = Effect.flatMap(NomyoClient, (client) => client.create(request))
-
-/** Every way in which a text may lie about in a stream of bytes. */
-const disguises = (text: string): ReadonlyArray<string> => {
-  const bytes = Buffer.from(text)
-  return [
-    text,
-    encodeURIComponent(text),
-    bytes.toString("hex"),
-    // at each alignment, without the characters that the neighbours touch
-    ...[0, 1, 2].map((offset) => bytes.subarray(offset, offset + 15).toString("base64").replace(/=+$/, "")),
-    Buffer.from(text, "utf16le").toString("latin1")
-  ]
-}
 
 describe("on the wire", () => {
   it.scopedLive("there is ciphertext only, and the API key in the Authorization header alone", () =>

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { fromStatus, withRequest } from "../../src/internal/errors.js"
 import * as NomyoError from "../../src/NomyoError.js"
 
 const classes = [
@@ -24,7 +25,7 @@ const others = [
 
 describe("NomyoError", () => {
   it.each(classes)("stands for the status %i", (statusCode, Class) => {
-    const error = NomyoError.fromStatus({ statusCode, message: "no" })
+    const error = fromStatus({ statusCode, message: "no" })
     assert.strictEqual(error.constructor, Class)
     assert.instanceOf(error, NomyoError.APIError)
     assert.instanceOf(error, Error)
@@ -39,14 +40,28 @@ describe("NomyoError", () => {
     assert.strictEqual(error.constructor.name, error._tag)
   })
 
+  it("is the base of all ten classes, and of no other error", () => {
+    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })), ...others]) {
+      const isOne = error instanceof NomyoError.NomyoError
+      assert.deepStrictEqual({ tag: error._tag, isOne, isNomyoError: NomyoError.isNomyoError(error) }, {
+        tag: error._tag,
+        isOne: true,
+        isNomyoError: true
+      })
+    }
+    for (const other of [new Error("no"), { _tag: "APIError" }, "APIError", undefined, null]) {
+      assert.isFalse(NomyoError.isNomyoError(other))
+    }
+  })
+
   it("knows the status of a class that stands for one", () => {
     assert.strictEqual(new NomyoError.RateLimitError({ message: "slow down" }).statusCode, 429)
     assert.strictEqual(new NomyoError.InvalidRequestError({ message: "model is missing" }).statusCode, 400)
   })
 
   it("serialises to its declared fields", () => {
-    const error = NomyoError.fromStatus({ statusCode: 429, message: "no", errorDetails: { detail: "no" }, retryAfter: 1000 })
-    assert.deepStrictEqual(JSON.parse(JSON.stringify(NomyoError.withRequest(error, { payloadId: "id", attempts: 3 }))), {
+    const error = fromStatus({ statusCode: 429, message: "no", errorDetails: { detail: "no" }, retryAfter: 1000 })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(withRequest(error, { payloadId: "id", attempts: 3 }))), {
       _tag: "RateLimitError",
       message: "no",
       statusCode: 429,
@@ -58,17 +73,17 @@ describe("NomyoError", () => {
   })
 
   it("is filled in on a copy", () => {
-    for (const error of [...classes.map(([statusCode]) => NomyoError.fromStatus({ statusCode, message: "no" })), ...others]) {
-      const copy = NomyoError.withRequest(error, { payloadId: "id", attempts: 2 })
+    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })), ...others]) {
+      const copy = withRequest(error, { payloadId: "id", attempts: 2 })
       assert.deepStrictEqual([copy.constructor, copy.message, copy._tag], [error.constructor, error.message, error._tag])
       assert.deepStrictEqual([copy.payloadId, copy.attempts, error.payloadId], ["id", 2, undefined])
     }
   })
 
-  it.effect("fails an effect by being yielded", () =>
+  it.effect("fails an effect by Effect.fail", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(Effect.gen(function*() {
-        return yield* new NomyoError.DisposedError()
+        return yield* Effect.fail(new NomyoError.DisposedError())
       }))
       assert.isTrue(exit._tag === "Failure" && Cause.isFailType(exit.cause) && exit.cause.error._tag === "DisposedError")
     }))

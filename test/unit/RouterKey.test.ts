@@ -10,6 +10,7 @@ import * as Crypto from "../../src/Crypto.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import { APIConnectionError } from "../../src/NomyoError.js"
 import * as RouterKey from "../../src/RouterKey.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 import * as Mocks from "../support/mocks.js"
 
@@ -17,7 +18,7 @@ const config = { baseUrl: "https://router.test", routerKeyFingerprints: [] as Ar
 
 const setup = () => {
   const router = Mocks.scripted(() => Effect.never)
-  return { router: router.state, layer: Layer.provideMerge(router.layer, Crypto.layerTest) }
+  return { router: router.state, layer: Layer.provideMerge(router.layer, TestCrypto.layer) }
 }
 
 const pem = new TextEncoder().encode("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
@@ -34,7 +35,7 @@ describe("RouterKey", () => {
       const layer = RouterKey.layer(yield* NomyoConfig.make({ baseUrl: config.baseUrl }))
       assert.match(yield* Effect.provide(Effect.flatMap(RouterKey.RouterKey, fingerprint), layer), /^[0-9a-f]{64}$/)
       assert.deepStrictEqual(requests, [{ method: "GET", url: "https://router.test/pki/public_key", headers: {}, maxResponseBytes: 65_536 }])
-    }).pipe(Effect.provide(Layer.merge(noting, Crypto.layerTest)))
+    }).pipe(Effect.provide(Layer.merge(noting, TestCrypto.layer)))
   })
 
   it("has a name of its own among the services", () => {
@@ -88,7 +89,7 @@ describe("RouterKey", () => {
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(yield* Fiber.join(second), yield* Fiber.join(third))
       assert.strictEqual(requests, 2)
-    }).pipe(Effect.provide(Layer.provideMerge(transport, Crypto.layerTest)))
+    }).pipe(Effect.provide(Layer.provideMerge(transport, TestCrypto.layer)))
   })
 
   it.scoped("refreshes a key in use before it runs out, and lets nobody wait", () => {
@@ -168,7 +169,7 @@ describe("RouterKey", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(third)
       assert.deepStrictEqual([fetches, stopped], [2, 1])
-    }).pipe(Effect.provide(Layer.merge(slow, Crypto.layerTest)))
+    }).pipe(Effect.provide(Layer.merge(slow, TestCrypto.layer)))
   })
 
   it.scoped("gives up a fetch that hangs, for all who wait and for those who come later", () => {
@@ -190,7 +191,7 @@ describe("RouterKey", () => {
       })
       yield* self.get
       assert.strictEqual(fetches, 3)
-    }).pipe(Effect.provide(Layer.merge(hanging, Crypto.layerTest)))
+    }).pipe(Effect.provide(Layer.merge(hanging, TestCrypto.layer)))
   })
 
   it.scoped("does not trust a key for longer because the clock was set back", () => {

@@ -10,11 +10,11 @@ import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Supervisor from "effect/Supervisor"
 import * as Crypto from "../../src/Crypto.js"
-import * as testCrypto from "../../src/internal/testCrypto.js"
 import * as KeyStore from "../../src/KeyStore.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { fromStatus } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Mocks from "../support/mocks.js"
 
 const hello = { model: "m", messages: [{ role: "user", content: "Hello!" }] }
@@ -79,7 +79,7 @@ const intrudeAt = (step: number, what: "interruption" | "disposal", { isWarm = f
       const status = isCalm ? 200 : statuses[n - 1] ?? 200
       return status === 200 ? Effect.succeed(Mocks.completion("Hi!")) : Effect.fail(fromStatus({ statusCode: status, message: "no" }))
     })
-    const crypto = Layer.succeed(Crypto.Crypto, testCrypto.make(memory.service))
+    const crypto = Layer.succeed(Crypto.Crypto, TestCrypto.make(memory.service))
     const context = yield* NomyoClient.layer({ baseUrl: "https://router.test", keyRotationInterval: 0 }).pipe(
       Layer.provide(Layer.mergeAll(Layer.provide(Layer.merge(router.layer, KeyStore.layerMemory), crypto), crypto)),
       Layer.provide(Layer.succeed(SecureMemory.SecureMemory, memory.service)),
@@ -140,5 +140,5 @@ describe.each(Object.entries(calls))("%s", (_, call) => {
         if (!isReached) break
         assert.include(expected, outcome(exit))
       }
-    }), 30_000)
+    }), 240_000)
 })

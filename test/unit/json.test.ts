@@ -13,7 +13,7 @@ const LONG = 48 * 1024
 const join = (value: unknown) => {
   const json = Json.stringify(value)
   const kept: Array<string> = []
-  const text = [...Json.pieces(json)].join("")
+  const text = [...Json.chunks(json)].join("")
   for (const lengths of [Json.lengths(json, kept), Json.lengths(json, undefined)]) {
     assert.strictEqual([...lengths].reduce((total, length) => total + length), Buffer.byteLength(text))
   }
@@ -65,7 +65,7 @@ describe("JSON in pieces", () => {
         const value = { a: [long, other], b: { c: long, [other]: unit } }
         assert.strictEqual(join(value), JSON.stringify(value))
         // a character takes six at the most
-        for (const piece of Json.pieces(Json.stringify(value))) assert.isAtMost(piece.length, 6 * LONG)
+        for (const piece of Json.chunks(Json.stringify(value))) assert.isAtMost(piece.length, 6 * LONG)
       }),
       { numRuns: 20 }
     )
@@ -86,7 +86,7 @@ describe("JSON in pieces", () => {
   /** What the pieces come to, which may be taken through a window of any size. */
   const encode = (value: unknown, size: number): string => {
     const window = new Uint8Array(size)
-    const copies = Array.from(Json.encode(Json.pieces(Json.stringify(value)), window), (piece) => {
+    const copies = Array.from(Json.encode(Json.chunks(Json.stringify(value)), window), (piece) => {
       assert.strictEqual(piece.buffer, window.buffer)
       return Uint8Array.from(piece)
     })
@@ -121,7 +121,7 @@ describe("JSON in pieces", () => {
       if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
       assert.strictEqual(plaintext.length, length)
       // two at a time, as for two routers
-      const [some, others] = [plaintext.pieces(new Uint8Array(100)), plaintext.pieces(new Uint8Array(1000))].map((pieces) => pieces[Symbol.iterator]())
+      const [some, others] = [plaintext.chunks(new Uint8Array(100)), plaintext.chunks(new Uint8Array(1000))].map((pieces) => pieces[Symbol.iterator]())
       const texts = ["", ""]
       for (let done = false; !done;) {
         const taken = [some!.next(), others!.next()]
@@ -152,6 +152,6 @@ describe("JSON in pieces", () => {
       const plaintext = yield* fiber
       if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
       assert.strictEqual(plaintext.length, Buffer.byteLength(expected))
-      assert.strictEqual(Buffer.concat(Array.from(plaintext.pieces(new Uint8Array(1000)), (piece) => Uint8Array.from(piece))).toString(), expected)
+      assert.strictEqual(Buffer.concat(Array.from(plaintext.chunks(new Uint8Array(1000)), (piece) => Uint8Array.from(piece))).toString(), expected)
     }).pipe(Effect.provide(SecureMemory.layer)))
 })

@@ -22,10 +22,13 @@ import * as Envelope from "../../src/Envelope.js"
 import { isVisibleAscii } from "../../src/internal/codecs/header.js"
 import * as Pem from "../../src/internal/codecs/pem.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { fromStatus, type NomyoError, type SecurityError } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
+import { type NomyoError, type SecurityError } from "../../src/NomyoError.js"
 import * as NodeCrypto from "../../src/platform/node/NodeCrypto.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
+import * as WebCrypto from "../../src/WebCrypto.js"
 import * as Lent from "../support/lent.js"
 import * as Mocks from "../support/mocks.js"
 import * as Report from "../support/report.js"
@@ -45,7 +48,7 @@ const pkcs8 = createPrivateKey(Fs.readFileSync(Vectors.path("keys/client_2048.pe
 const bytes = FastCheck.uint8Array({ maxLength: 2000 })
 const json = FastCheck.dictionary(FastCheck.fullUnicodeString(), FastCheck.jsonValue())
 
-describe.each([["WebCrypto", Crypto.layer], ["node:crypto", NodeCrypto.layer], ["for tests", Crypto.layerTest]] as const)("with Crypto %s", (name, layer) => {
+describe.each([["WebCrypto", WebCrypto.layer], ["node:crypto", NodeCrypto.layer], ["for tests", TestCrypto.layer]] as const)("with Crypto %s", (name, layer) => {
   const runtime = Layer.provideMerge(layer as Layer.Layer<Crypto.Crypto, SecurityError, SecureMemory.SecureMemory>, SecureMemory.layer)
   const run = <A, E>(effect: Effect.Effect<A, E, Crypto.Crypto | SecureMemory.SecureMemory | Scope.Scope>) =>
     Effect.runPromise(Effect.scoped(Effect.provide(effect, runtime)))

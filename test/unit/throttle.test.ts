@@ -10,7 +10,7 @@ import * as TestClock from "effect/TestClock"
 import * as RateLimit from "../../src/internal/rateLimit.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
-import { fromStatus } from "../../src/NomyoError.js"
+import { fromStatus } from "../../src/internal/errors.js"
 import * as Router from "../../src/router/Router.js"
 import * as Mocks from "../support/mocks.js"
 import * as Servers from "../support/servers.js"
@@ -143,7 +143,7 @@ describe("throttle", () => {
         currentTimeMillis: Effect.sync(() => now),
         sleep: (duration: Duration.Duration) => Effect.sync(() => void (now += Duration.toMillis(duration) + 300))
       })
-      const turn = Effect.map(RateLimit.makeThrottle(), () => now)
+      const turn = Effect.map(RateLimit.makeRateLimiter(), () => now)
       assert.deepStrictEqual(yield* Effect.withClock(Effect.replicateEffect(turn, 7), late), [0, 0, 0, 0, 1400, 1400, 2800])
     }))
 

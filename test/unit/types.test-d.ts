@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { describe, expectTypeOf, it } from "vitest"
 import {
@@ -115,6 +116,12 @@ describe("the Promise API", () => {
       maxRetries: 2
     })
     new SecureCompletionClient({ routerUrl: "https://api.nomyo.ai", keySize: 2048 })
+    new SecureChatCompletion({ timeout: "30 seconds", keyRotationInterval: "1.5 days", routerKeyTtl: "1 hour" })
+    new SecureChatCompletion({ fetch, logger: console })
+    // @ts-expect-error a time without a unit that exists
+    new SecureChatCompletion({ timeout: "30 parsecs" })
+    // @ts-expect-error Effect's own types are for Effect's API
+    new SecureChatCompletion({ apiKey: Redacted.make("key") })
     // @ts-expect-error an option that does not exist
     new SecureChatCompletion({ retries: 2 })
     // @ts-expect-error a key size that is not offered
@@ -154,7 +161,7 @@ describe("the Promise API", () => {
   it("gives what the specification reads from an answer", async () => {
     const response = await secure.create(request, { signal: new AbortController().signal, timeout: 1000, maxRetries: 0 })
     const message = response.choices[0]!.message
-    expectTypeOf(message.content).toEqualTypeOf<string | null | undefined>()
+    expectTypeOf(message.content).toEqualTypeOf<string | null>()
     expectTypeOf(message.reasoning_content).toEqualTypeOf<string | null | undefined>()
     expectTypeOf(response._metadata.payload_id).toEqualTypeOf<string>()
     expectTypeOf(response._metadata.processed_at).toEqualTypeOf<number | undefined>()

@@ -1,4 +1,7 @@
-/** Base64 as RFC 4648 section 4 has it: standard alphabet, padded, nothing else accepted. Works on bytes, so that secrets never become strings. */
+/**
+ * Base64 of RFC 4648 section 4: standard alphabet, padded, nothing else accepted. It works on bytes, so that
+ * secrets never become strings.
+ */
 import * as Bytes from "./bytes.js"
 
 const alphabet = /* @__PURE__ */ new TextEncoder().encode(
@@ -49,8 +52,14 @@ export const encode = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
 export const decode = (ascii: Uint8Array): Uint8Array<ArrayBuffer> | undefined =>
   decodeInto(ascii, new Uint8Array(Math.floor(ascii.length / 4) * 3))
 
-/** The same, written into `target`, which may be `ascii` itself; gives the part that was written. */
-export const decodeInto = (ascii: Uint8Array, target: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined => {
+/**
+ * Decodes into `target`, which may be `ascii` itself. Returns the part that was written, or `undefined` if
+ * the text is not exactly what encoding those bytes would give.
+ */
+export const decodeInto = (
+  ascii: Uint8Array,
+  target: Uint8Array<ArrayBuffer>
+): Uint8Array<ArrayBuffer> | undefined => {
   const length = ascii.length
   if (length % 4 !== 0) return undefined
   const padding = length === 0 || ascii[length - 1] !== PAD ? 0 : ascii[length - 2] === PAD ? 2 : 1
@@ -87,21 +96,23 @@ export const decodeInto = (ascii: Uint8Array, target: Uint8Array<ArrayBuffer>): 
 export const decodedLength = (ascii: Uint8Array): number =>
   (ascii.length / 4) * 3 - (ascii.at(-1) !== PAD ? 0 : ascii.at(-2) !== PAD ? 1 : 2)
 
-/** The text for what is no secret: Node's own, where that is at hand, and many times as fast. */
-export const textOf: (bytes: Uint8Array) => string = typeof Buffer === "undefined"
-  ? (bytes) => Bytes.toText(encode(bytes))
-  : (bytes) => buffer(bytes).toString("base64")
+/**
+ * The base64 of bytes that are not secret, as text. Node's own encoder, where there is one, is many times as
+ * fast.
+ */
+export const textOf = (bytes: Uint8Array): string =>
+  typeof Buffer === "undefined" ? Bytes.toText(encode(bytes)) : buffer(bytes).toString("base64")
 
 /**
- * `decode` for what is no secret, of a text or its bytes. Node passes over what is no base64, takes the alphabet of URLs for it, and of other
- * characters the lower byte.
+ * Decodes base64 that is not secret. Returns `undefined` if it is not exactly what encoding the bytes would
+ * give. Node's decoder is lax: it skips invalid characters and accepts the URL alphabet. So its result is
+ * encoded again and compared.
  */
-export const decodePublic: (ascii: Uint8Array | string) => Uint8Array<ArrayBuffer> | undefined = typeof Buffer === "undefined"
-  ? (ascii) => decode(typeof ascii === "string" ? Bytes.fromText(ascii) : ascii)
-  : (ascii) => {
-    const text = typeof ascii === "string" ? ascii : buffer(ascii).toString("latin1")
-    const bytes = Buffer.from(text, "base64") as Uint8Array<ArrayBuffer>
-    return textOf(bytes) === text ? bytes : undefined
-  }
+export const decodePublic = (ascii: Uint8Array | string): Uint8Array<ArrayBuffer> | undefined => {
+  if (typeof Buffer === "undefined") return decode(typeof ascii === "string" ? Bytes.fromText(ascii) : ascii)
+  const text = typeof ascii === "string" ? ascii : buffer(ascii).toString("latin1")
+  const bytes = Buffer.from(text, "base64") as Uint8Array<ArrayBuffer>
+  return textOf(bytes) === text ? bytes : undefined
+}
 
 const buffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -3,10 +3,15 @@
 const encoder = /* @__PURE__ */ new TextEncoder()
 const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-export const fromText = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text) as Uint8Array<ArrayBuffer>
+export const fromText = (text: string): Uint8Array<ArrayBuffer> =>
+  encoder.encode(text) as Uint8Array<ArrayBuffer>
 
-/** Writes as many whole characters of a text as there is room for, in UTF-8; gives how much it read (in UTF-16 units) and wrote (in bytes). */
-export const write = (text: string, target: Uint8Array): TextEncoderEncodeIntoResult => encoder.encodeInto(text, target)
+/**
+ * Writes as many whole characters of a text as there is room for, in UTF-8. Returns how much it read (in
+ * UTF-16 units) and wrote (in bytes).
+ */
+export const write = (text: string, target: Uint8Array): TextEncoderEncodeIntoResult =>
+  encoder.encodeInto(text, target)
 
 /** How many bytes the UTF-8 of a well-formed text takes. */
 export const utf8Length: (text: string) => number = typeof Buffer === "undefined"
@@ -21,13 +26,17 @@ export const utf8Length: (text: string) => number = typeof Buffer === "undefined
   }
   : (text) => Buffer.byteLength(text)
 
-/** The text of UTF-8 bytes; throws on anything else. */
+/** The text of UTF-8 bytes. Throws on anything else. */
 export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 
+/** Joins byte arrays. */
 export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
   join(parts, parts.reduce((total, part) => total + part.length, 0))
 
-/** The same for pieces that are made as they are taken, and are so long together. Throws if they are not. */
+/**
+ * Joins chunks, which may be made as they are taken. Throws a `RangeError` unless they are `length` bytes
+ * together.
+ */
 export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const joined = new Uint8Array(length)
   let at = 0
@@ -39,7 +48,7 @@ export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<Ar
   return joined
 }
 
-/** Where an ASCII text begins within bytes, -1 if nowhere. */
+/** Where an ASCII text begins within bytes, from an offset on; -1 if nowhere. */
 export const indexOf = (bytes: Uint8Array, text: string, from: number): number => {
   const first = text.charCodeAt(0)
   for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {

@@ -20,14 +20,19 @@ export const element = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Uint8
     ...parts
   ])
 
+/** One element of DER. */
+interface Element {
+  readonly tag: number
+  readonly value: Uint8Array
+  readonly whole: Uint8Array
+}
+
 /**
- * The elements that stand one behind the other in `bytes`, as views into it; `whole` has tag and length, `value` has not.
- * `undefined` if the bytes are anything else.
+ * The elements that stand one behind the other in `bytes`, as views into it; `whole` has tag and length,
+ * `value` has not. `undefined` if the bytes are anything else.
  */
-export const elements = (
-  bytes: Uint8Array
-): ReadonlyArray<{ readonly tag: number; readonly value: Uint8Array; readonly whole: Uint8Array }> | undefined => {
-  const found: Array<{ tag: number; value: Uint8Array; whole: Uint8Array }> = []
+export const elements = (bytes: Uint8Array): ReadonlyArray<Element> | undefined => {
+  const found: Array<Element> = []
   let at = 0
   while (at < bytes.length) {
     let size = bytes[at + 1]
@@ -41,8 +46,9 @@ export const elements = (
       start += digits
     }
     if (start + size > bytes.length) return undefined
-    found.push({ tag: bytes[at]!, value: bytes.subarray(start, start + size), whole: bytes.subarray(at, start + size) })
-    at = start + size
+    const end = start + size
+    found.push({ tag: bytes[at]!, value: bytes.subarray(start, end), whole: bytes.subarray(at, end) })
+    at = end
   }
   return found
 }
@@ -57,13 +63,15 @@ export const children = (element: { readonly value: Uint8Array } | undefined) =>
 
 const rsaEncryption = element(
   SEQUENCE,
-  element(OBJECT_IDENTIFIER, Uint8Array.of(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01)), // 1.2.840.113549.1.1.1
+  // 1.2.840.113549.1.1.1
+  element(OBJECT_IDENTIFIER, Uint8Array.of(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01)),
   element(NULL)
 )
 
 /**
- * The SPKI (RFC 5280) of the public half of a PKCS#8 RSA private key (RFC 5958, RFC 8017 A.1.2), `undefined` if it is not one.
- * WebCrypto could tell only by exporting the private key as a JWK, in strings that nobody can zero.
+ * The SPKI (RFC 5280) of the public half of a PKCS#8 RSA private key (RFC 5958, RFC 8017 A.1.2), `undefined`
+ * if it is not one. WebCrypto could tell only by exporting the private key as a JWK, in strings that nobody
+ * can zero.
  */
 export const spkiOfPkcs8 = (pkcs8: Uint8Array): Uint8Array<ArrayBuffer> | undefined => {
   const [info] = elements(pkcs8) ?? []

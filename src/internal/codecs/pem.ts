@@ -15,15 +15,16 @@ export const encode = (label: string, der: Uint8Array): Uint8Array<ArrayBuffer> 
     at += line.length
     body[at++] = LF
   }
-  const pem = Bytes.concat([Bytes.fromText(`-----BEGIN ${label}-----\n`), body, Bytes.fromText(`-----END ${label}-----\n`)])
+  const [begin, end] = [`-----BEGIN ${label}-----\n`, `-----END ${label}-----\n`]
+  const pem = Bytes.concat([Bytes.fromText(begin), body, Bytes.fromText(end)])
   base64.fill(0)
   body.fill(0)
   return pem
 }
 
 /**
- * The DER inside the first block with one of these labels, and the label; `undefined` if there is none or it is damaged. It is decoded
- * where it stands: the DER is a view of `pem`, and the block's text is gone.
+ * The DER inside the first block with one of these labels, and the label; `undefined` if there is none or it
+ * is damaged. It is decoded where it stands: the DER is a view of `pem`, and the block's text is gone.
  */
 export const decode = <Label extends string>(
   pem: Uint8Array<ArrayBuffer>,

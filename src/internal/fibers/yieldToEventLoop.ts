@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 
-/** Lets everything else that is due have its turn. Fibers yield to one another, and not to the event loop. */
+/** Waits for the next turn of the event loop, to which `Effect.yieldNow` does not yield. */
 export const yieldToEventLoop: Effect.Effect<void> = Effect.async((resume) => {
   if (typeof setImmediate === "function") {
     setImmediate(() => resume(Effect.void))

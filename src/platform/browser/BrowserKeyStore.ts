@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { KeyPair } from "../../Crypto.js"
 import { isNewer } from "../../internal/keyAge.js"
-import * as webCrypto from "../../internal/webCrypto.js"
+import * as RsaKeys from "../../internal/rsaKeys.js"
 import * as KeyStore from "../../KeyStore.js"
 import { SecurityError } from "../../NomyoError.js"
 
@@ -81,10 +81,10 @@ const isKept = ({ createdAt }: Stored, replacing: KeyPair | undefined): boolean 
   replacing === undefined || isNewer(createdAt, replacing.createdAt, Date.now())
 
 const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> =>
-  webCrypto.keyPair(publicKey, privateKey, createdAt)
+  RsaKeys.keyPairOf(publicKey, privateKey, createdAt)
 
 /**
- * In the IndexedDB of the page's origin. Needs the portable `Crypto.layer`, whose keys are `CryptoKey`s.
+ * In the IndexedDB of the page's origin. Needs the portable `WebCrypto.layer`, whose keys are `CryptoKey`s.
  * Fails with reason `unsupported` where there is no IndexedDB.
  *
  * @since 0.2.0
@@ -134,7 +134,7 @@ const store: KeyStore.Service = {
   save: (pair, replacing) =>
     Effect.tryPromise({
       try: async () => {
-        const handles = webCrypto.handlesOf(pair)
+        const handles = RsaKeys.handlesOf(pair)
         if (handles === undefined) throw new TypeError("no key pair")
         const { privateKey, publicKey } = handles
         const kept = await transaction("readwrite", async (keys): Promise<Stored> => {

@@ -1,37 +1,32 @@
 /**
- * The client in browsers, and wherever there is `fetch` and WebCrypto: `layer(options)` is a `NomyoClient` that needs nothing more.
+ * The client in browsers, and wherever there is `fetch` and WebCrypto: `layer(options)` is a `NomyoClient`
+ * that needs nothing more.
  *
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Crypto from "../../Crypto.js"
+import type * as Redacted from "effect/Redacted"
+import type { Crypto } from "../../Crypto.js"
+import { clientRules, readOptions } from "../../internal/options.js"
+import type * as OptionTypes from "../../internal/optionTypes.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import type * as NomyoConfig from "../../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import type * as Transport from "../../Transport.js"
+import * as WebCrypto from "../../WebCrypto.js"
 import * as BrowserKeyStore from "./BrowserKeyStore.js"
 import * as BrowserTransport from "./BrowserTransport.js"
 
 /**
- * What the platform's services may be told.
+ * Options of the platform's services.
  *
  * @since 0.2.0
  * @category models
  */
-export interface PlatformOptions {
-  /** Zeroes secret buffers after use. Default `true`. */
-  readonly secureMemory?: boolean | undefined
-  /**
-   * Where the client's key pair is kept: `memory` of this page, or `indexeddb`, where it survives reloads and is shared by the tabs of the
-   * origin (see `BrowserKeyStore`). Default `memory`.
-   */
-  readonly keyPersistence?: "memory" | "indexeddb" | undefined
-  /** There are no key directories here: a name fails with reason `unsupported`. */
-  readonly keyDir?: string | false | undefined
-}
+export interface PlatformOptions extends OptionTypes.PlatformOptions<string | Redacted.Redacted> {}
 
 /**
  * Options of a client in a browser, none of them needed.
@@ -43,7 +38,8 @@ export interface Options extends NomyoConfig.Options, PlatformOptions {}
 
 const unsupported = (message: string) => Layer.fail(new SecurityError({ reason: "unsupported", message }))
 
-const NO_FILES = "Key files (keyDir, loadKeys) are a feature of Node; here keyPersistence \"indexeddb\" keeps the key pair between visits"
+const NO_FILES = "Key files (keyDir, loadKeys) are a feature of Node; " +
+  "here keyPersistence \"indexeddb\" keeps the key pair between visits"
 
 /**
  * The key store that the options ask for.
@@ -65,18 +61,24 @@ export const layerKeyStore = (
   }
 }
 
+type Services = Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
+
 /**
- * The services that a client stands on.
+ * The services that a client stands on. `transport` replaces `BrowserTransport.layer`.
  *
  * @since 0.2.0
  * @category layers
  */
 export const layerPlatform = (
-  options: PlatformOptions = {}
-): Layer.Layer<Crypto.Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
-  Layer.mergeAll(layerKeyStore(options), BrowserTransport.layer).pipe(
+  options: PlatformOptions = {},
+  transport: Layer.Layer<Transport.Transport> = BrowserTransport.layer
+): Layer.Layer<Services, SecurityError> =>
+  Layer.mergeAll(layerKeyStore(options), transport).pipe(
     Layer.merge(
-      Layer.provideMerge(Crypto.layer, options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer)
+      Layer.provideMerge(
+        WebCrypto.layer,
+        options.secureMemory === false ? SecureMemory.layerOff : SecureMemory.layer
+      )
     )
   )
 
@@ -89,7 +91,15 @@ export const layerPlatform = (
 export const layer = (
   options: Options = {}
 ): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError> =>
-  Layer.provide(NomyoClient.layer(options), layerPlatform(options))
+  Layer.unwrapEffect(Effect.map(readOptions(clientRules, options), (read) =>
+    Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
+
+/**
+ * Options of the environment: there are none in a browser.
+ *
+ * @internal
+ */
+export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.succeed({})
 
 /**
  * Fails: there are no files here.
@@ -106,7 +116,8 @@ export const loadKeyPair = (_privateKeyPath: string): Effect.Effect<never, Secur
  * @since 0.2.0
  * @category operations
  */
-export const getMemoryProtectionInfo = (): SecureMemory.MemoryProtectionInfo => Effect.runSync(SecureMemory.zeroOnly.info)
+export const getMemoryProtectionInfo = (): SecureMemory.MemoryProtectionInfo =>
+  Effect.runSync(SecureMemory.zeroOnly.info)
 
 export {
   /**

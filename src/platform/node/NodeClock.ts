@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as KeyRing from "../../KeyRing.js"
+import { BackgroundClock } from "../../internal/fibers/backgroundClock.js"
 
 const clock = Clock.make()
 
@@ -40,6 +40,6 @@ const live = () => Effect.runSync(Effect.clock)
  * @category layers
  */
 export const layerBackground: Layer.Layer<never> = Layer.succeed(
-  KeyRing.BackgroundClock,
+  BackgroundClock,
   (clock) => clock === live() ? background : clock
 )

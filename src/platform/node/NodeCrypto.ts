@@ -1,258 +1,226 @@
 /**
- * The `Crypto` service on Node: sealing and AES by `node:crypto`, which is several times faster than WebCrypto there for small
- * requests; the RSA private operation by WebCrypto, which does it off the main thread. Private keys can be exported, for key files.
+ * The `Crypto` service on Node. `node:crypto` seals and does AES, several times faster than WebCrypto for
+ * small requests. WebCrypto does the RSA private operation, off the main thread. Private keys can be
+ * exported, for key files.
  *
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
-import { Crypto, type Plaintext, type Sealed } from "../../Crypto.js"
+import { AES_KEY_LENGTH, cannotOpen, cannotSeal, Crypto, NONCE_LENGTH, type Sealed } from "../../Crypto.js"
 import { bracket } from "../../internal/fibers/acquire.js"
-import { PIECE_LENGTH, windowLength } from "../../internal/plaintext.js"
 import { yieldToEventLoop } from "../../internal/fibers/yieldToEventLoop.js"
+import { importPkcs8 } from "../../internal/rsaKeys.js"
 import * as webCrypto from "../../internal/webCrypto.js"
 import type { SecurityError } from "../../NomyoError.js"
+import { CHUNK_LENGTH, chunksOf, type Plaintext, windowLength } from "../../Plaintext.js"
 import { SecureMemory, type Service as Memory } from "../../SecureMemory.js"
+import { Decryption, Encryption } from "./aesGcm.js"
 import { asBytes } from "./buffer.js"
+import { importPkcs8Cleanly } from "./freedKeyCopies.js"
+import { KeyHandles } from "./keyHandles.js"
 
 const { subtle } = NodeCrypto.webcrypto
-const CIPHER = "aes-256-gcm"
-const RANDOM_LENGTH = webCrypto.AES_KEY_LENGTH + webCrypto.NONCE_LENGTH
 
-/** Pieces that are decrypted without giving way: it takes half a millisecond, and to give way a tenth. */
-const PIECES_A_TURN = 5
+/** An AES key and a nonce, in bytes. */
+const RANDOM_LENGTH = AES_KEY_LENGTH + NONCE_LENGTH
 
-/** Of each size. 16 found the block in two of three processes, 64 in all of 15. */
-const BLOCKS = 256
-/** Smaller blocks are reused by the next best allocation. */
-const SMALLEST_BLOCK = 128
+/** Chunks decrypted before others may run: half a millisecond of work, where a yield costs a tenth. */
+const CHUNKS_PER_TURN = 5
+
+interface Sealing {
+  readonly encryptedKey: Uint8Array<ArrayBuffer>
+  readonly nonce: Uint8Array<ArrayBuffer>
+  readonly encryption: Encryption
+}
+
+/** Begins an encryption under a fresh AES key, which is written into `random`, and wraps that key. */
+const beginSealing = (key: CryptoKey, random: Uint8Array): Sealing => {
+  NodeCrypto.randomFillSync(random)
+  const aesKey = random.subarray(0, AES_KEY_LENGTH)
+  const nonce = new Uint8Array(random.subarray(AES_KEY_LENGTH))
+  const encryptedKey = NodeCrypto.publicEncrypt({
+    key: NodeCrypto.KeyObject.from(key),
+    padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING,
+    oaepHash: "sha256"
+  }, aesKey)
+  return { encryptedKey: asBytes(encryptedKey), nonce, encryption: new Encryption(aesKey, nonce) }
+}
+
+const toSealed = (sealing: Sealing, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({
+  encryptedKey: sealing.encryptedKey,
+  nonce: sealing.nonce,
+  length,
+  ciphertext,
+  tag: () => sealing.encryption.tag()
+})
 
 /**
- * OpenSSL 3.0 frees a copy of a private key's DER that it has read without clearing it (`der2key_decode`, in a buffer a third larger).
- * Buffers come from the same allocator, zeroed: those of its length, and of what is left of it when others have had a part, are likely to be
- * where that copy was.
+ * Seals a short plaintext in one step. `secret` is room for an AES key, a nonce and the plaintext's window.
  */
-const overwriteFreed = (length: number): void => {
-  const blocks: Array<Buffer> = []
-  for (let size = Math.ceil(length * 4 / 3); size > SMALLEST_BLOCK; size = Math.floor(size * 3 / 4)) {
-    // `new ArrayBuffer` would be dead code to a bundler
-    for (let i = 0; i < BLOCKS; i++) blocks.push(Buffer.alloc(size))
-  }
-}
-
-const importPkcs8: typeof webCrypto.importPkcs8 = async (pkcs8, extractable) => {
-  const importing = webCrypto.importPkcs8(pkcs8, extractable)
-  // Node 20 has read it by now, before anything else can take a part of the block
-  overwriteFreed(pkcs8.length)
-  const handle = await importing
-  overwriteFreed(pkcs8.length)
-  return handle
-}
-
-/** A cipher that OpenSSL keeps a copy of the AES key for until it is over. */
-class Running<Cipher extends { readonly final: () => Buffer }> {
-  isOver = false
-
-  constructor(readonly cipher: Cipher) {}
-
-  /** Once. */
-  end(): void {
-    if (this.isOver) return
-    this.isOver = true
-    this.cipher.final()
-  }
-
-  release(): void {
-    try {
-      this.end()
-    } catch {
-      // a tag that was never given, or is wrong: whoever wanted the end has been told
-    }
-  }
-}
-
-/** Throws where a buffer has been resized by its owner meanwhile. */
-const piecesOf = function*(plaintext: Plaintext, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array, void> {
-  if (!ArrayBuffer.isView(plaintext)) return yield* plaintext.pieces(window)
+const sealAtOnce = (key: CryptoKey, plaintext: Plaintext, secret: Uint8Array<ArrayBuffer>): Sealed => {
   const { length } = plaintext
-  for (let at = 0; at < length; at += PIECE_LENGTH) {
-    if (plaintext.length !== length) throw new RangeError("length")
-    yield plaintext.subarray(at, at + PIECE_LENGTH)
+  const sealing = beginSealing(key, secret.subarray(0, RANDOM_LENGTH))
+  try {
+    const chunks = chunksOf(plaintext, secret.subarray(RANDOM_LENGTH))
+    return toSealed(sealing, length, [...sealing.encryption.encrypt(chunks, length)])
+  } finally {
+    sealing.encryption.release()
   }
 }
 
-/** The ciphertext, made as it is taken. Throws if it does not come to `length`, which has been promised. */
-const encrypt = function*(
-  running: Running<NodeCrypto.CipherGCM>,
-  pieces: Iterable<Uint8Array>,
-  length: number
-): Generator<Uint8Array<ArrayBuffer>, void> {
-  const source = pieces[Symbol.iterator]()
-  let at = 0
-  // nothing is written into a window that has been given back
-  while (!running.isOver) {
-    const next = source.next()
-    if (next.done === true) break
-    at += next.value.length
-    if (at > length) break
-    yield asBytes(running.cipher.update(next.value))
+/** Seals a plaintext as its ciphertext is taken, through a window. */
+const sealChunks = (sealing: Sealing, plaintext: Plaintext, window: Uint8Array<ArrayBuffer>): Sealed => {
+  const chunks = sealing.encryption.encrypt(chunksOf(plaintext, window), plaintext.length)
+  return toSealed(sealing, plaintext.length, chunks)
+}
+
+const release = ({ encryption }: Sealing): Effect.Effect<void> => Effect.sync(() => encryption.release())
+
+const sealLong = Effect.fnUntraced(function*<A, E, R>(
+  memory: Memory,
+  key: CryptoKey,
+  plaintext: Plaintext,
+  window: Uint8Array<ArrayBuffer>,
+  use: (sealed: Sealed) => Effect.Effect<A, E, R>
+) {
+  const begin = memory.useSync(RANDOM_LENGTH, (random) => beginSealing(key, random))
+  return yield* Effect.acquireUseRelease(
+    Effect.mapError(begin, cannotSeal),
+    (sealing) => use(sealChunks(sealing, plaintext, window)),
+    release
+  )
+})
+
+/**
+ * Seals a plaintext of at most one chunk before `use` runs, and a longer one while `use` takes the
+ * ciphertext.
+ */
+const seal = (memory: Memory): webCrypto.Primitives["seal"] => (key, plaintext, use) => {
+  if (plaintext.length > CHUNK_LENGTH) {
+    return memory.use(windowLength(plaintext), (window) => sealLong(memory, key, plaintext, window, use))
   }
-  if (at !== length) throw new RangeError("length")
-  running.end()
+  const sealed = memory.useSync(RANDOM_LENGTH + windowLength(plaintext), (secret) =>
+    sealAtOnce(key, plaintext, secret))
+  return Effect.flatMap(Effect.mapError(sealed, cannotSeal), use)
+}
+
+/** Decrypts all chunks, and lets others run in between. */
+const decryptAll = (
+  decryption: Decryption,
+  aesKey: Uint8Array,
+  plaintext: Uint8Array
+): Effect.Effect<void, SecurityError> =>
+  Effect.suspend(() => {
+    try {
+      for (let chunk = 0; chunk < CHUNKS_PER_TURN; chunk++) {
+        if (decryption.step(aesKey, plaintext)) return Effect.void
+      }
+      return Effect.zipRight(yieldToEventLoop, decryptAll(decryption, aesKey, plaintext))
+    } catch {
+      return Effect.fail(cannotOpen())
+    }
+  })
+
+/**
+ * Decrypts the AES key and writes it into `aesKey`, if it is still wanted then. Leaves `aesKey` as it is if
+ * the encrypted key is wrong: that shows later, in one way.
+ */
+const unwrapInto = (
+  aesKey: Uint8Array,
+  encryptedKey: Uint8Array<ArrayBuffer>,
+  handles: KeyHandles,
+  isWanted: () => boolean
+): Promise<void> =>
+  handles.use(async (handle) => {
+    const unwrapped = new Uint8Array(
+      await subtle.decrypt("RSA-OAEP", handle, encryptedKey).catch(() => new ArrayBuffer(0))
+    )
+    if (isWanted() && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
+    unwrapped.fill(0)
+  }, isWanted)
+
+/** Takes the first chunks of the ciphertext while another thread unwraps the key. */
+const unwrapAndPrefetch = (
+  decryption: Decryption,
+  aesKey: Uint8Array<ArrayBuffer>,
+  encryptedKey: Uint8Array<ArrayBuffer>,
+  handles: KeyHandles
+): Promise<void> => {
+  const unwrapping = unwrapInto(aesKey, encryptedKey, handles, () => !decryption.isOver)
+  decryption.prefetch(CHUNKS_PER_TURN)
+  return unwrapping
 }
 
 /**
- * Lends the handles of one private key. Node lets no two operations at a time into a handle, so that one keeps no more than one core at
- * work; more of them are made when they are wanted, up to a limit that leaves the thread pool free for others. Who waits, waits here.
+ * Decrypts into `plaintext` by way of `aesKey`, which holds the implicit rejection key until it is unwrapped.
  */
-const makeHandles = (first: CryptoKey, another: () => Promise<CryptoKey>, limit: number) => {
-  const free = [first]
-  const waiting: Array<() => void> = []
-  let lent = 0
-  /** Nothing, if it is not wanted any more when there is a handle. Who has stopped waiting leaves the handle at work until it is done. */
-  return async <A>(use: (handle: CryptoKey) => Promise<A>, isWanted: () => boolean): Promise<A | undefined> => {
-    if (lent < limit) lent++
-    else await new Promise<void>((resolve) => waiting.push(resolve))
-    let handle: CryptoKey | undefined
-    try {
-      if (!isWanted()) return undefined
-      handle = free.pop() ?? await another()
-      return await use(handle)
-    } finally {
-      if (handle !== undefined) free.push(handle)
-      const next = waiting.shift()
-      if (next === undefined) lent--
-      else next()
-    }
-  }
+const decryptInto = (
+  plaintext: Uint8Array<ArrayBuffer>,
+  aesKey: Uint8Array<ArrayBuffer>,
+  sealed: Sealed,
+  handles: KeyHandles
+): Effect.Effect<void, SecurityError> =>
+  bracket(
+    () => new Decryption(sealed),
+    (decryption) => {
+      const unwrapped = Effect.tryPromise({
+        try: () => unwrapAndPrefetch(decryption, aesKey, sealed.encryptedKey, handles),
+        catch: cannotOpen
+      })
+      return Effect.zipRight(unwrapped, decryptAll(decryption, aesKey, plaintext))
+    },
+    (decryption) => decryption.release()
+  )
+
+/** What opening needs beside secure memory. */
+interface Opening {
+  readonly handlesOf: (key: CryptoKey) => KeyHandles
+  /**
+   * Stands in for a key that does not unwrap, so that this fails in the step where a bad tag fails. An
+   * attacker who knew it could make an envelope that opens, as anybody can with the public key.
+   */
+  readonly implicitRejectionKey: Uint8Array
 }
 
-const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Runtime<never>) => (memory: Memory): webCrypto.Primitives => {
-  // in place of a key that does not unwrap, so that this fails where a bad tag fails. Who knew it could make an envelope that opens, which
-  // everybody can with the public key.
-  const implicitRejectionKey = NodeCrypto.randomBytes(webCrypto.AES_KEY_LENGTH)
-  const copy = (key: CryptoKey) =>
-    Effect.scoped(Effect.gen(function*() {
-      const pkcs8 = yield* memory.guard(Effect.map(Effect.promise(() => subtle.exportKey("pkcs8", key)), (der) => new Uint8Array(der)))
-      return yield* Effect.promise(() => read(pkcs8, true))
-    }))
-  const lenders = new WeakMap<CryptoKey, ReturnType<typeof makeHandles>>()
-  const lend = (key: CryptoKey) => {
-    const lender = lenders.get(key) ?? makeHandles(key, () => Runtime.runPromise(runtime)(copy(key)), limit)
-    lenders.set(key, lender)
-    return lender
-  }
-  /** Writes the decrypted key into `aesKey` if it is wanted then, or leaves that as it is: what was wrong turns out later, and in one way. */
-  const unwrap = (key: CryptoKey, encryptedKey: Uint8Array<ArrayBuffer>, aesKey: Uint8Array, isWanted: () => boolean) =>
-    lend(key)(async (handle) => {
-      const unwrapped = new Uint8Array(await subtle.decrypt("RSA-OAEP", handle, encryptedKey).catch(() => new ArrayBuffer(0)))
-      if (isWanted() && unwrapped.length === aesKey.length) aesKey.set(unwrapped)
-      unwrapped.fill(0)
-    }, isWanted)
-  /** A cipher with a fresh key, which is gone with `random`, and that key encrypted. */
-  const start = (key: CryptoKey, random: Uint8Array) => {
-    NodeCrypto.randomFillSync(random)
-    const aesKey = random.subarray(0, webCrypto.AES_KEY_LENGTH)
-    const nonce = new Uint8Array(random.subarray(webCrypto.AES_KEY_LENGTH))
-    const encryptedKey = NodeCrypto.publicEncrypt(
-      { key: NodeCrypto.KeyObject.from(key), padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
-      aesKey
-    )
-    return { encryptedKey, nonce, running: new Running(NodeCrypto.createCipheriv(CIPHER, aesKey, nonce)) }
-  }
-  const sealed = ({ encryptedKey, nonce, running }: ReturnType<typeof start>, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({
-    encryptedKey: asBytes(encryptedKey),
-    nonce,
-    length,
-    ciphertext,
-    tag: () => asBytes(running.cipher.getAuthTag())
-  })
-  return {
-    seal: (key, plaintext, use) => {
-      const { length } = plaintext
-      const window = ArrayBuffer.isView(plaintext) ? 0 : windowLength(plaintext)
-      if (length <= PIECE_LENGTH) {
-        const whole = memory.useSync(RANDOM_LENGTH + window, (secret) => {
-          const begun = start(key, secret.subarray(0, RANDOM_LENGTH))
-          try {
-            return sealed(begun, length, [...encrypt(begun.running, piecesOf(plaintext, secret.subarray(RANDOM_LENGTH)), length)])
-          } finally {
-            begun.running.release()
-          }
-        })
-        return Effect.flatMap(Effect.mapError(whole, webCrypto.cannotSeal), use)
-      }
-      return memory.use(window, (window) =>
-        Effect.acquireUseRelease(
-          Effect.mapError(memory.useSync(RANDOM_LENGTH, (random) => start(key, random)), webCrypto.cannotSeal),
-          (begun) => use(sealed(begun, length, encrypt(begun.running, piecesOf(plaintext, window), length))),
-          ({ running }) => Effect.sync(() => running.release())
-        ))
-    },
+/** Unwraps the AES key and decrypts into `plaintext`. The AES key is zeroed afterwards. */
+const openInto = (
+  plaintext: Uint8Array<ArrayBuffer>,
+  memory: Memory,
+  { handlesOf, implicitRejectionKey }: Opening,
+  key: CryptoKey,
+  sealed: Sealed
+): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError> =>
+  Effect.as(
+    memory.use(AES_KEY_LENGTH, (aesKey) => {
+      aesKey.set(implicitRejectionKey)
+      return decryptInto(plaintext, aesKey, sealed, handlesOf(key))
+    }),
+    plaintext
+  )
 
-    open: (key, { ciphertext, encryptedKey, length, nonce, tag }, use) => {
-      const decryptInto = (plaintext: Uint8Array<ArrayBuffer>) => (aesKey: Uint8Array<ArrayBuffer>) => {
-        let isOver = false
-        let decipher: Running<NodeCrypto.DecipherGCM> | undefined
-        const pieces = ciphertext[Symbol.iterator]()
-        /** Pieces that were made while the key was unwrapped, or what was wrong with them. */
-        const made: Array<Either.Either<IteratorResult<Uint8Array>, unknown>> = []
-        const nextPiece = () => made.length > 0 ? Either.getOrThrow(made.shift()!) : pieces.next()
-        let at = 0
-        /** Decrypts the next piece; tells whether it was the last, and the tag is right. */
-        const decryptNext = () => {
-          decipher ??= new Running(NodeCrypto.createDecipheriv(CIPHER, aesKey, nonce, { authTagLength: webCrypto.TAG_LENGTH }))
-          const next = nextPiece()
-          if (next.done !== true) {
-            const piece = decipher.cipher.update(next.value)
-            try {
-              plaintext.set(piece, at)
-            } finally {
-              piece.fill(0)
-            }
-            at += piece.length
-            if (at < length) return false
-            // there may be no tag before the end of the pieces has been seen
-            if (nextPiece().done !== true) throw new RangeError("length")
-          }
-          if (at !== length) throw new RangeError("length")
-          decipher.cipher.setAuthTag(tag())
-          decipher.end()
-          return true
-        }
-        const decrypt: Effect.Effect<void, SecurityError> = Effect.suspend(() => {
-          try {
-            for (let piece = 0; piece < PIECES_A_TURN; piece++) if (decryptNext()) return Effect.void
-            return Effect.zipRight(yieldToEventLoop, decrypt)
-          } catch {
-            return Effect.fail(webCrypto.cannotOpen())
-          }
-        })
-        const unwrapped = Effect.tryPromise({
-          try: () => {
-            const unwrapping = unwrap(key, encryptedKey, aesKey, () => !isOver)
-            for (let piece = 0; piece < PIECES_A_TURN; piece++) made.push(Either.try(() => pieces.next()))
-            return unwrapping
-          },
-          catch: webCrypto.cannotOpen
-        })
-        return bracket(
-          () => aesKey.set(implicitRejectionKey),
-          () => Effect.zipRight(unwrapped, decrypt),
-          () => {
-            isOver = true
-            decipher?.release()
-          }
-        )
-      }
-      // the key is gone when the plaintext is used
-      return memory.use(length, (plaintext) =>
-        Effect.flatMap(memory.use(webCrypto.AES_KEY_LENGTH, decryptInto(plaintext)), () => use(plaintext)))
-    }
+const open = (memory: Memory, opening: Opening): webCrypto.Primitives["open"] => (key, sealed, use) =>
+  memory.use(sealed.length, (plaintext) =>
+    Effect.flatMap(openInto(plaintext, memory, opening, key, sealed), use))
+
+/** A second handle of a private key, by way of its PKCS#8 in secure memory. */
+const copyKey = (memory: Memory, read: typeof importPkcs8, key: CryptoKey): Effect.Effect<CryptoKey> =>
+  Effect.scoped(Effect.gen(function*() {
+    const exported = Effect.promise(async () => new Uint8Array(await subtle.exportKey("pkcs8", key)))
+    const pkcs8 = yield* memory.guard(exported)
+    return yield* Effect.promise(() => read(pkcs8, true))
+  }))
+
+/** The handles of every private key, made when they are first wanted. */
+const makeHandlesOf = (copy: (key: CryptoKey) => Promise<CryptoKey>, limit: number): Opening["handlesOf"] => {
+  const pools = new WeakMap<CryptoKey, KeyHandles>()
+  return (key) => {
+    const pool = pools.get(key) ?? new KeyHandles(key, () => copy(key), limit)
+    pools.set(key, pool)
+    return pool
   }
 }
 
@@ -264,34 +232,49 @@ const primitives = (read: typeof importPkcs8, limit: number, runtime: Runtime.Ru
  */
 export interface Options {
   /**
-   * How many requests may be decrypted at the same time under one key pair. Each takes a core and one more copy of the private key in
-   * memory, made when it is first wanted. Default: one more than there are cores, and no more than 3: Node has four threads for this and
-   * for files.
+   * How many answers may be decrypted at the same time under one key pair. Each takes a core, and one more
+   * copy of the private key in memory, made when it is first needed. Default: the number of cores plus one,
+   * at most 3. Node has four threads for this and for files.
    */
-  readonly handles?: number | undefined
+  readonly maxParallelDecrypts?: number | undefined
 }
 
+const MOST_PARALLEL = 3
+
 /**
- * The layer with a number of handles of its own.
+ * `Crypto` on `node:crypto`, with a limit on parallel decryptions. Fails with a `SecurityError` with reason
+ * `unsupported` where there is no WebCrypto.
  *
  * @since 0.2.0
  * @category layers
  */
 export const layerWith = (
-  { handles = Math.min(availableParallelism() + 1, 3) }: Options
-): Layer.Layer<Crypto, SecurityError, SecureMemory> =>
-  Layer.effect(
+  { maxParallelDecrypts = Math.min(availableParallelism() + 1, MOST_PARALLEL) }: Options
+): Layer.Layer<Crypto, SecurityError, SecureMemory> => {
+  const limit = Math.max(1, Math.floor(maxParallelDecrypts))
+  return Layer.effect(
     Crypto,
     Effect.gen(function*() {
-      const { method } = yield* Effect.flatMap(SecureMemory, (memory) => memory.info)
-      const runtime = yield* Effect.runtime<never>()
-      const read = method === "none" ? webCrypto.importPkcs8 : importPkcs8
-      return yield* webCrypto.make({ extractable: true, importPkcs8: read, primitives: primitives(read, Math.max(1, Math.floor(handles)), runtime) })
+      const memory = yield* SecureMemory
+      const { method } = yield* memory.info
+      const run = Runtime.runPromise(yield* Effect.runtime<never>())
+      const read = method === "none" ? importPkcs8 : importPkcs8Cleanly
+      const opening: Opening = {
+        handlesOf: makeHandlesOf((key) => run(copyKey(memory, read, key)), limit),
+        implicitRejectionKey: NodeCrypto.randomBytes(AES_KEY_LENGTH)
+      }
+      return yield* webCrypto.make({
+        extractable: true,
+        importPkcs8: read,
+        primitives: (memory) => ({ seal: seal(memory), open: open(memory, opening) })
+      })
     })
   )
+}
 
 /**
- * `Crypto` on `node:crypto`.
+ * `Crypto` on `node:crypto`. Fails with a `SecurityError` with reason `unsupported` where there is no
+ * WebCrypto.
  *
  * @since 0.2.0
  * @category layers

@@ -91,7 +91,7 @@ const readPrivateKey = Effect.fnUntraced(function*(path: string, access: Files.A
   )
   while ((yield* read) > 0);
   if (length === bytes.length) {
-    return yield* Files.refuse(`The private key ${path} is larger than ${KeyDirectory.LARGEST_FILE} bytes`)
+    return yield* Effect.fail(Files.refuse(`The private key ${path} is larger than ${KeyDirectory.LARGEST_FILE} bytes`))
   }
   return { pem: bytes.subarray(0, length), createdAt: Math.round(stat.mtimeMs) }
 })
@@ -139,9 +139,9 @@ export const loadKeyPair = Effect.fnUntraced(function*(
 const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, path: string, privateKeyPath: string) {
   const read = () => Files.readSmall(path, KeyDirectory.LARGEST_FILE, KeyDirectory.namedFile)
   const pem = yield* io(`The public key ${path} cannot be read`)(read)
-  if (pem === undefined) return yield* Files.refuse(`The public key ${path} does not exist`)
+  if (pem === undefined) return yield* Effect.fail(Files.refuse(`The public key ${path} does not exist`))
   if (yield* isPublicKeyOf(pair, pem)) return
-  yield* Files.refuse(`The public key ${path} does not belong to the private key ${privateKeyPath}`)
+  yield* Effect.fail(Files.refuse(`The public key ${path} does not belong to the private key ${privateKeyPath}`))
 })
 
 interface Store {
@@ -196,7 +196,7 @@ const loadNewest = (
     if (Either.isRight(loaded)) return loaded.right
     const later = yield* findNewest(store)
     const isMoved = later?.dir !== newest.dir || later.createdAt !== newest.createdAt
-    return yield* isMoved && attempts > 1 ? loadNewest(store, attempts - 1) : loaded.left
+    return yield* isMoved && attempts > 1 ? loadNewest(store, attempts - 1) : Effect.fail(loaded.left)
   })
 
 const isPublicKeyThere = Effect.fnUntraced(function*(dir: string, pair: KeyPair) {
@@ -254,7 +254,7 @@ const isReadOnly = (dir: string) =>
 const save = Effect.fnUntraced(function*(store: Store, pair: KeyPair, replacing: KeyPair | undefined) {
   const crypto = yield* Crypto
   const dir = replacing === undefined ? store.keyDir : store.keyRotationDir
-  if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* isReadOnly(dir))
+  if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* Effect.fail(isReadOnly(dir)))
   const run = io(`Keys cannot be written to ${dir}; ${IN_MEMORY}`)
   // not interruptible, as long as they use bytes that are zeroed when the scope closes
   const pem = yield* Effect.uninterruptible(
@@ -277,7 +277,7 @@ const removeFrom = Effect.fnUntraced(function*(dir: string) {
 
 const remove = (store: Store): Effect.Effect<void, SecurityError> =>
   store.keyDirReadOnly
-    ? Files.refuse(`Keys are not removed from ${store.keyDir}, which is read-only (keyDirReadOnly)`)
+    ? Effect.fail(Files.refuse(`Keys are not removed from ${store.keyDir}, which is read-only (keyDirReadOnly)`))
     : Effect.forEach(directoriesOf(store), removeFrom, { discard: true })
 
 const isPath = (value: unknown): boolean => typeof value === "string" && value.trim() !== ""
@@ -286,11 +286,11 @@ const isPath = (value: unknown): boolean => typeof value === "string" && value.t
 const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Store, SecurityError> {
   const { keyDir, keyRotationPassword: password } = options
   const { keyDirReadOnly = false, keyHistory = 0, keyRotationDir = keyDir } = options
-  if (!isPath(keyDir)) return yield* Files.refuse("keyDir must be the path of a directory, or false")
-  if (!isPath(keyRotationDir)) return yield* Files.refuse("keyRotationDir must be the path of a directory")
-  if (typeof keyDirReadOnly !== "boolean") return yield* Files.refuse("keyDirReadOnly must be true or false")
+  if (!isPath(keyDir)) return yield* Effect.fail(Files.refuse("keyDir must be the path of a directory, or false"))
+  if (!isPath(keyRotationDir)) return yield* Effect.fail(Files.refuse("keyRotationDir must be the path of a directory"))
+  if (typeof keyDirReadOnly !== "boolean") return yield* Effect.fail(Files.refuse("keyDirReadOnly must be true or false"))
   if (!Number.isInteger(keyHistory) || keyHistory < 0) {
-    return yield* Files.refuse("keyHistory must be a whole number, 0 or more")
+    return yield* Effect.fail(Files.refuse("keyHistory must be a whole number, 0 or more"))
   }
   yield* KeyFile.checkPassword(password)
   return { keyDir, keyDirReadOnly, keyHistory, keyRotationDir, password }

@@ -1,18 +1,19 @@
 /**
- * The `SecureMemory` service on Node: pages that the operating system may not write to its swap file nor into a core dump, where a native
- * library can lock them.
+ * The `SecureMemory` service on Node. A native library locks pages, which the operating system then writes
+ * neither to its swap file nor into a core dump.
  *
- * The library is `sodium-native` (libsodium's guarded allocations) or a `nomyo-native` with the interface `Native`, whichever is installed;
- * without one, and where the process may not lock any more, buffers are zeroed only.
+ * The library is a `nomyo-native` with the interface `Native`, or `sodium-native` (libsodium's guarded
+ * allocations), whichever is installed. Without one, and where the process may not lock any more, buffers are
+ * only zeroed.
  *
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { secureMemory } from "../../internal/secureMemory.js"
 import * as SecureMemory from "../../SecureMemory.js"
+import { requireInstalled } from "./installed.js"
 
 /**
  * What a native library does. A package called `nomyo-native` is used if it exports this.
@@ -21,7 +22,7 @@ import * as SecureMemory from "../../SecureMemory.js"
  * @category models
  */
 export interface Native {
-  /** So many bytes in locked pages; `undefined` or an exception where they cannot be had. */
+  /** Allocates `length` bytes in locked pages. Returns `undefined`, or throws, if that is not possible. */
   readonly allocate: (length: number) => SecureMemory.Allocation | undefined
 }
 
@@ -33,7 +34,10 @@ interface Sodium {
 
 const isSodium = (library: object): library is Sodium => "sodium_malloc" in library
 
-/** libsodium does not say whether it could lock what it allocated: locking it again, which changes nothing, does. */
+/**
+ * libsodium does not say whether it could lock an allocation. To lock it again changes nothing and fails if
+ * it could not.
+ */
 const fromSodium = (sodium: Sodium): Native => ({
   allocate: (length) => {
     const buffer = sodium.sodium_malloc(length)
@@ -49,52 +53,78 @@ const fromSodium = (sodium: Sodium): Native => ({
   }
 })
 
-/** Locking and unmapping take a tenth of a millisecond and more, and at least a page of 4 KiB: what is small shares. */
+/**
+ * The length of a block in bytes. To lock and unmap one takes a tenth of a millisecond and more, and at least
+ * a page of 4 KiB. So small allocations share a block.
+ */
 const BLOCK_LENGTH = 16 * 1024
+/** The largest allocation that shares a block, in bytes. */
 const LARGEST_SHARED = 4 * 1024
-/** How long a block without a piece is kept for the next, in milliseconds: requests that come one after the other share it. */
+/** How long an unused block is kept, in milliseconds: consecutive requests share it. */
 const LINGER = 50
 
-interface Block {
-  readonly allocation: SecureMemory.Allocation
-  at: number
-  pieces: number
-  timer: NodeJS.Timeout | undefined
+/** One locked block that small allocations share. */
+class Block {
+  #end = 0
+  #uses = 0
+  #timer: NodeJS.Timeout | undefined
+  /** Whether new allocations may still come. */
+  isCurrent = true
+
+  constructor(readonly allocation: SecureMemory.Allocation) {}
+
+  /** The next `length` bytes; `undefined` if there is no room. */
+  take(length: number): Uint8Array<ArrayBuffer> | undefined {
+    if (!this.isCurrent || this.#end + length > BLOCK_LENGTH) return undefined
+    const bytes = this.allocation.bytes.subarray(this.#end, this.#end + length)
+    this.#end += length
+    this.#uses++
+    return bytes
+  }
+
+  /**
+   * Gives an allocation back. The last one starts the timer that frees the block, or frees a block that is
+   * replaced.
+   */
+  release(): void {
+    if (--this.#uses > 0) return
+    this.#end = 0
+    if (!this.isCurrent) return this.allocation.free()
+    this.#timer = this.#timer?.refresh() ?? setTimeout(() => this.#expire(), LINGER).unref()
+  }
+
+  /** Another block takes its place: it is freed with its last allocation. */
+  replace(): void {
+    this.isCurrent = false
+  }
+
+  #expire(): void {
+    this.#timer = undefined
+    if (this.#uses > 0 || !this.isCurrent) return
+    this.isCurrent = false
+    this.allocation.free()
+  }
 }
 
-/** Gives small pieces out of one block, one behind the other. A block that is used up is let go of when its last piece is. */
+/** A library whose small allocations share a block, one behind the other. */
 const sharing = (native: Native): Native => {
-  let block: Block | undefined
-  const retire = (mine: Block): void => {
-    mine.at = 0
-    if (block !== mine) return mine.allocation.free()
-    mine.timer = mine.timer?.refresh() ?? setTimeout(() => {
-      mine.timer = undefined
-      if (mine.pieces > 0 || block !== mine) return
-      block = undefined
-      mine.allocation.free()
-    }, LINGER).unref()
+  let current: Block | undefined
+  const share = (length: number): SecureMemory.Allocation | undefined => {
+    const block = current
+    const bytes = block?.take(length)
+    return bytes === undefined ? undefined : { bytes, free: () => block!.release() }
+  }
+  const shareNew = (length: number): SecureMemory.Allocation | undefined => {
+    const allocation = native.allocate(BLOCK_LENGTH)
+    // where there is no room for a block there may be room for a page
+    if (allocation === undefined) return native.allocate(length)
+    current?.replace()
+    current = new Block(allocation)
+    return share(length)
   }
   return {
-    allocate: (length) => {
-      if (length > LARGEST_SHARED) return native.allocate(length)
-      if (block === undefined || block.at + length > BLOCK_LENGTH) {
-        const allocation = native.allocate(BLOCK_LENGTH)
-        // where there is no room for a block there may be for a page
-        if (allocation === undefined) return native.allocate(length)
-        block = { allocation, at: 0, pieces: 0, timer: undefined }
-      }
-      const mine = block
-      const bytes = mine.allocation.bytes.subarray(mine.at, mine.at + length)
-      mine.at += length
-      mine.pieces++
-      return {
-        bytes,
-        free: () => {
-          if (--mine.pieces === 0) retire(mine)
-        }
-      }
-    }
+    allocate: (length) =>
+      length > LARGEST_SHARED ? native.allocate(length) : share(length) ?? shareNew(length)
   }
 }
 
@@ -106,87 +136,113 @@ const field = (file: string, pattern: RegExp): string | undefined => {
   }
 }
 
-/** capabilities(7): a process that has it may lock what it likes. */
+/** The bit of capabilities(7) that lets a process lock without a limit. */
 const CAP_IPC_LOCK = 1n << 14n
 
-/** What setrlimit(2) lets the process lock, as Linux tells it. */
+/** How much setrlimit(2) lets the process lock, by Linux's `/proc`. */
 const limit = (): string => {
-  const capabilities = field("/proc/self/status", /^CapEff:\s+([0-9a-f]+)/m)
-  if (capabilities !== undefined && (BigInt(`0x${capabilities}`) & CAP_IPC_LOCK) !== 0n) return "unlimited (CAP_IPC_LOCK)"
+  const capabilities = BigInt(`0x${field("/proc/self/status", /^CapEff:\s+([0-9a-f]+)/m) ?? "0"}`)
+  if ((capabilities & CAP_IPC_LOCK) !== 0n) return "unlimited (CAP_IPC_LOCK)"
   const bytes = field("/proc/self/limits", /^Max locked memory\s+(\S+)/m)
-  return bytes === undefined ? "not known here" : bytes === "unlimited" ? bytes : `${bytes} bytes`
+  if (bytes === undefined) return "not known here"
+  return bytes === "unlimited" ? bytes : `${bytes} bytes`
 }
 
 /**
- * A service on a native library. `info` tries to lock, so that it tells what holds now.
+ * The library, trusted no further than needed: an allocation is zeroed and as long as it should be, or there
+ * is none.
+ */
+const checked = (library: Native): Native => ({
+  allocate: (length) => {
+    try {
+      const allocation = library.allocate(length)
+      if (allocation?.bytes.length === length) {
+        return { bytes: allocation.bytes.fill(0), free: () => allocation.free() }
+      }
+      allocation?.free()
+    } catch {
+      // no memory, then
+    }
+    return undefined
+  }
+})
+
+/**
+ * Counts the locked bytes. A `free` that throws is ignored: the bytes are zero, and from a timer it would end
+ * the process.
+ */
+const counted = (library: Native): Native => ({
+  allocate: (length) => {
+    const allocation = library.allocate(length)
+    if (allocation === undefined) return undefined
+    secureMemory.lockedBytes += length
+    const free = () => {
+      secureMemory.lockedBytes -= length
+      try {
+        allocation.free()
+      } catch {
+        // see above
+      }
+    }
+    return { bytes: allocation.bytes, free }
+  }
+})
+
+/** Logs once in a process that memory could not be locked. */
+const warnOnce = Effect.suspend(() => {
+  if (secureMemory.refusals === 0 || secureMemory.isWarned) return Effect.void
+  secureMemory.isWarned = true
+  return Effect.logWarning(
+    `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, ` +
+      "but may reach the swap file"
+  )
+})
+
+/** Whether a byte can be locked now. */
+const probe = (library: Native): boolean => {
+  const allocation = library.allocate(1)
+  allocation?.free()
+  return allocation !== undefined
+}
+
+const describe = (name: string, canLock: boolean): SecureMemory.MemoryProtectionInfo => {
+  const { lockedBytes, refusals } = secureMemory
+  const locking = canLock ? " and locked by" : ", and cannot be locked now by"
+  return {
+    method: canLock ? "mlock" : "zero-only",
+    canLock,
+    isPlatformSecure: canLock,
+    details: `Secret buffers are zeroed after use${locking} ${name}: ` +
+      `${lockedBytes} bytes are locked at the moment, the limit is ${limit()}, ` +
+      `and ${refusals} buffers so far did not fit.`
+  }
+}
+
+/**
+ * A service on a native library. `info` tries to lock a byte, so that it describes the present.
  *
  * @since 0.2.0
  * @category constructors
  */
 export const make = (name: string, library: Native): SecureMemory.Service => {
-  const attempt = (length: number): SecureMemory.Allocation | undefined => {
-    try {
-      const allocation = library.allocate(length)
-      if (allocation?.bytes.length === length) return { bytes: allocation.bytes.fill(0), free: () => allocation.free() }
-      allocation?.free()
-      return undefined
-    } catch {
-      return undefined
-    }
-  }
-  const shared = sharing({
-    allocate: (length) => {
-      const allocation = attempt(length)
-      if (allocation === undefined) return undefined
-      secureMemory.lockedBytes += length
-      return {
-        bytes: allocation.bytes,
-        free: () => {
-          secureMemory.lockedBytes -= length
-          try {
-            allocation.free()
-          } catch {
-            // zero by then, and nobody's: to throw from a timer would end the process
-          }
-        }
-      }
-    }
-  })
+  const trusted = checked(library)
+  const shared = sharing(counted(trusted))
   return SecureMemory.make({
     allocate: (length) => {
-      // nothing to lock, and libsodium never gives back a buffer that is empty
+      // nothing to lock, and libsodium never gives back an empty buffer
       if (length === 0) return undefined
       const allocation = shared.allocate(length)
       if (allocation === undefined) secureMemory.refusals++
       return allocation
     },
-    refused: Effect.suspend(() => {
-      if (secureMemory.refusals === 0 || secureMemory.isWarned) return Effect.void
-      secureMemory.isWarned = true
-      return Effect.logWarning(
-        `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, but may reach the swap file`
-      )
-    }),
-    info: () => {
-      const probe = attempt(1)
-      probe?.free()
-      const canLock = probe !== undefined
-      return {
-        method: canLock ? "mlock" : "zero-only",
-        canLock,
-        isPlatformSecure: canLock,
-        details: `Secret buffers are zeroed after use${canLock ? " and locked by" : ", and cannot be locked now by"} ${name}: ` +
-          `${secureMemory.lockedBytes} bytes are locked at the moment, the limit is ${limit()}, and ${secureMemory.refusals} buffers so far did not fit.`
-      }
-    }
+    onRefused: warnOnce,
+    info: () => describe(name, probe(trusted))
   })
 }
 
-const require = createRequire(import.meta.url)
-
 const load = (name: string): Native | undefined => {
   try {
-    const library: object = require(name)
+    const library = requireInstalled(name) as object
     return isSodium(library) ? fromSodium(library) : "allocate" in library ? library as Native : undefined
   } catch {
     return undefined
@@ -195,7 +251,7 @@ const load = (name: string): Native | undefined => {
 
 let installed: SecureMemory.Service | undefined
 
-/** One for the process: the limit and the counts are the process's too. */
+/** One service for the process, as the limit and the counts are the process's. */
 const service = (): SecureMemory.Service => {
   if (installed !== undefined) return installed
   for (const name of ["nomyo-native", "sodium-native"]) {
@@ -206,7 +262,7 @@ const service = (): SecureMemory.Service => {
 }
 
 /**
- * Locked memory if a native library is installed, and `SecureMemory.layer` if not.
+ * `SecureMemory` that locks if a native library is installed, and `SecureMemory.layer` if not.
  *
  * @since 0.2.0
  * @category layers
@@ -214,7 +270,7 @@ const service = (): SecureMemory.Service => {
 export const layer: Layer.Layer<SecureMemory.SecureMemory> = Layer.sync(SecureMemory.SecureMemory, service)
 
 /**
- * How this process protects secret bytes at the moment.
+ * How this process protects secret bytes now.
  *
  * @since 0.2.0
  * @category process-wide

@@ -172,7 +172,7 @@ const contend = Effect.fnUntraced(function*(contest: Contest) {
     const holder = found === "" ? "alive" : judge(found)
     const isStale = holder === "gone" || (holder === "unknown" && (yield* elapsed(since)) >= STALE_AFTER)
     if (isStale && (yield* takeOver({ ...contest, patience: left }, found))) return
-    if (left <= 0) return yield* isHeld(claim)
+    if (left <= 0) return yield* Effect.fail(isHeld(claim))
     yield* restore(Effect.sleep(INTERVAL))
   }
 })

@@ -9,10 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Crypto } from "../../Crypto.js"
+import { clientRules, readOptions } from "../../internal/options.js"
+import type * as OptionTypes from "../../internal/optionTypes.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import * as NomyoConfig from "../../NomyoConfig.js"
-import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
+import { InvalidRequestError, SecurityError } from "../../NomyoError.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import type * as Transport from "../../Transport.js"
 import * as NodeClock from "./NodeClock.js"
@@ -22,25 +24,12 @@ import * as NodeSecureMemory from "./NodeSecureMemory.js"
 import * as NodeTransport from "./NodeTransport.js"
 
 /**
- * What the platform's services may be told.
+ * Options of the platform's services.
  *
  * @since 0.2.0
  * @category models
  */
-export interface PlatformOptions {
-  /** Where the client's key pair is kept; `false` keeps it in memory only. Default `client_keys` in the working directory. */
-  readonly keyDir?: string | false | undefined
-  /** Where later key pairs are kept, if elsewhere. Default `keyDir`. */
-  readonly keyRotationDir?: string | undefined
-  /** Encrypts the private key files. At least 8 characters. Default: they are not encrypted. */
-  readonly keyRotationPassword?: string | Redacted.Redacted | undefined
-  /** How many replaced private keys are kept, as `private_key.<time>.pem`. Default 0. */
-  readonly keyHistory?: number | undefined
-  /** `memory` is the same as `keyDir: false`; `indexeddb` is a browser's and fails with reason `unsupported`. */
-  readonly keyPersistence?: "memory" | "indexeddb" | undefined
-  /** Zeroes secret buffers after use, and locks them in memory where that can be done (see `NodeSecureMemory`). Default `true`. */
-  readonly secureMemory?: boolean | undefined
-}
+export interface PlatformOptions extends OptionTypes.PlatformOptions<string | Redacted.Redacted> {}
 
 /**
  * Options of a client on Node, none of them needed.
@@ -53,6 +42,13 @@ export interface Options extends NomyoConfig.Options, PlatformOptions {}
 const redacted = (secret: string | Redacted.Redacted | undefined) =>
   secret === undefined || Redacted.isRedacted(secret) ? secret : Redacted.make(secret)
 
+const noIndexedDb = Layer.fail(
+  new SecurityError({
+    reason: "unsupported",
+    message: "keyPersistence is \"memory\" on Node, which has no IndexedDB: keyDir keeps keys in files"
+  })
+)
+
 /**
  * The key store that the options ask for: a directory, or memory.
  *
@@ -61,25 +57,29 @@ const redacted = (secret: string | Redacted.Redacted | undefined) =>
  */
 export const layerKeyStore = (
   { keyDir = "client_keys", keyHistory, keyPersistence, keyRotationDir, keyRotationPassword }: PlatformOptions
-): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> =>
-  keyPersistence !== undefined && keyPersistence !== "memory"
-    ? Layer.fail(new SecurityError({ reason: "unsupported", message: "keyPersistence is \"memory\" on Node, which has no IndexedDB: keyDir keeps keys in files" }))
-    : keyDir === false || keyPersistence === "memory"
-    ? KeyStore.layerMemory
-    : NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: redacted(keyRotationPassword) })
+): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> => {
+  if (keyPersistence === "indexeddb") return noIndexedDb
+  if (keyDir === false || keyPersistence === "memory") return KeyStore.layerMemory
+  const password = redacted(keyRotationPassword)
+  return NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: password })
+}
 
 /**
- * The services that a client stands on.
+ * The services that a client stands on. `transport` replaces `NodeTransport.layer`.
  *
  * @since 0.2.0
  * @category layers
  */
 export const layerPlatform = (
-  options: PlatformOptions = {}
+  options: PlatformOptions = {},
+  transport: Layer.Layer<Transport.Transport> = NodeTransport.layer
 ): Layer.Layer<Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory, SecurityError> =>
-  Layer.mergeAll(layerKeyStore(options), NodeTransport.layer, NodeClock.layerBackground).pipe(
+  Layer.mergeAll(layerKeyStore(options), transport, NodeClock.layerBackground).pipe(
     Layer.provideMerge(
-      Layer.provideMerge(NodeCrypto.layer, options.secureMemory === false ? SecureMemory.layerOff : NodeSecureMemory.layer)
+      Layer.provideMerge(
+        NodeCrypto.layer,
+        options.secureMemory === false ? SecureMemory.layerOff : NodeSecureMemory.layer
+      )
     )
   )
 
@@ -92,11 +92,12 @@ export const layerPlatform = (
 export const layer = (
   options: Options = {}
 ): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError> =>
-  Layer.provide(NomyoClient.layer(options), layerPlatform(options))
+  Layer.unwrapEffect(Effect.map(readOptions(clientRules, options), (read) =>
+    Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
 
 /**
- * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`, `NOMYO_KEY_ROTATION_DIR`,
- * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`.
+ * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`,
+ * `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`.
  *
  * @since 0.2.0
  * @category config
@@ -113,8 +114,28 @@ export const config: Config.Config<Options> = Config.zipWith(
   (portable, platform) => ({ ...portable, ...platform })
 )
 
+/** The variables that a `ConfigError` is about, and never a value: it may be a password. */
+const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
+  error._op === "And" || error._op === "Or"
+    ? [...variablesOf(error.left), ...variablesOf(error.right)]
+    : [error.path.join("_")]
+
 /**
- * The client with everything provided and its options from the configuration: by default from the environment.
+ * The options of the environment, for the Promise classes: `config`, whose error names the variable and no
+ * value.
+ *
+ * @internal
+ */
+export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.mapError(config, (error) => {
+  const names = [...new Set(variablesOf(error))].join(", ")
+  return new InvalidRequestError({
+    message: `${names} in the environment is not valid: see the option of that name`
+  })
+})
+
+/**
+ * The client with everything provided and its options from the configuration: by default from the
+ * environment.
  *
  * @since 0.2.0
  * @category layers

@@ -40,10 +40,12 @@ const isLongEnough = (password: unknown): boolean =>
 export const checkPassword = (password: Redacted.Redacted | undefined): Effect.Effect<void, SecurityError> =>
   password === undefined || isLongEnough(Redacted.value(password))
     ? Effect.void
-    : new SecurityError({
-      reason: "key-password",
-      message: `The key password must be a string of at least ${MINIMUM_PASSWORD_LENGTH} characters`
-    })
+    : Effect.fail(
+      new SecurityError({
+        reason: "key-password",
+        message: `The key password must be a string of at least ${MINIMUM_PASSWORD_LENGTH} characters`
+      })
+    )
 
 /** A password's bytes, until the scope closes. The string it came as cannot be reached. */
 const bytesOf = (
@@ -102,7 +104,7 @@ const decrypt = Effect.fnUntraced(function*(encrypted: Pbes2.Encrypted, password
   const key = yield* Pbes2.deriveKey(encrypted.kdf, yield* bytesOf(password), encrypted.cipher.keyLength)
   const pkcs8 = yield* memory.guard(Effect.try(() => decipher(encrypted, key)))
   // CBC has no tag: one wrong password in 256 or so passes its padding and gives noise
-  return Der.spkiOfPkcs8(pkcs8) === undefined ? yield* wrongPassword() : pkcs8
+  return Der.spkiOfPkcs8(pkcs8) === undefined ? yield* Effect.fail(wrongPassword()) : pkcs8
 })
 
 const refuse = (message: string) => new SecurityError({ reason: "client-key", message })
@@ -112,14 +114,16 @@ const CONVERT = "convert it: openssl pkcs8 -topk8 -in OLD -out NEW"
 /** The encrypted key of a block, with bounds on the work of its key. */
 const encryptedOf = ({ der, label }: Block): Effect.Effect<Pbes2.Encrypted, SecurityError> => {
   if (label !== ENCRYPTED) return Effect.succeed(decodeLegacy(der))
-  if (Der.elements(der)?.length !== 1) return wrongPassword()
+  if (Der.elements(der)?.length !== 1) return Effect.fail(wrongPassword())
   const encrypted = Pbes2.decode(der)
   if (encrypted === undefined) {
-    return refuse(`The private key is encrypted by a scheme that is obsolete or unknown; ${CONVERT}`)
+    return Effect.fail(refuse(`The private key is encrypted by a scheme that is obsolete or unknown; ${CONVERT}`))
   }
   return Pbes2.isBounded(encrypted.kdf)
     ? Effect.succeed(encrypted)
-    : refuse(`The private key's file asks for more work to derive its key than is reasonable; ${CONVERT}`)
+    : Effect.fail(
+      refuse(`The private key's file asks for more work to derive its key than is reasonable; ${CONVERT}`)
+    )
 }
 
 interface Block {
@@ -138,9 +142,9 @@ export const decode = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Uint8Array<ArrayBuffer>, SecurityError, SecureMemory | Scope.Scope> {
   const memory = yield* SecureMemory
   const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
-  if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* wrongPassword()
+  if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* Effect.fail(wrongPassword())
   if (block === undefined) {
-    return yield* refuse("The private key's file holds no private key in PEM")
+    return yield* Effect.fail(refuse("The private key's file holds no private key in PEM"))
   }
   const { der, label } = block
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
@@ -151,10 +155,10 @@ export const decode = Effect.fnUntraced(function*(
     return der
   }
   if (password === undefined) {
-    return yield* new SecurityError({
+    return yield* Effect.fail(new SecurityError({
       reason: "key-password",
       message: "The private key needs a password and none was given, or its file is damaged"
-    })
+    }))
   }
   return yield* Effect.mapError(decrypt(yield* encryptedOf(block), password), wrongPassword)
 })

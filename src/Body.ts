@@ -1,0 +1,65 @@
+/**
+ * The body of an HTTP request: ASCII text in chunks, with its length.
+ *
+ * @since 0.3.0
+ */
+import * as Bytes from "./internal/codecs/bytes.js"
+import { SecurityError } from "./NomyoError.js"
+
+/**
+ * A body to send, chunk by chunk.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Body {
+  /** In bytes, of all chunks together. */
+  readonly length: number
+  /**
+   * ASCII texts. Take them once: they may be made as they are taken, and throw a `SecurityError` if that
+   * fails.
+   */
+  readonly chunks: Iterable<string>
+}
+
+const invalidBody = () =>
+  new SecurityError({
+    reason: "encryption",
+    message: "The request's body is not ASCII or does not have its stated length"
+  })
+
+/**
+ * A body whose chunks are checked as you take them. They throw a `SecurityError` with reason `encryption`,
+ * before the last chunk is out, if one is not ASCII or they do not add up to the length. A router would take
+ * excess bytes for another request, and wait for missing ones.
+ *
+ * @internal
+ */
+export const checked = (body: Body): Body => ({ length: body.length, chunks: checkedChunks(body) })
+
+const checkedChunks = function*({ chunks, length }: Body): Generator<string, void> {
+  let left = length
+  let held = ""
+  for (const chunk of chunks) {
+    left -= chunk.length
+    if (left < 0 || Bytes.utf8Length(chunk) !== chunk.length) throw invalidBody()
+    if (held !== "") yield held
+    held = chunk
+  }
+  if (left !== 0) throw invalidBody()
+  yield held
+}
+
+/**
+ * All of a body as bytes. Throws a `SecurityError` with reason `encryption` if a chunk is not ASCII, if they
+ * do not add up to the length, or if they cannot be made.
+ *
+ * @since 0.3.0
+ * @category utils
+ */
+export const toBytes = (body: Body): Uint8Array<ArrayBuffer> => {
+  const bytes = new Uint8Array(body.length)
+  let at = 0
+  for (const chunk of checkedChunks(body)) at += Bytes.write(chunk, bytes.subarray(at)).written
+  return bytes
+}

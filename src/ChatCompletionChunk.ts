@@ -1,0 +1,143 @@
+/**
+ * The chunks of a streamed answer: OpenAI's `chat.completion.chunk`, made from a whole answer, and their text
+ * as server-sent events.
+ *
+ * Fields that are not named here pass through untouched.
+ *
+ * @since 0.3.0
+ */
+import * as Schema from "effect/Schema"
+import type { ChatCompletionResponse } from "./ChatCompletion.js"
+import * as Chunks from "./openai/chunks.js"
+
+const Rest = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+
+/** An object of at least these fields. `null` counts as absent, as the OpenAI API has it. */
+const open = <Fields extends Schema.Struct.Fields>(fields: Fields) => Schema.Struct(fields, Rest)
+const maybe = <A>(schema: Schema.Schema<A>) => Schema.optional(Schema.NullOr(schema))
+
+/**
+ * A part of a tool call. The first one for an `index` has the id and the name; the `arguments` of all are
+ * joined.
+ *
+ * @since 0.3.0
+ * @category schemas
+ */
+export const ToolCallDelta = open({
+  /** Which of the message's tool calls it belongs to, counted from 0. */
+  index: Schema.Number,
+  id: maybe(Schema.String),
+  type: maybe(Schema.String),
+  function: maybe(open({ name: maybe(Schema.String), arguments: maybe(Schema.String) }))
+})
+
+/**
+ * A part of a tool call, as a chunk brings it.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type ToolCallDelta = typeof ToolCallDelta.Type
+
+/**
+ * What a chunk adds to a message. Texts of all chunks are joined.
+ *
+ * @since 0.3.0
+ * @category schemas
+ */
+export const Delta = open({
+  /** In the first chunk of a choice. */
+  role: maybe(Schema.String),
+  content: maybe(Schema.String),
+  /** The reasoning of a thinking model. */
+  reasoning_content: maybe(Schema.String),
+  refusal: maybe(Schema.String),
+  tool_calls: maybe(Schema.Array(ToolCallDelta))
+})
+
+/**
+ * What a chunk adds to a message.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type Delta = typeof Delta.Type
+
+/**
+ * One chunk of a stream.
+ *
+ * @since 0.3.0
+ * @category schemas
+ */
+export const ChatCompletionChunk = open({
+  id: maybe(Schema.String),
+  object: maybe(Schema.String),
+  /** Unix seconds. */
+  created: maybe(Schema.Number),
+  model: maybe(Schema.String),
+  /** Empty in the chunk with the usage. */
+  choices: Schema.Array(open({
+    index: Schema.Number,
+    delta: Delta,
+    /** Set in the last chunk of a choice: `stop`, `length`, `tool_calls` or what else the model says. */
+    finish_reason: maybe(Schema.String)
+  })),
+  /** In the last chunk, if the request asked for it. */
+  usage: maybe(open({
+    prompt_tokens: maybe(Schema.Number),
+    completion_tokens: maybe(Schema.Number),
+    total_tokens: maybe(Schema.Number)
+  }))
+})
+
+/**
+ * One chunk of a stream.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type ChatCompletionChunk = typeof ChatCompletionChunk.Type
+
+/**
+ * How a stream is made.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Options {
+  /**
+   * Whether a last chunk without choices has the usage, as `stream_options.include_usage` asks. Default
+   * `false`.
+   */
+  readonly includeUsage?: boolean | undefined
+}
+
+/**
+ * The chunks of a whole answer, one choice after the other: the role, the reasoning, the text, a refusal and
+ * the tool calls, and the reason why it ended. Texts come in pieces of 1 to 3 kB that split no character,
+ * except the reasoning, which comes in one.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const fromResponse = (
+  answer: ChatCompletionResponse,
+  options: Options = {}
+): Iterable<ChatCompletionChunk> =>
+  Chunks.chunksOf({ ...answer }, { includeUsage: options.includeUsage === true }) as Iterable<ChatCompletionChunk>
+
+/**
+ * A chunk as the text of a server-sent event.
+ *
+ * @since 0.3.0
+ * @category encoding
+ */
+export const encodeEvent = (chunk: ChatCompletionChunk): string => Chunks.eventOf(chunk)
+
+/**
+ * The text of the event that ends a stream: `data: [DONE]`.
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const DONE: string = Chunks.DONE

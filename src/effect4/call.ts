@@ -1,0 +1,75 @@
+/** One call of the Promise client as an effect of Effect 4. */
+import * as Effect from "effect4/Effect"
+import {
+  APIConnectionError,
+  APIError,
+  type AuthenticationError,
+  type CallOptions as PromiseCallOptions,
+  type ChatCompletionRequest,
+  type ChatCompletionResponse,
+  DisposedError,
+  type ForbiddenError,
+  type InvalidRequestError,
+  type RateLimitError,
+  SecurityError,
+  type ServerError,
+  type ServiceUnavailableError
+} from "../promise/index.js"
+
+/**
+ * Everything a call can fail with.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type NomyoError =
+  | APIError
+  | InvalidRequestError
+  | AuthenticationError
+  | ForbiddenError
+  | RateLimitError
+  | ServerError
+  | ServiceUnavailableError
+  | APIConnectionError
+  | SecurityError
+  | DisposedError
+
+/**
+ * What one call may set for itself. Interruption takes the place of a signal.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface CallOptions extends Omit<PromiseCallOptions, "signal"> {}
+
+const classes = [APIError, APIConnectionError, SecurityError, DisposedError]
+
+/** An error that calls are declared to fail with; any other is a defect. */
+export const isNomyoError = (error: unknown): error is NomyoError => classes.some((Class) => error instanceof Class)
+
+/** Runs a call of the client. Interruption aborts its signal. */
+export const call = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, NomyoError> =>
+  Effect.tryPromise({ try: run, catch: (error) => error }).pipe(
+    Effect.catch((error) => isNomyoError(error) ? Effect.fail(error) : Effect.die(error))
+  )
+
+/** Names what is read of a request that may be no request. */
+const attributesOf = (request: ChatCompletionRequest): Record<string, unknown> => ({
+  "gen_ai.operation.name": "chat",
+  "gen_ai.provider.name": "nomyo",
+  ...(typeof request?.model === "string" ? { "gen_ai.request.model": request.model } : {})
+})
+
+/** A call in a span of its own, which is not given the answer. */
+export const traced = (
+  request: ChatCompletionRequest,
+  effect: Effect.Effect<ChatCompletionResponse, NomyoError>
+): Effect.Effect<ChatCompletionResponse, NomyoError> =>
+  Effect.suspend(() => {
+    let answer: ChatCompletionResponse
+    const called = Effect.map(effect, (response) => {
+      answer = response
+    })
+    const span = { attributes: attributesOf(request), kind: "client", captureStackTrace: false } as const
+    return Effect.map(Effect.withSpan(called, "NomyoClient.create", span), () => answer)
+  })

@@ -1,0 +1,142 @@
+/**
+ * `nomyo-js/effect4`: the client as a service of Effect 4.
+ *
+ * It is a facade over the Promise classes, which bring what they need. So the client's own services cannot be
+ * replaced, its waits are real ones whatever the `TestClock` says, and its inner spans are not seen: the
+ * modules of `nomyo-js/effect` can do all that, with Effect 3.
+ *
+ * @since 0.3.0
+ */
+import * as Config from "effect4/Config"
+import * as Context from "effect4/Context"
+import * as Effect from "effect4/Effect"
+import * as Layer from "effect4/Layer"
+import * as Redacted from "effect4/Redacted"
+import type * as Stream from "effect4/Stream"
+import {
+  type ChatCompletionConfig,
+  type ChatCompletionRequest,
+  type ChatCompletionResponse,
+  InvalidRequestError,
+  type PublicKey,
+  SecureChatCompletion
+} from "../promise/index.js"
+import { batch, type BatchOptions, type Outcome } from "./batch.js"
+import { call, type CallOptions, type NomyoError, traced } from "./call.js"
+import { config } from "./config.js"
+
+export type { BatchOptions, CallOptions, NomyoError, Outcome }
+
+export { config }
+
+/**
+ * Options of the client: those of `SecureChatCompletion`, whose secrets may be `Redacted`. Warnings and debug
+ * lines go to Effect's logger unless `logger` is set.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Options extends Omit<ChatCompletionConfig, "apiKey" | "keyRotationPassword"> {
+  readonly apiKey?: string | Redacted.Redacted | undefined
+  readonly keyRotationPassword?: string | Redacted.Redacted | undefined
+}
+
+/**
+ * What the client does.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Service {
+  /**
+   * Encrypts a request, sends it, and decrypts the answer, in a span `NomyoClient.create` below the caller's.
+   * Interruption closes the connection.
+   */
+  readonly create: (
+    request: ChatCompletionRequest,
+    options?: CallOptions
+  ) => Effect.Effect<ChatCompletionResponse, NomyoError>
+  /**
+   * Makes a request of each element, `concurrency` at a time (4). A request that fails does not end the
+   * batch: its error is its outcome. Backpressure: the input is read when fewer than `concurrency` requests
+   * are in flight or answered and not taken. Interruption, and the end of the stream's consumer, cancel what
+   * is in flight.
+   */
+  readonly createAll: <E, R>(
+    requests: Stream.Stream<ChatCompletionRequest, E, R>,
+    options?: BatchOptions
+  ) => Stream.Stream<Outcome, E | NomyoError, R>
+  /** The client's public key. Loads or makes the key pair, which the first request would otherwise wait for. */
+  readonly ready: Effect.Effect<PublicKey, NomyoError>
+  /** Replaces the client's key pair now. Requests in flight are answered under the old pair. */
+  readonly rotateKeys: Effect.Effect<PublicKey, NomyoError>
+  /** Removes the client's key pair, also from where it is stored. The next request makes another. */
+  readonly forgetKeys: Effect.Effect<void, NomyoError>
+}
+
+/**
+ * The client. `Layer.mock(NomyoClient, { create: … })` stands in for it in tests.
+ *
+ * @since 0.3.0
+ * @category services
+ */
+export class NomyoClient extends Context.Service<NomyoClient, Service>()("nomyo-js/effect4/NomyoClient") {}
+
+const reveal = (secret: string | Redacted.Redacted | undefined): string | undefined =>
+  Redacted.isRedacted(secret) ? Redacted.value(secret as Redacted.Redacted) : secret
+
+/** Log lines of the client become those of the layer's fiber. */
+const loggerOf = (context: Context.Context<never>): NonNullable<ChatCompletionConfig["logger"]> => {
+  const fork = Effect.runForkWith(context)
+  return { warn: (line) => void fork(Effect.logWarning(line)), debug: (line) => void fork(Effect.logDebug(line)) }
+}
+
+const open = Effect.fnUntraced(function*(options: Options) {
+  const logger = options.logger ?? loggerOf(yield* Effect.context<never>())
+  const { apiKey, keyRotationPassword, ...others } = options
+  return yield* Effect.try({
+    try: () =>
+      new SecureChatCompletion({
+        ...others,
+        ...(apiKey === undefined ? {} : { apiKey: reveal(apiKey) }),
+        ...(keyRotationPassword === undefined ? {} : { keyRotationPassword: reveal(keyRotationPassword) }),
+        logger
+      }),
+    catch: (error) => error
+  }).pipe(Effect.catch((error) => error instanceof InvalidRequestError ? Effect.fail(error) : Effect.die(error)))
+})
+
+const serve = (client: SecureChatCompletion): Service => ({
+  create: (request, options) => traced(request, call((signal) => client.create(request, { ...options, signal }))),
+  createAll: (requests, options) => batch(client, requests, options),
+  ready: call(() => client.ready()),
+  rotateKeys: call(() => client.rotateKeys()),
+  forgetKeys: call(() => client.forgetKeys())
+})
+
+/**
+ * A client that is disposed when the layer's scope closes: calls in flight then fail with a `DisposedError`,
+ * and its keys are zeroed. On Node an option that is not given comes from the environment.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<NomyoClient, InvalidRequestError> =>
+  Layer.effect(
+    NomyoClient,
+    Effect.map(
+      Effect.acquireRelease(open(options), (client) => Effect.promise(() => client[Symbol.asyncDispose]())),
+      serve
+    )
+  )
+
+/**
+ * The client with its options from Effect's configuration, by default as `config` reads them.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Wrap<Options> = config
+): Layer.Layer<NomyoClient, Config.ConfigError | InvalidRequestError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(options), layer))

@@ -1,0 +1,297 @@
+/**
+ * `nomyo-js/fetch`: a `fetch` that encrypts, for tools that speak OpenAI's chat completions: `openai`, the AI
+ * SDK, LangChain and others. It needs web standards only, and a client to stand on.
+ *
+ * @since 0.3.0
+ */
+import { type Answer, completionOf, EVENT_STREAM, eventsOf } from "../openai/chunks.js"
+import { answerOf, type ErrorAnswer, type Failure, isFailure, Refusal } from "../openai/errors.js"
+import * as Models from "../openai/models.js"
+import { mapRequest } from "../openai/requests.js"
+import { routeOf } from "../openai/routes.js"
+import { readText } from "./body.js"
+
+/**
+ * The base URL to give to a tool. The name never resolves (RFC 2606): a tool that was not given the `fetch`
+ * cannot send anything in the clear.
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const BASE_URL = "https://nomyo.invalid/v1"
+
+/**
+ * What `createFetch` passes to the client with each call.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface CallOptions {
+  /** Cancels the call, which then rejects with the signal's reason. */
+  readonly signal: AbortSignal | undefined
+  /** For one attempt, in milliseconds. */
+  readonly timeout: number
+  /** How many times the client itself repeats a request that failed. */
+  readonly maxRetries: number
+}
+
+/**
+ * What `createFetch` needs of a client: a `SecureChatCompletion`, or whatever has its `create`.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface ChatClient {
+  /** Gives the whole answer, or rejects with an error of `nomyo-js`. */
+  create(request: ChatRequest, options: CallOptions): Promise<object>
+}
+
+/**
+ * A request as the tool wrote it, without `stream` and `stream_options`. The client checks it.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface ChatRequest {
+  readonly model: string
+  readonly messages: ReadonlyArray<{ readonly role: string; readonly [name: string]: unknown }>
+  readonly [name: string]: unknown
+}
+
+/**
+ * Options of `createFetch`.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface FetchOptions {
+  /**
+   * Whose API key the router gets: that of the client, or the one in the tool's `Authorization: Bearer` (or
+   * Azure's `api-key`) header. Default `client`: a tool may put its key for OpenAI there.
+   */
+  readonly apiKey?: "client" | "header" | undefined
+  /** The ids that `GET /models` answers with. Default: those that the service's documentation names. */
+  readonly models?: ReadonlyArray<string> | undefined
+  /**
+   * Origins to accept beside that of `BASE_URL`, for tools whose base URL is fixed, such as
+   * `https://api.openai.com`. Default: none.
+   */
+  readonly origins?: ReadonlyArray<string> | undefined
+  /**
+   * For one attempt, in milliseconds, in place of the client's. Default 10 minutes: the tool's own timeout
+   * comes first.
+   */
+  readonly timeout?: number | undefined
+  /**
+   * How many times the client repeats a request that failed, in place of its own setting. Default 0: the tool
+   * has retries of its own.
+   */
+  readonly maxRetries?: number | undefined
+}
+
+const DEFAULT_TIMEOUT = 600_000
+
+/** `FetchOptions` with every default filled in. */
+interface Settings {
+  readonly apiKey: "client" | "header"
+  readonly models: ReadonlyArray<string>
+  readonly origins: ReadonlySet<string>
+  readonly timeout: number
+  readonly maxRetries: number
+}
+
+const settingsOf = (options: FetchOptions): Settings => ({
+  apiKey: options.apiKey ?? "client",
+  models: options.models ?? Models.DEFAULT_MODELS,
+  origins: new Set([BASE_URL, ...options.origins ?? []].map((url) => new URL(url).origin)),
+  timeout: options.timeout ?? DEFAULT_TIMEOUT,
+  maxRetries: options.maxRetries ?? 0
+})
+
+/** A call of `fetch`, with the defaults that a `Request` brings. */
+interface Call {
+  readonly method: string
+  readonly url: string
+  readonly headers: Headers
+  readonly body: unknown
+  readonly signal: AbortSignal | undefined
+}
+
+const callOf = (input: string | URL | Request, init: RequestInit = {}): Call => {
+  const request = typeof input === "string" || input instanceof URL ? undefined : input
+  if (request?.bodyUsed === true && init.body === undefined) {
+    throw new TypeError("The body of this Request has been read already")
+  }
+  return {
+    method: (init.method ?? request?.method ?? "GET").toUpperCase(),
+    url: request?.url ?? String(input),
+    headers: new Headers(init.headers ?? request?.headers),
+    body: init.body ?? request?.body,
+    signal: (init.signal === undefined ? request?.signal : init.signal) ?? undefined
+  }
+}
+
+/** Throws a `Refusal` for a URL that may lead to somebody else. */
+const pathOf = (url: string, origins: ReadonlySet<string>): string => {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed !== undefined && origins.has(parsed.origin)) return parsed.pathname
+  const message = "Nothing was sent, since nomyo-js/fetch does not serve this URL"
+  throw new Refusal(400, "unknown_origin", `${message}: set the base URL to ${BASE_URL}`)
+}
+
+const apiKeyOf = (headers: Headers): string => {
+  const key = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? headers.get("api-key") ?? ""
+  if (key !== "") return key
+  throw new Refusal(401, "invalid_api_key", "The request has no API key in its Authorization header")
+}
+
+const encoder = /* @__PURE__ */ new TextEncoder()
+
+type Bytes = Uint8Array<ArrayBuffer>
+
+/** A body that breaks off with the signal's reason, as that of a real `fetch` does. */
+const bodyOf = (texts: Iterator<string, void>, signal: AbortSignal | undefined): ReadableStream<Bytes> => {
+  let abort = (): void => undefined
+  const close = () => signal?.removeEventListener("abort", abort)
+  return new ReadableStream({
+    start(controller) {
+      abort = () => controller.error(signal?.reason)
+      signal?.addEventListener("abort", abort, { once: true })
+    },
+    pull(controller) {
+      const next = texts.next()
+      if (next.done !== true) return controller.enqueue(encoder.encode(next.value))
+      close()
+      controller.close()
+    },
+    cancel: close
+  }, { highWaterMark: 0 })
+}
+
+const json = (value: object, status: number, headers: { readonly [name: string]: string }): Response =>
+  new Response(JSON.stringify(value), { status, headers: { "content-type": "application/json", ...headers } })
+
+const errorResponse = ({ body, headers, status }: ErrorAnswer): Response => json(body, status, headers)
+
+const payloadIdOf = (answer: object): { readonly [name: string]: string } => {
+  const { _metadata } = answer as { readonly _metadata?: { readonly payload_id?: unknown } }
+  return typeof _metadata?.payload_id === "string" ? { "x-request-id": _metadata.payload_id } : {}
+}
+
+const complete = async (
+  client: ChatClient,
+  { apiKey, maxRetries, timeout }: Settings,
+  { body, headers, signal }: Call,
+  deployment: string | undefined
+): Promise<Response> => {
+  const { includeUsage, request, stream } = mapRequest(await readText(body, signal), {
+    apiKey: apiKey === "header" ? apiKeyOf(headers) : undefined,
+    deployment
+  })
+  const answer = await client.create(request as ChatRequest, { signal, timeout, maxRetries }) as Answer
+  // a client may answer at the moment of the abort
+  signal?.throwIfAborted()
+  const texts = stream ? eventsOf(answer, { includeUsage }) : [JSON.stringify(completionOf(answer))].values()
+  return new Response(bodyOf(texts, signal), {
+    headers: {
+      "content-type": stream ? EVENT_STREAM : "application/json",
+      "cache-control": "no-store",
+      ...payloadIdOf(answer)
+    }
+  })
+}
+
+const answer = async (client: ChatClient, settings: Settings, call: Call): Promise<Response> => {
+  const route = routeOf(call.method, pathOf(call.url, settings.origins))
+  switch (route.name) {
+    case "completions":
+      return complete(client, settings, call, route.deployment)
+    case "models":
+      return json(Models.listOf(settings.models), 200, {})
+    case "model":
+      return json(Models.find(settings.models, route.id), 200, {})
+  }
+}
+
+/** The texts by which tools know a lost network and a timeout. */
+const connectionError = (error: Failure): TypeError => {
+  const timedOut = () => new Error(`The request timed out: ${error.message}`, { cause: error })
+  return new TypeError("fetch failed", { cause: error.reason === "timeout" ? timedOut() : error })
+}
+
+/** An error of the client as a `fetch` has it: a response, or what it rejects with. */
+const outcomeOf = (error: unknown): Response => {
+  if (error instanceof Refusal) return errorResponse(error.answer)
+  if (!isFailure(error)) throw error
+  if (error._tag === "APIConnectionError") throw connectionError(error)
+  return errorResponse(answerOf(error))
+}
+
+/**
+ * A `fetch` whose chat completions go through `client`, encrypted. Nothing that it is given is sent in the
+ * clear, whatever the URL.
+ *
+ * `POST …/chat/completions` is an exchange, `GET …/models` and `/models/{id}` answer from a list, and every
+ * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events; it
+ * is whole when the first event comes, since the service does not stream. Headers of the tool go no further.
+ *
+ * HTTP errors keep their status. A `SecurityError` or `DisposedError` is a 400 with the reason as its `code`.
+ * A lost network and a timeout reject with `TypeError("fetch failed")`, whose `cause` is the
+ * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
+ *
+ * @example
+ * import { SecureChatCompletion } from "nomyo-js"
+ * import { BASE_URL, createFetch } from "nomyo-js/fetch"
+ *
+ * const nomyo = new SecureChatCompletion({ apiKey: process.env.NOMYO_API_KEY })
+ * const fetch = createFetch(nomyo)
+ * const response = await fetch(`${BASE_URL}/models`)
+ * console.log(await response.json())
+ * nomyo.dispose()
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const createFetch = (client: ChatClient, options: FetchOptions = {}): typeof globalThis.fetch => {
+  const settings = settingsOf(options)
+  return async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const call = callOf(input, init)
+    call.signal?.throwIfAborted()
+    try {
+      return await answer(client, settings, call)
+    } catch (error) {
+      if (call.signal?.aborted === true) throw call.signal.reason
+      return outcomeOf(error)
+    }
+  }
+}
+
+/**
+ * What to make an `OpenAI` client of the package `openai` with.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface OpenAiOptions {
+  /** A placeholder: the package wants a key. The router gets the client's own. */
+  readonly apiKey: string
+  readonly baseURL: string
+  readonly fetch: typeof globalThis.fetch
+  /** Set if the client repeats requests itself: retries are not to multiply. */
+  readonly maxRetries?: 0
+}
+
+/**
+ * Options for `new OpenAI(…)` of the package `openai`, and for the `configuration` of LangChain's
+ * `ChatOpenAI`.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const openAiOptions = (client: ChatClient, options: FetchOptions = {}): OpenAiOptions => ({
+  apiKey: "nomyo",
+  baseURL: BASE_URL,
+  fetch: createFetch(client, options),
+  // otherwise left out: LangChain, which repeats requests itself, sets 0 where its configuration says nothing
+  ...((options.maxRetries ?? 0) > 0 ? { maxRetries: 0 as const } : {})
+})

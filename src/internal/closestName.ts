@@ -1,0 +1,37 @@
+/**
+ * Finds the name that somebody probably meant: `baseURL`, `base_url` and `timout` are close to names that
+ * exist.
+ */
+
+const plain = (name: string): string => name.replaceAll(/[^a-zA-Z0-9]/g, "").toLowerCase()
+
+/** Levenshtein's distance: how many letters to insert, remove or replace. */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+/** Longer names are no slip of the finger, and would take long to compare. */
+const LONGEST_NAME = 40
+const MOST_SLIPS = 2
+/** A name within another says something from this length on: `retries` in `maxRetries`. */
+const SHORTEST_PART = 5
+
+/** The closest of the names, if one is close. */
+export const closestName = (name: string, names: ReadonlyArray<string>): string | undefined => {
+  const meant = plain(name)
+  if (meant === "" || name.length > LONGEST_NAME) return undefined
+  const slips = (known: string) => distance(meant, plain(known))
+  const closest = names.toSorted((a, b) => slips(a) - slips(b))[0] ?? ""
+  if (slips(closest) <= Math.min(MOST_SLIPS, meant.length - 1)) return closest
+  if (meant.length < SHORTEST_PART) return undefined
+  return names.find((known) => plain(known).includes(meant) || meant.includes(plain(known)))
+}

@@ -1,0 +1,104 @@
+/**
+ * The options of a client, declared once for every API. `Time` and `Secret` are what a time and a secret may
+ * be there: the Effect API takes Effect's types, the Promise classes take plain ones.
+ *
+ * This module imports nothing, so that the declarations of the Promise API name nothing of Effect.
+ */
+
+/** Options of every client on every platform, none of them needed. */
+export interface PortableOptions<Time, Secret> {
+  /** URL of the router, with or without `/v1` at its end. Default `https://api.nomyo.ai`. */
+  readonly baseUrl?: string | undefined
+  /** Allows a `baseUrl` without TLS, for local development. Default `false`. */
+  readonly allowHttp?: boolean | undefined
+  /** API key, sent as a bearer token. Default: none is sent. */
+  readonly apiKey?: Secret | undefined
+  /**
+   * Routers that a request's `base_url` may name together with the client's API key, beside the client's own: origins
+   * such as `https://router.test`, with `*.` for one label in front of a host (`https://*.router.test`), and with a port
+   * if you mean only that one. A request to any other router needs an `api_key` of its own. `false` refuses every
+   * `base_url`. Default `["https://*.nomyo.ai"]`.
+   */
+  readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
+  /**
+   * Deadline of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
+   * Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests does not
+   * count. On Node, `Transport.layer` (Node's `fetch`) gives up after five minutes of silence, whatever this
+   * option says; `NodeTransport.layer` does not.
+   */
+  readonly timeout?: Time | undefined
+  /**
+   * Number of further attempts after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2.
+   */
+  readonly maxRetries?: number | undefined
+  /**
+   * Keeps this client's requests, retries included, within the service's limit (2 in a second, and up to 4 in
+   * one second out of ten). Requests wait in order, for as long as that takes; `timeout` does not count the
+   * wait. All requests of the client count as those of one API key; those of other clients and processes do
+   * not count. Default `false`.
+   */
+  readonly throttle?: boolean | undefined
+  /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
+  readonly keySize?: 2048 | 4096 | undefined
+  /** Age at which a key pair is replaced. A number is milliseconds; 0 is never. Default 24 hours. */
+  readonly keyRotationInterval?: Time | undefined
+  /**
+   * SHA-256 fingerprints of the router keys to accept, as 64 hexadecimal digits each, colons allowed.
+   * Default: any key is accepted.
+   */
+  readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
+  /**
+   * Time that the router's key is used before it is fetched again. A number is milliseconds. Default 1 hour.
+   */
+  readonly routerKeyTtl?: Time | undefined
+  /** Largest answer to accept, in bytes on the wire. Default 64 MiB. */
+  readonly maxResponseBytes?: number | undefined
+}
+
+/** Options that need a platform: files, IndexedDB, memory. */
+export interface PlatformOptions<Secret> {
+  /**
+   * Directory of the client's key pair, on Node; `false` keeps the pair in memory only. Default `client_keys`
+   * in the working directory. Elsewhere a name fails with reason `unsupported`.
+   */
+  readonly keyDir?: string | false | undefined
+  /** Directory of the key pairs that a rotation makes, on Node. Default `keyDir`. */
+  readonly keyRotationDir?: string | undefined
+  /**
+   * Password that encrypts the private key files, on Node. At least 8 characters. Default: they are not
+   * encrypted.
+   */
+  readonly keyRotationPassword?: Secret | undefined
+  /** Number of replaced private keys to keep, on Node, as `private_key.<time>.pem`. Default 0. */
+  readonly keyHistory?: number | undefined
+  /**
+   * Place of the key pair in a browser: `memory`, or `indexeddb`, where it survives reloads and is shared by
+   * the tabs of an origin. Default `memory`. On Node `memory` is the same as `keyDir: false`, and `indexeddb`
+   * fails with reason `unsupported`.
+   */
+  readonly keyPersistence?: "memory" | "indexeddb" | undefined
+  /** Zeroes secret buffers after use, and locks them in memory where the platform can. Default `true`. */
+  readonly secureMemory?: boolean | undefined
+}
+
+/** Options of one call. */
+export interface RequestOptions<Time> {
+  /** Deadline of each attempt, in place of the client's `timeout`. A number is milliseconds. */
+  readonly timeout?: Time | undefined
+  /** Number of further attempts, in place of the client's `maxRetries`. */
+  readonly maxRetries?: number | undefined
+}
+
+/** Options of a batch beside those of its calls. */
+export interface BatchOptions {
+  /**
+   * Number of requests that may be in flight, or answered and not taken yet. Default 4: as many as the
+   * service takes at once.
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * Gives the outcomes in the order of the requests. Default `false`: each outcome comes as soon as it is
+   * there.
+   */
+  readonly ordered?: boolean | undefined
+}

@@ -1,0 +1,73 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type { Plaintext } from "../Plaintext.js"
+import * as NomyoConfig from "../NomyoConfig.js"
+import { type InvalidRequestError, SecurityError } from "../NomyoError.js"
+import type * as RouterKey from "../RouterKey.js"
+import { isVisibleAscii } from "./codecs/header.js"
+
+/** The router that a request goes to. */
+export interface Target {
+  readonly baseUrl: string
+  readonly routerKey: RouterKey.Service
+}
+
+/** A checked request: all that its attempts have in common. */
+export interface PreparedRequest {
+  readonly target: Target
+  readonly payload: Plaintext
+  /** The length of the payload when the call began, in bytes. */
+  readonly length: number
+  readonly payloadId: string
+  /** Absent if the request has none. */
+  readonly apiKey: string | undefined
+  readonly securityTier: string | undefined
+  /** The time that one attempt may take. */
+  readonly timeout: Duration.Duration
+  readonly maxRetries: number
+}
+
+/** The options of one call, not checked yet. */
+interface Options {
+  readonly payloadId: string
+  readonly apiKey?: string | undefined
+  readonly securityTier?: string | undefined
+  readonly timeout?: Duration.DurationInput | undefined
+  readonly maxRetries?: number | undefined
+}
+
+/** Checks the value of a header. The error names the value and does not show it. */
+const checkHeader = (name: string, value: string): Effect.Effect<string, SecurityError> =>
+  isVisibleAscii(value)
+    ? Effect.succeed(value)
+    : Effect.fail(
+      new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
+    )
+
+const checkApiKey = (
+  apiKey: string | undefined,
+  config: NomyoConfig.NomyoConfig
+): Effect.Effect<string | undefined, SecurityError> => {
+  const key = apiKey ?? (config.apiKey === undefined ? "" : Redacted.value(config.apiKey))
+  return key === "" ? Effect.succeed(undefined) : checkHeader("API key", key)
+}
+
+/** Checks the options of a call and fills in the client's defaults. */
+export const prepareRequest = Effect.fnUntraced(function*(
+  config: NomyoConfig.NomyoConfig,
+  target: Target,
+  payload: Plaintext,
+  { apiKey, maxRetries = config.maxRetries, payloadId, securityTier, timeout = config.timeout }: Options
+): Effect.fn.Return<PreparedRequest, InvalidRequestError | SecurityError> {
+  return {
+    target,
+    payload,
+    length: payload.length,
+    timeout: yield* NomyoConfig.positiveDuration("timeout", timeout),
+    maxRetries: yield* NomyoConfig.retries(maxRetries),
+    payloadId: yield* checkHeader("payload id", payloadId),
+    apiKey: yield* checkApiKey(apiKey, config),
+    securityTier: securityTier === undefined ? undefined : yield* checkHeader("security tier", securityTier)
+  }
+})

@@ -1,0 +1,91 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type { ChatCompletionResponse } from "../ChatCompletion.js"
+import type { Crypto } from "../Crypto.js"
+import { APIConnectionError, InvalidRequestError, type NomyoError } from "../NomyoError.js"
+import { attempt, type AttemptDependencies } from "./attempt.js"
+import { withRequest } from "./errors.js"
+import type { Calls, WithDeadline } from "./fibers/deadline.js"
+import type { PreparedRequest } from "./preparedRequest.js"
+
+export interface RetryDependencies extends AttemptDependencies {
+  readonly calls: Calls
+}
+
+/** The statuses that another attempt may change; 404 and the other 4xx would only repeat themselves. */
+const RETRIED_STATUSES = new Set([429, 500, 502, 503, 504])
+/** A request fails at once if its router asks for a longer wait. */
+const LONGEST_WAIT = Duration.seconds(60)
+/** The first wait; it doubles with every attempt. */
+const FIRST_WAIT = Duration.seconds(1)
+
+/** The wait that the router asks for, in milliseconds. */
+const retryAfterOf = (error: NomyoError): number => "retryAfter" in error ? error.retryAfter ?? 0 : 0
+
+export const isRetryable = (error: NomyoError): boolean =>
+  error._tag === "APIConnectionError" || (
+    "statusCode" in error &&
+    RETRIED_STATUSES.has(error.statusCode) &&
+    retryAfterOf(error) <= Duration.toMillis(LONGEST_WAIT)
+  )
+
+/**
+ * Waits 1 s, 2 s, 4 s, … or as long as the router asks, whichever is longer. Up to a quarter of jitter keeps
+ * clients that failed together from coming back together.
+ */
+export const retrySchedule = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
+  Schedule.identity<NomyoError>().pipe(
+    Schedule.intersect(Schedule.jitteredWith(Schedule.exponential(FIRST_WAIT), { min: 1, max: 1.25 })),
+    // rounded up, since clocks count whole milliseconds
+    Schedule.modifyDelay(([error], delay) =>
+      Math.ceil(Math.max(Duration.toMillis(delay), retryAfterOf(error)))),
+    Schedule.intersect(Schedule.recurs(maxRetries)),
+    Schedule.whileInput(isRetryable)
+  )
+
+const timedOut = () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
+
+const payloadMoved = () =>
+  new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
+
+const logFailure = (
+  error: NomyoError,
+  attempts: number,
+  { payloadId }: PreparedRequest
+): Effect.Effect<void> =>
+  Effect.annotateLogs(
+    Effect.logDebug(`Attempt ${attempts} failed: ${error._tag}: ${error.message}`),
+    "payloadId",
+    payloadId
+  )
+
+/** An attempt under the request's deadline. */
+const attemptOnce = (
+  dependencies: RetryDependencies,
+  request: PreparedRequest
+): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> => {
+  if (request.payload.length !== request.length) return Effect.fail(payloadMoved())
+  const deadline = { duration: request.timeout, onTimeout: timedOut }
+  const work = (withDeadline: WithDeadline) => attempt(dependencies, request, withDeadline)
+  return dependencies.calls.untilDeadline(work, deadline)
+}
+
+/**
+ * Repeats the attempt of a request until it succeeds, its error is not retryable, or `maxRetries` is reached.
+ */
+export const retry = (
+  dependencies: RetryDependencies,
+  request: PreparedRequest
+): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> =>
+  Effect.suspend(() => {
+    let attempts = 0
+    const counted = Effect.suspend(() => {
+      attempts++
+      return attemptOnce(dependencies, request)
+    })
+    const logged = Effect.tapError(counted, (error) => logFailure(error, attempts, request))
+    const retried = Effect.retry(logged, retrySchedule(request.maxRetries))
+    return Effect.mapError(dependencies.calls.untilDisposed(retried), (error) =>
+      withRequest(error, { payloadId: request.payloadId, attempts }))
+  })

@@ -1,0 +1,358 @@
+/**
+ * What a chat-completion request may hold: OpenAI's fields, and what NOMYO adds to them.
+ *
+ * Plain interfaces, so that a program can add its model server's own fields to them:
+ * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
+ *
+ * @since 0.3.0
+ */
+
+/**
+ * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum` on CPUs only.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type SecurityTier = "standard" | "high" | "maximum"
+
+/** Any text, without hiding the literals beside it from an editor's completion. */
+type OrAnyText = string & {}
+
+/**
+ * Marks the end of a reusable prompt prefix, after the part that carries the mark.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface PromptCacheBreakpoint {
+  readonly mode: "explicit"
+  /** How long the prefix is kept, such as `30m`. */
+  readonly ttl?: string | undefined
+}
+
+/**
+ * An image of a message.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface ImageUrl {
+  /** An `https:` or a `data:` URL. */
+  readonly url: string
+  /** How closely to look. Default `auto`. */
+  readonly detail?: "auto" | "low" | "high" | "original" | undefined
+}
+
+/**
+ * A sound of a message.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface InputAudio {
+  /** The file, in base64. */
+  readonly data: string
+  readonly format: "wav" | "mp3" | OrAnyText
+}
+
+/**
+ * A file of a message: its content, or the id of an upload.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface InputFile {
+  /** A `data:` URL of the file. */
+  readonly file_data?: string | undefined
+  readonly file_id?: string | undefined
+  readonly filename?: string | undefined
+}
+
+/**
+ * A part of a message's content. `type` says which of the other fields it has; a model server may know more types than these.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface ContentPart {
+  readonly type: "text" | "image_url" | "input_audio" | "file" | "refusal" | "video_url" | OrAnyText
+  /** Of a `text` part. */
+  readonly text?: string | undefined
+  /** Of an `image_url` part. */
+  readonly image_url?: string | ImageUrl | undefined
+  /** Of an `input_audio` part. */
+  readonly input_audio?: InputAudio | undefined
+  /** Of a `file` part. */
+  readonly file?: InputFile | undefined
+  /** Of a `refusal` part, in an assistant's message. */
+  readonly refusal?: string | undefined
+  /** Of a `video_url` part, which vLLM and others take. */
+  readonly video_url?: string | ImageUrl | undefined
+  readonly prompt_cache_breakpoint?: PromptCacheBreakpoint | undefined
+}
+
+/**
+ * A tool call in the history of a conversation: what an assistant's message asked for.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface ToolCallParam {
+  readonly id?: string | undefined
+  readonly type?: "function" | "custom" | OrAnyText | undefined
+  /** Of a `function` call. `arguments` is JSON text; some servers take an object too. */
+  readonly function?: { readonly name: string; readonly arguments?: string | object | undefined } | undefined
+  /** Of a `custom` call. */
+  readonly custom?: { readonly name: string; readonly input: string } | undefined
+}
+
+/**
+ * One message of the conversation. A message of an answer can be given back as it is.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Message {
+  /** Who says it: one of these, or what else the model knows. */
+  readonly role: "developer" | "system" | "user" | "assistant" | "tool" | "function" | OrAnyText
+  /** `null` in an assistant's message that calls tools. */
+  readonly content?: string | ReadonlyArray<ContentPart> | null | undefined
+  /** Tells apart the participants of one role. */
+  readonly name?: string | null | undefined
+  /** In an assistant's message: the tools it called. */
+  readonly tool_calls?: ReadonlyArray<ToolCallParam> | null | undefined
+  /** In a `tool` message: which call it answers. */
+  readonly tool_call_id?: string | null | undefined
+  /** In an assistant's message: why it did not answer. */
+  readonly refusal?: string | null | undefined
+  /** In an assistant's message: an earlier answer in sound. */
+  readonly audio?: { readonly id: string } | null | undefined
+  /** In an assistant's message of a thinking model: its reasoning. Most models do not want it back. */
+  readonly reasoning_content?: string | null | undefined
+  /** In an assistant's message: the sources it named. */
+  readonly annotations?: ReadonlyArray<object> | null | undefined
+  /** Deprecated by OpenAI: `tool_calls` has taken its place. */
+  readonly function_call?: { readonly name: string; readonly arguments: string } | null | undefined
+}
+
+/**
+ * A function that the model may call.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface FunctionDefinition {
+  readonly name: string
+  readonly description?: string | null | undefined
+  /** JSON Schema of the arguments. */
+  readonly parameters?: object | null | undefined
+  /** Holds the model to the schema exactly. Default `false`. */
+  readonly strict?: boolean | null | undefined
+}
+
+/**
+ * A tool that takes free text.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface CustomTool {
+  readonly name: string
+  readonly description?: string | undefined
+  /** What the text must look like. Default: anything. */
+  readonly format?:
+    | { readonly type: "text" }
+    | { readonly type: "grammar"; readonly grammar: { readonly definition: string; readonly syntax: "lark" | "regex" } }
+    | undefined
+}
+
+/**
+ * A tool that the model may call.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Tool {
+  readonly type: "function" | "custom" | OrAnyText
+  /** Of a `function` tool. */
+  readonly function?: FunctionDefinition | undefined
+  /** Of a `custom` tool. */
+  readonly custom?: CustomTool | undefined
+}
+
+/**
+ * A tool that must be called, or the tools that may be.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface NamedToolChoice {
+  readonly type: "function" | "custom" | "allowed_tools" | OrAnyText
+  readonly function?: { readonly name: string } | undefined
+  readonly custom?: { readonly name: string } | undefined
+  readonly allowed_tools?: { readonly mode: "auto" | "required"; readonly tools: ReadonlyArray<object> } | undefined
+}
+
+/**
+ * What the answer must look like.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface ResponseFormat {
+  readonly type: "text" | "json_object" | "json_schema" | OrAnyText
+  /** Of the type `json_schema`. */
+  readonly json_schema?: {
+    readonly name: string
+    readonly description?: string | undefined
+    /** JSON Schema of the answer. */
+    readonly schema?: object | undefined
+    readonly strict?: boolean | null | undefined
+  } | undefined
+  /** JSON Schema of the answer, beside `json_object`, as llama.cpp takes it. */
+  readonly schema?: object | undefined
+}
+
+/**
+ * Where the model may look on the web.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface WebSearchOptions {
+  /** How much of what it finds the model reads. Default `medium`. */
+  readonly search_context_size?: "low" | "medium" | "high" | undefined
+  readonly user_location?: {
+    readonly type: "approximate"
+    readonly approximate: {
+      readonly city?: string | undefined
+      /** Two letters, as in ISO 3166-1. */
+      readonly country?: string | undefined
+      readonly region?: string | undefined
+      /** An IANA name, such as `Europe/Berlin`. */
+      readonly timezone?: string | undefined
+    }
+  } | null | undefined
+}
+
+/**
+ * Checks of the prompt and of the answer by a moderation model.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Moderation {
+  readonly model: string
+  readonly policy?: {
+    readonly input?: { readonly mode: "score" | "block" } | null | undefined
+    readonly output?: { readonly mode: "score" | "block" } | null | undefined
+  } | null | undefined
+}
+
+/**
+ * A request. All but `api_key`, `base_url` and `security_tier` goes to the model server, encrypted. `null` counts as absent.
+ *
+ * Fields that are not named here go through as well. For one of your model server's own, give it in `extra_body`, or declare it:
+ * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface ChatCompletionRequest {
+  /** A model id, such as `Qwen/Qwen3-0.6B`. */
+  readonly model: string
+  /** The conversation: one message or more. */
+  readonly messages: ReadonlyArray<Message>
+  /** The router for this request, in place of the client's. The option `trustedBaseUrls` says which ones get the client's API key. */
+  readonly base_url?: string | null | undefined
+  /** The API key for this request, in place of the client's. */
+  readonly api_key?: string | null | undefined
+  /** Where to run this request. The router reads it from a header: it is not encrypted. Default: the router's choice. */
+  readonly security_tier?: SecurityTier | null | undefined
+  /** More fields for the model server, sent at the top level of the payload. They win over fields of the same name. */
+  readonly extra_body?: object | null | undefined
+
+  /** How random the answer is, 0 to 2. */
+  readonly temperature?: number | null | undefined
+  /** Takes only the tokens that make up this share of the probability, 0 to 1. */
+  readonly top_p?: number | null | undefined
+  /** The most tokens of an answer. OpenAI's newer models take `max_completion_tokens` instead. */
+  readonly max_tokens?: number | null | undefined
+  /** The most tokens of an answer, those of its reasoning included. */
+  readonly max_completion_tokens?: number | null | undefined
+  /** How many answers to make. Default 1. */
+  readonly n?: number | null | undefined
+  /** Ends the answer before any of these texts. */
+  readonly stop?: string | ReadonlyArray<string> | null | undefined
+  /** Makes answers repeatable as far as the model server can. A whole number. */
+  readonly seed?: number | null | undefined
+  /** Makes repetition of frequent tokens less likely, -2 to 2. Default 0. */
+  readonly frequency_penalty?: number | null | undefined
+  /** Makes repetition of any token less likely, -2 to 2. Default 0. */
+  readonly presence_penalty?: number | null | undefined
+  /** Token ids to their bias, -100 to 100. */
+  readonly logit_bias?: { readonly [token: string]: number } | null | undefined
+  /** Gives the log probabilities of the answer's tokens. Default `false`. */
+  readonly logprobs?: boolean | null | undefined
+  /** How many alternatives to give for each token, 0 to 20, with `logprobs`. */
+  readonly top_logprobs?: number | null | undefined
+
+  /** What the answer must look like: text, JSON, or JSON of a schema. */
+  readonly response_format?: ResponseFormat | null | undefined
+  /** How long a thinking model thinks. */
+  readonly reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null | undefined
+  /** How wordy the answer is. Default `medium`. */
+  readonly verbosity?: "low" | "medium" | "high" | null | undefined
+  /** What the answer is made of. Default: text. */
+  readonly modalities?: ReadonlyArray<"text" | "audio"> | null | undefined
+  /** How a spoken answer sounds. */
+  readonly audio?: {
+    readonly format: "wav" | "aac" | "mp3" | "flac" | "opus" | "pcm16"
+    readonly voice: string | { readonly id: string }
+  } | null | undefined
+  /** Much of what the answer will be, to be done sooner. */
+  readonly prediction?: {
+    readonly type: "content"
+    readonly content: string | ReadonlyArray<ContentPart>
+  } | null | undefined
+
+  /** Tools that the model may call. */
+  readonly tools?: ReadonlyArray<Tool> | null | undefined
+  /** Which of them: `auto`, `none`, `required`, or a certain one. */
+  readonly tool_choice?: "auto" | "none" | "required" | OrAnyText | NamedToolChoice | null | undefined
+  /** Whether several tools may be called at once. Default `true`. */
+  readonly parallel_tool_calls?: boolean | null | undefined
+  readonly web_search_options?: WebSearchOptions | null | undefined
+  /** Deprecated by OpenAI: `tools` has taken its place. */
+  readonly functions?: ReadonlyArray<FunctionDefinition> | null | undefined
+  /** Deprecated by OpenAI: `tool_choice` has taken its place. */
+  readonly function_call?: "none" | "auto" | { readonly name: string } | null | undefined
+
+  /** Up to 16 texts that the model server stores with the answer. */
+  readonly metadata?: { readonly [name: string]: string } | null | undefined
+  /** Keeps the answer at the model server. Default `false`. */
+  readonly store?: boolean | null | undefined
+  /** How soon, and at what price. Default `auto`. */
+  readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null | undefined
+  /** Who asks, as a name that says nothing of the person. */
+  readonly user?: string | null | undefined
+  /** Who asks, hashed, for the model server's abuse checks. */
+  readonly safety_identifier?: string | null | undefined
+  readonly moderation?: Moderation | null | undefined
+  /** Names requests that begin alike. */
+  readonly prompt_cache_key?: string | null | undefined
+  /** How long the beginning of a prompt is kept. */
+  readonly prompt_cache_retention?: "in_memory" | "24h" | null | undefined
+  readonly prompt_cache_options?: {
+    readonly mode?: "implicit" | "explicit" | undefined
+    readonly ttl?: string | undefined
+  } | null | undefined
+
+  /** Accepted and not sent: the answer always comes whole. */
+  readonly stream?: boolean | null | undefined
+  /** Accepted and not sent, with `stream`. */
+  readonly stream_options?: {
+    readonly include_usage?: boolean | undefined
+    readonly include_obfuscation?: boolean | undefined
+  } | null | undefined
+}

@@ -1,0 +1,97 @@
+/**
+ * What is refused before it is sent: a request that cannot be sent or cannot be meant. All else is the model server's to judge, since it knows
+ * what its model takes.
+ */
+import type { SecurityTier } from "./chatRequest.js"
+import { isObject, type JsonObject } from "./looseJson.js"
+
+/** The fields that direct a request and are not part of its payload. */
+const DIRECTING = ["api_key", "base_url", "security_tier"] as const
+
+const NO_OBJECT = "The request is not valid: it is an object"
+
+const TIERS = new Set<unknown>(["standard", "high", "maximum"])
+
+const plain = (name: string) => name.replace(/[^A-Za-z]/g, "").toLowerCase()
+
+/** Whether two names differ by one letter that is missing, added, other, or swapped with the next. */
+const isNear = (a: string, b: string): boolean => {
+  if (Math.abs(a.length - b.length) > 1) return false
+  let start = 0
+  while (start < a.length && a[start] === b[start]) start++
+  const [restA, restB] = [a.slice(start), b.slice(start)]
+  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1) ||
+    (restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0])
+}
+
+/** The directing field that a name was meant for, if it is none itself: `apiKey`, `base-url`, `securtiy_tier`. */
+const meantFor = (name: string): string | undefined =>
+  DIRECTING.find((field) => name !== field && isNear(plain(name), plain(field)))
+
+const checkDirecting = (request: JsonObject): string | undefined => {
+  for (const name of Object.keys(request)) {
+    const field = meantFor(name)
+    if (field !== undefined) return `${name} is not a field of a request: it is ${field}`
+  }
+  for (const field of ["api_key", "base_url"] as const) {
+    if (typeof (request[field] ?? "") !== "string") return `${field} is not valid: it is a text`
+  }
+  const tier = request["security_tier"] ?? "standard"
+  return TIERS.has(tier) ? undefined : "security_tier is not valid: it is standard, high or maximum"
+}
+
+const checkExtraBody = (extra: unknown): string | undefined => {
+  if (extra === undefined || extra === null) return undefined
+  if (!isObject(extra)) return "extra_body is not valid: it is an object"
+  const field = Object.keys(extra).find((name) => (DIRECTING as ReadonlyArray<string>).includes(name) || meantFor(name) !== undefined)
+  return field === undefined ? undefined : `extra_body.${field} is not for the model server: it belongs into the request itself`
+}
+
+/**
+ * Says which field of a payload makes it no chat completion, and nothing of its value. Fails for no model, no messages, or a message that is
+ * no object.
+ */
+export const checkPayload = (payload: unknown): string | undefined => {
+  if (!isObject(payload)) return NO_OBJECT
+  const { messages, model } = payload
+  if (model === undefined || model === null) return "model is missing"
+  if (typeof model !== "string" || model === "") return "model is not valid: it is a text"
+  if (messages === undefined || messages === null) return "messages is missing"
+  if (!Array.isArray(messages) || messages.length === 0) return "messages is not valid: it is a list of one message or more"
+  const at = messages.findIndex((message) => !isObject(message))
+  return at < 0 ? undefined : `messages[${at}] is not valid: it is an object`
+}
+
+/** A request taken apart. */
+export interface Parts {
+  /** What goes to the model server. */
+  readonly payload: JsonObject
+  readonly api_key: string | undefined
+  readonly base_url: string | undefined
+  readonly security_tier: SecurityTier | undefined
+}
+
+/**
+ * Takes a request apart, or says what is wrong with it. Only its own fields count: what a polluted `Object.prototype` has would lead the prompt
+ * and the key elsewhere. `stream` goes out with `stream_options`, which servers refuse without it.
+ */
+export const takeApart = (request: unknown): Parts | string => {
+  if (!isObject(request)) return NO_OBJECT
+  const own: JsonObject = Object.assign(Object.create(null), request)
+  const problem = checkDirecting(own) ?? checkExtraBody(own["extra_body"])
+  if (problem !== undefined) return problem
+  const { api_key, base_url, extra_body, security_tier, stream: _, stream_options: __, ...payload } = own
+  if (isObject(extra_body)) {
+    const { stream: _, stream_options: __, ...extra } = extra_body
+    for (const [name, value] of Object.entries(extra)) {
+      Object.defineProperty(payload, name, { value, writable: true, enumerable: true, configurable: true })
+    }
+  }
+  return checkPayload(payload) ?? {
+    payload,
+    // as `checkDirecting` has found them
+    api_key: (api_key ?? undefined) as string | undefined,
+    base_url: (base_url ?? undefined) as string | undefined,
+    security_tier: (security_tier ?? undefined) as SecurityTier | undefined
+  }
+}

@@ -1,0 +1,84 @@
+/** An event stream (`text/event-stream`) that came in place of a whole answer, folded into one. */
+import { isList, isObject, type JsonObject, parseLoosely } from "./looseJson.js"
+
+/** Whether a text is a stream of server-sent events: its first line is a field of one, or a comment. */
+export const isEventStream = (text: string): boolean => /^\s*(?:(?:data|event|id|retry):|:)/.test(text)
+
+/** The JSON of each event, in order. What is no JSON, such as `[DONE]`, is left out. */
+const eventsOf = (text: string): ReadonlyArray<JsonObject> =>
+  text.split(/\r\n\r\n|\n\n|\r\r/).flatMap((event) => {
+    const data = event.split(/\r\n|\n|\r/).flatMap((line) => line.startsWith("data:") ? [line.slice(5)] : []).join("\n")
+    const value = parseLoosely(data)
+    return isObject(value) ? [value] : []
+  })
+
+/** Fields whose texts come in full in each chunk, and are not to be joined. */
+const WHOLE = new Set(["id", "type", "role", "name", "object", "model", "format", "finish_reason"])
+
+const own = (object: JsonObject, name: string): unknown => Object.hasOwn(object, name) ? object[name] : undefined
+
+/** Sets a field, `__proto__` like any other. `null` takes nothing away. */
+const set = (object: JsonObject, name: string, value: unknown): void => {
+  if (value === null && own(object, name) !== undefined) return
+  Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
+}
+
+/** Adds a delta to what there is: texts are joined, lists joined or merged by `index`, objects merged. */
+const merge = (into: JsonObject, delta: JsonObject): JsonObject => {
+  for (const [name, value] of Object.entries(delta)) set(into, name, merged(name, own(into, name), value))
+  return into
+}
+
+const merged = (name: string, there: unknown, value: unknown): unknown => {
+  // a content that was text so far, and goes on in parts, or the other way round
+  if (isList(value)) return mergeList(isList(there) ? there : typeof there === "string" && there !== "" ? [there] : [], value)
+  if (isList(there) && typeof value === "string") return value === "" ? there : [...there, value]
+  if (isObject(value)) return merge(isObject(there) ? there : {}, value)
+  if (typeof value !== "string" || typeof there !== "string") return value
+  if (!WHOLE.has(name)) return there + value
+  // some servers send an empty name or id with each further piece
+  return value === "" ? there : value
+}
+
+const mergeList = (there: ReadonlyArray<unknown>, added: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
+  const list = [...there]
+  for (const item of added) {
+    const same = isObject(item) && typeof item["index"] === "number"
+      ? list.find((other): other is JsonObject => isObject(other) && other["index"] === item["index"])
+      : undefined
+    if (same !== undefined && isObject(item)) merge(same, item)
+    else list.push(isObject(item) ? merge({}, item) : item)
+  }
+  return list
+}
+
+/** A chunk's choice: its delta becomes the message. */
+const asChoice = (choice: unknown): unknown => {
+  if (!isObject(choice) || !isObject(choice["delta"])) return choice
+  const { delta, ...rest } = choice
+  return { ...rest, message: delta }
+}
+
+/**
+ * The answer that the events of a stream make up, or `undefined` if none of them is JSON. An answer that a stream breaks off is kept, with the
+ * `error` that broke it off beside it.
+ */
+export const foldStream = (text: string): JsonObject | undefined => {
+  const [first, ...rest] = eventsOf(text)
+  if (first === undefined) return undefined
+  const answer: JsonObject = {}
+  for (const { choices, ...fields } of [first, ...rest]) {
+    // what is said of the whole answer is said anew, and not added to
+    for (const [name, value] of Object.entries(fields)) set(answer, name, value)
+    if (isList(choices)) merge(answer, { choices: choices.map(asChoice) })
+  }
+  // what made the pieces fit together is no part of a whole call
+  for (const choice of isList(answer["choices"]) ? answer["choices"] : []) dropIndexes(choice)
+  return answer
+}
+
+const dropIndexes = (choice: unknown): void => {
+  const message = isObject(choice) ? choice["message"] : undefined
+  const calls = isObject(message) ? message["tool_calls"] : undefined
+  for (const call of isList(calls) ? calls : []) if (isObject(call)) delete call["index"]
+}

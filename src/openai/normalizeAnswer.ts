@@ -1,0 +1,268 @@
+/**
+ * Brings the answers of real model servers into OpenAI's shape. The rules are the table "Answers of real servers" in doc/reliability.md.
+ *
+ * Strict about nothing but this: an answer has choices, or an error. What the server says beyond OpenAI's shape is kept.
+ */
+import type { ChatCompletionResponse } from "./chatAnswer.js"
+import { foldStream, isEventStream } from "./foldStream.js"
+import { isList, isObject, type JsonObject, parseLoosely } from "./looseJson.js"
+
+/** An answer in OpenAI's shape, without what the client adds. */
+export type Answer = Omit<ChatCompletionResponse, "_metadata">
+
+/** What is filled in where the server says nothing. */
+export interface Fallbacks {
+  /** Goes into the ids that are made up. */
+  readonly payloadId: string
+  /** Unix seconds. */
+  readonly processedAt: number | undefined
+}
+
+/** What an opened plaintext turned out to be. `missing` names the field that makes it no answer. `metadata` is what the router put there. */
+export type Read =
+  | { readonly answer: Answer; readonly metadata: JsonObject }
+  | { readonly error: unknown; readonly metadata: JsonObject }
+  | { readonly missing: string }
+
+const textOf = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
+
+/** The number that is written as text: token counts of some proxies. */
+const numberOf = (value: unknown): unknown =>
+  typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value
+
+/** The JSON text of what OpenAI has as JSON text, and others as the value itself; `{}` for what is nested too deeply to write. */
+const jsonTextOf = (value: unknown): string => {
+  if (typeof value === "string") return value
+  try {
+    return JSON.stringify(value ?? {})
+  } catch {
+    return "{}"
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Content
+
+/** What the parts of a content say, by where it belongs. */
+interface Said {
+  text: string | null
+  reasoning: string | null
+  refusal: string | null
+}
+
+const REASONING = new Set(["thinking", "reasoning", "reasoning_content", "redacted_thinking"])
+
+/** How deep the text of a part may be. Mistral's thinking parts need three levels. */
+const DEEPEST = 8
+
+/** The text of a part, wherever it is in it: `text`, `text.value`, or the text of the parts in it. */
+const deepText = (value: unknown, depth = 0): string => {
+  if (typeof value === "string") return value
+  if (depth === DEEPEST) return ""
+  if (isList(value)) return value.map((part) => deepText(part, depth + 1)).join("")
+  if (!isObject(value)) return ""
+  const inner = value["text"] ?? value["value"] ?? value["thinking"] ?? value["reasoning"] ?? value["content"] ?? value["summary"]
+  return deepText(inner, depth + 1)
+}
+
+const partType = (part: unknown): string | undefined => {
+  if (!isObject(part)) return typeof part === "string" ? "text" : undefined
+  return textOf(part["type"]) ?? ("text" in part ? "text" : undefined)
+}
+
+const saidIn = (parts: ReadonlyArray<unknown>): Said => {
+  const said: Said = { text: null, reasoning: null, refusal: null }
+  for (const part of parts) {
+    const type = partType(part) ?? ""
+    if (type === "refusal") said.refusal = `${said.refusal ?? ""}${deepText(isObject(part) ? part["refusal"] : part)}`
+    else if (REASONING.has(type)) said.reasoning = `${said.reasoning ?? ""}${deepText(part)}`
+    else if (type.includes("text")) said.text = `${said.text ?? ""}${deepText(part)}`
+  }
+  return said
+}
+
+/** Sets a field that is absent or `null`. */
+const fill = (object: JsonObject, name: string, value: unknown): void => {
+  if (value !== undefined && value !== null && value !== "") object[name] ??= value
+}
+
+const fixContent = (choice: JsonObject, message: JsonObject): void => {
+  const { content = null } = message
+  message["content"] = content
+  if (typeof content === "string" || content === null) return
+  const parts = isList(content) ? content : [content]
+  if (!parts.every(partType)) {
+    // an answer in JSON that the server has parsed
+    message["content"] = jsonTextOf(content)
+    return
+  }
+  const { reasoning, refusal, text } = saidIn(parts)
+  message["content"] = text
+  fill(message, "reasoning_content", reasoning)
+  fill(message, "refusal", refusal)
+  choice["content_parts"] ??= parts
+}
+
+const fixReasoning = (message: JsonObject): void => {
+  const { reasoning_content } = message
+  if (isList(reasoning_content) || isObject(reasoning_content)) message["reasoning_content"] = deepText(reasoning_content)
+  fill(message, "reasoning_content", deepText(message["reasoning"]))
+  fill(message, "reasoning_content", deepText(message["thinking"]))
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tool calls
+
+/** A made-up id: the same for the same answer, other for any other, within the 40 characters that OpenAI allows. */
+const callId = (payloadId: string, choice: number, position: number): string =>
+  `call_${payloadId.replace(/[^A-Za-z0-9]/g, "").slice(0, 24)}_${choice}_${position}`
+
+const fixFunction = (called: JsonObject): void => {
+  called["name"] = textOf(called["name"]) ?? ""
+  called["arguments"] = jsonTextOf(called["arguments"] ?? called["parameters"])
+}
+
+const fixToolCall = (call: JsonObject, id: string): void => {
+  if (typeof call["id"] !== "string" || call["id"] === "") call["id"] = typeof call["id"] === "number" ? String(call["id"]) : id
+  const { custom } = call
+  if (isObject(custom) && !isObject(call["function"])) {
+    call["type"] ||= "custom"
+    custom["name"] = textOf(custom["name"]) ?? ""
+    custom["input"] = jsonTextOf(custom["input"] ?? "")
+    return
+  }
+  call["type"] ||= "function"
+  if (call["type"] !== "function") return
+  // some have the function's fields on the call itself
+  const called = isObject(call["function"])
+    ? call["function"]
+    : { name: call["function"] ?? call["name"], arguments: call["arguments"] ?? call["parameters"] }
+  call["function"] = called
+  fixFunction(called)
+}
+
+const fixToolCalls = (message: JsonObject, choice: number, payloadId: string): void => {
+  const calls = isObject(message["tool_calls"]) ? [message["tool_calls"]] : message["tool_calls"]
+  if (isList(calls)) {
+    message["tool_calls"] = calls
+    calls.forEach((call, position) => {
+      if (isObject(call)) fixToolCall(call, callId(payloadId, choice, position))
+    })
+  }
+  if (isObject(message["function_call"])) fixFunction(message["function_call"])
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Choices
+
+/** How others spell OpenAI's reasons to stop, in lower case. What is in neither column is kept as it is. */
+const FINISH_REASONS = new Map([
+  ["eos", "stop"],
+  ["eos_token", "stop"],
+  ["end_turn", "stop"],
+  ["stop_sequence", "stop"],
+  ["complete", "stop"],
+  ["max_tokens", "length"],
+  ["model_length", "length"],
+  ["tool_use", "tool_calls"],
+  ["tool_call", "tool_calls"],
+  ["safety", "content_filter"],
+  ...["stop", "length", "tool_calls", "content_filter", "function_call"].map((reason) => [reason, reason] as const)
+])
+
+const fixFinishReason = (choice: JsonObject): void => {
+  const said = textOf(choice["finish_reason"])
+  const reason = said === undefined ? undefined : FINISH_REASONS.get(said.toLowerCase())
+  if (reason === undefined || reason === said) return
+  choice["native_finish_reason"] ??= said
+  choice["finish_reason"] = reason
+}
+
+/** What a choice says, wherever it says it; `undefined` if it says nothing. */
+const messageOf = (choice: unknown): JsonObject | undefined => {
+  if (!isObject(choice)) return undefined
+  const message = choice["message"] ?? choice["delta"] ?? choice["text"]
+  return isObject(message) ? message : typeof message === "string" ? { content: message } : undefined
+}
+
+const fixChoice = (given: unknown, position: number, payloadId: string): JsonObject => {
+  const choice = isObject(given) ? given : {}
+  const message = messageOf(choice) ?? {}
+  const index = numberOf(choice["index"])
+  choice["index"] = typeof index === "number" ? index : position
+  choice["message"] = message
+  if (typeof message["role"] !== "string" || message["role"] === "") message["role"] = "assistant"
+  fixContent(choice, message)
+  fill(message, "content", textOf(choice["text"]))
+  fixReasoning(message)
+  fixToolCalls(message, position, payloadId)
+  fixFinishReason(choice)
+  return choice
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The whole answer
+
+/** Token counts that are text. */
+const fixCounts = (counts: JsonObject): void => {
+  for (const [name, value] of Object.entries(counts)) if (name.endsWith("_tokens")) counts[name] = numberOf(value)
+}
+
+const fixUsage = (usage: unknown): void => {
+  if (!isObject(usage)) return
+  for (const value of [usage, ...Object.values(usage)]) if (isObject(value)) fixCounts(value)
+  fill(usage, "prompt_tokens", usage["input_tokens"])
+  fill(usage, "completion_tokens", usage["output_tokens"])
+  const { completion_tokens, prompt_tokens } = usage
+  if (typeof prompt_tokens === "number" && typeof completion_tokens === "number") {
+    fill(usage, "total_tokens", prompt_tokens + completion_tokens)
+  }
+}
+
+const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>, { payloadId, processedAt }: Fallbacks): Answer => {
+  const { id } = answer
+  const created = numberOf(answer["created"])
+  fixUsage(answer["usage"])
+  // into what has been parsed here: what is added to a copy by spread goes V8's slow path
+  Object.assign(answer, {
+    id: (typeof id === "string" && id !== "") || typeof id === "number" ? String(id) : `chatcmpl-${payloadId}`,
+    object: "chat.completion",
+    created: typeof created === "number" ? created : processedAt ?? 0,
+    model: textOf(answer["model"]) ?? "",
+    choices: choices.map((choice, position) => fixChoice(choice, position, payloadId))
+  })
+  return answer as JsonObject & Answer
+}
+
+/** The error that an answer is instead of one, in any of the shapes that servers give it. */
+const errorOf = (answer: JsonObject, choices: unknown): unknown => {
+  const [first] = isList(choices) ? choices : []
+  const error = answer["error"] ?? (isObject(first) ? first["error"] : undefined)
+  if (error !== undefined && error !== null && error !== false) return error
+  return answer["object"] === "error" || (answer["choices"] === undefined && typeof answer["message"] === "string") ? answer : undefined
+}
+
+/** Comments keep a connection alive, in front of an answer that is no stream too. */
+const withoutComments = (text: string): string => text.replace(/^(?:\s*:[^\r\n]*[\r\n]+)+/, "")
+
+const parse = (text: string): unknown => {
+  const value = isEventStream(text) ? foldStream(text) ?? parseLoosely(withoutComments(text)) : parseLoosely(text)
+  // JSON of JSON text, as some proxies have it
+  if (typeof value === "string") return parseLoosely(value)
+  // Gemini's endpoint puts its errors into a list
+  return isList(value) && value.length === 1 ? value[0] : value
+}
+
+/** Reads the plaintext of an answer. Never throws. */
+export const readAnswer = (text: string, fallbacks: Fallbacks): Read => {
+  const value = parse(text)
+  if (!isObject(value)) return { missing: "JSON object" }
+  const choices = isObject(value["choices"]) ? [value["choices"]] : value["choices"]
+  const error = errorOf(value, choices)
+  const metadata = isObject(value["_metadata"]) ? value["_metadata"] : {}
+  if (isList(choices) && (choices.length === 0 ? error === undefined : choices.some(messageOf))) {
+    return { answer: fixAnswer(value, choices, fallbacks), metadata }
+  }
+  if (error !== undefined) return { error, metadata }
+  return { missing: isList(choices) ? "choices[0].message" : "choices" }
+}

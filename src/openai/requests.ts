@@ -1,0 +1,74 @@
+/** The body of `POST /chat/completions`, as a request of the client. */
+import { Refusal } from "./errors.js"
+
+interface JsonObject {
+  readonly [name: string]: unknown
+}
+
+/** A request taken apart: what the client is given, and how the answer is to be shaped. */
+export interface Mapped {
+  readonly request: JsonObject
+  readonly stream: boolean
+  readonly includeUsage: boolean
+}
+
+/** The largest body that is read, in bytes: the service takes no larger payload. */
+export const MAX_BODY_BYTES = 10 * 1024 * 1024
+
+/** Throws the refusal of a body that is not a JSON object. */
+export const notJson = (): never => {
+  throw new Refusal(400, "invalid_json", "The body is not a JSON object")
+}
+
+/** Throws the refusal of a body over the limit. */
+export const tooLarge = (): never => {
+  const message = "The body is larger than 10 MiB; messages is usually the largest field"
+  throw new Refusal(413, "request_too_large", message)
+}
+
+const invalid = (param: string, message: string): never => {
+  throw new Refusal(400, "invalid_value", message, param)
+}
+
+/** A body may be anybody's: these fields would direct the client elsewhere. */
+const REFUSED = ["base_url", "api_key"]
+
+const parse = (text: string): JsonObject => {
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    return notJson()
+  }
+  return typeof body === "object" && body !== null && !Array.isArray(body) ? body as JsonObject : notJson()
+}
+
+/**
+ * Reads a body. `stream` and `stream_options` do not reach the client, since its answer comes whole. Throws a
+ * `Refusal` for what is no JSON object, for `base_url` and `api_key`, and for a `stream` or `stream_options`
+ * of the wrong type. The client checks the rest.
+ *
+ * Numbers are JavaScript's: an integer beyond 2^53 is rounded.
+ */
+export const mapRequest = (
+  text: string,
+  { apiKey, deployment }: { readonly apiKey?: string | undefined; readonly deployment?: string | undefined }
+): Mapped => {
+  const { stream = null, stream_options = null, ...rest } = parse(text)
+  for (const name of REFUSED) {
+    if (!Object.hasOwn(rest, name)) continue
+    const message = `${name} is not accepted in a body: set it where the client is made`
+    throw new Refusal(400, "unsupported_parameter", message, name)
+  }
+  if (stream !== null && typeof stream !== "boolean") invalid("stream", "stream is not true or false")
+  if (typeof stream_options !== "object") invalid("stream_options", "stream_options is not an object")
+  return {
+    request: {
+      ...(deployment === undefined ? {} : { model: deployment }),
+      ...rest,
+      ...(apiKey === undefined ? {} : { api_key: apiKey })
+    },
+    stream: stream === true,
+    includeUsage: (stream_options as { readonly include_usage?: unknown } | null)?.include_usage === true
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The options of the Promise classes. Their types name nothing of Effect.
+ *
+ * @since 0.3.0
+ */
+import type * as OptionTypes from "../internal/optionTypes.js"
+
+/**
+ * A time: a number of milliseconds, or a number and a unit, such as `"30 seconds"`, `"1.5 hours"` or `"1
+ * day"`.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type Time =
+  | number
+  | `${number} ${"milli" | "second" | "minute" | "hour" | "day" | "week"}`
+  | `${number} ${"millis" | "seconds" | "minutes" | "hours" | "days" | "weeks"}`
+
+/**
+ * Bytes that are not shared with another thread: `Uint8Array<ArrayBuffer>` where TypeScript has that type,
+ * and `Uint8Array` before TypeScript 5.7.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type Bytes = ReturnType<Uint8Array["slice"]>
+
+/**
+ * The part of a `fetch` response that the client reads. The global `Response` has it.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface FetchResponse {
+  readonly status: number
+  /** `true` after a redirect, which the client refuses. */
+  readonly redirected?: boolean
+  readonly headers: { readonly get: (name: string) => string | null }
+  readonly body: {
+    readonly getReader: () => {
+      readonly read: () => Promise<{ readonly done: boolean; readonly value?: any }>
+      readonly cancel: () => Promise<void>
+    }
+  } | null
+}
+
+/**
+ * The part of `RequestInit` that the client sets. `redirect` is `manual`, and the body is whole.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface FetchInit {
+  readonly method: "GET" | "POST"
+  readonly headers: { [name: string]: string }
+  readonly body?: Bytes
+  readonly signal: AbortSignal
+  readonly redirect: "manual"
+  readonly credentials: "omit"
+  readonly cache: "no-store"
+  readonly referrerPolicy: "no-referrer"
+}
+
+/**
+ * What the `fetch` option takes: the global `fetch`, undici's, or a function of your own.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>
+
+/**
+ * What the `logger` option takes. `console` is one, and so is a logger of pino or winston.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Logger {
+  /** Receives a warning of one line. */
+  readonly warn: (line: string) => void
+  /** Receives a debug line, if `debug` is on. Default: `warn` receives it. */
+  readonly debug?: ((line: string) => void) | undefined
+}
+
+/**
+ * Options of both Promise classes. On Node an option that is not given comes from the environment: `apiKey`
+ * from `NOMYO_API_KEY`, `timeout` from `NOMYO_TIMEOUT`, and so on.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface ClientConfig
+  extends Omit<OptionTypes.PortableOptions<Time, string>, "baseUrl">, OptionTypes.PlatformOptions<string> {
+  /** Logs each step of the client, never prompts, answers or keys. Default `false`. */
+  readonly debug?: boolean | undefined
+  /**
+   * Sends the requests in place of the platform's own HTTP client. It must not follow redirects: the client
+   * refuses an answer that comes after one. Default: `node:http` and `node:https` on Node, the global `fetch`
+   * elsewhere.
+   */
+  readonly fetch?: Fetch | undefined
+  /** Receives warnings, and debug lines if `debug` is on. Default: `console.warn`, one line each. */
+  readonly logger?: Logger | undefined
+}
+
+/**
+ * Options of one call.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface CallOptions extends OptionTypes.RequestOptions<Time> {
+  /** Cancels the call, which then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Options of a batch. `timeout` and `maxRetries` apply to each of its requests; `signal` cancels the whole
+ * batch.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface BatchOptions extends CallOptions, OptionTypes.BatchOptions {}

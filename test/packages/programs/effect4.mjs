@@ -1,0 +1,19 @@
+/** An encrypted answer and a typed failure by the facade for Effect 4: the router is the first argument. */
+import * as Effect from "effect/Effect"
+import { RateLimitError } from "nomyo-js"
+import * as NomyoClient from "nomyo-js/effect4"
+
+const request = (model) => ({ model, messages: [{ role: "user", content: "Hello!" }] })
+
+const program = Effect.gen(function*() {
+  const client = yield* NomyoClient.NomyoClient
+  const answer = yield* client.create(request("any"))
+  const isCaught = yield* client.create(request("status/429")).pipe(
+    Effect.as(false),
+    Effect.catchTag("RateLimitError", (error) => Effect.succeed(error instanceof RateLimitError))
+  )
+  return `${answer.choices[0].message.content} ${isCaught}`
+})
+
+const client = NomyoClient.layer({ baseUrl: process.argv[2], allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 })
+void Effect.runPromise(Effect.provide(program, client)).then(console.log)

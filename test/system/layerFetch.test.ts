@@ -1,0 +1,58 @@
+/** `layerFetch` of `nomyo-js/platform`: an app's `HttpClient` on the real router. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import { BASE_URL } from "../../src/fetch/index.js"
+import { layerFetch } from "../../src/platform/effect/index.js"
+import * as Node from "../../src/platform/node/index.js"
+import * as Servers from "../support/servers.js"
+
+const layer = (baseUrl: string) =>
+  FetchHttpClient.layer.pipe(
+    Layer.provide(layerFetch()),
+    Layer.provide(Node.layer({ baseUrl, allowHttp: true, keyDir: false, keySize: 2048 }))
+  )
+
+const ask = (model: string) =>
+  HttpClientRequest.post(`${BASE_URL}/chat/completions`).pipe(
+    HttpClientRequest.bodyUnsafeJson({ model, messages: [{ role: "user", content: "Hi" }] }),
+    HttpClient.execute
+  )
+
+describe("layerFetch", () => {
+  it.scopedLive("answers an HttpClient, with the statuses of the errors", () =>
+    Effect.gen(function*() {
+      const url = yield* Servers.router()
+      const [answer, failure] = yield* Effect.provide(
+        Effect.gen(function*() {
+          return [yield* (yield* ask("a/model")).json, (yield* ask("status/404")).status] as const
+        }),
+        layer(url)
+      )
+      assert.deepInclude(answer, { object: "chat.completion", model: "a/model" })
+      assert.strictEqual(failure, 404)
+    }))
+
+  it.scopedLive("closes the router's connection when it is interrupted", () =>
+    Effect.gen(function*() {
+      const keys = yield* Servers.router()
+      const asked = yield* Deferred.make<void>()
+      const closed = yield* Deferred.make<void>()
+      const url = yield* Servers.httpServer((request, response) => {
+        if (request.method === "GET") {
+          return void fetch(`${keys}${request.url}`).then((key) => key.text()).then((pem) => response.end(pem))
+        }
+        Deferred.unsafeDone(asked, Effect.void)
+        request.socket.on("close", () => Deferred.unsafeDone(closed, Effect.void))
+      })
+      const fiber = yield* Effect.fork(Effect.provide(ask("a/model"), layer(url)))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(closed)
+    }))
+})

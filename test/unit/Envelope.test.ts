@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Crypto from "../../src/Crypto.js"
+import * as Envelope from "../../src/Envelope.js"
+import * as TestCrypto from "../../src/TestCrypto.js"
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+const bytes = (text: string) => new TextEncoder().encode(text)
+const base64 = (text: string) => Buffer.from(text).toString("base64")
+
+const pair = Effect.flatMap(Crypto.Crypto, (crypto) => crypto.generateKeyPair(2048))
+
+/** `TestCrypto` with a `seal` that gives this. */
+const sealing = (sealed: Crypto.Sealed) =>
+  Effect.map(Crypto.Crypto, (crypto): Crypto.Service => ({ ...crypto, seal: (_key, _plaintext, use) => use(sealed) }))
+
+const sealed: Crypto.Sealed = {
+  encryptedKey: bytes("key"),
+  nonce: bytes("a nonce of 12"),
+  length: 4,
+  ciphertext: [bytes("abc"), bytes("d")],
+  tag: () => bytes("a tag of 16 byte")
+}
+
+describe("Envelope", () => {
+  it.effect("writes its fields, with a time if there is one", () =>
+    Effect.gen(function*() {
+      const { publicKey } = yield* pair
+      const withTime = JSON.parse(text(yield* Envelope.seal(publicKey, bytes("{}"), { processedAt: 7 })))
+      const without = JSON.parse(text(yield* Envelope.seal(publicKey, bytes("{}"))))
+      assert.deepInclude(withTime, {
+        version: "1.0",
+        algorithm: "hybrid-aes256-rsa4096",
+        encrypted_aes_key: base64("test key 1"),
+        key_algorithm: "RSA-OAEP-SHA256",
+        payload_algorithm: "AES-256-GCM",
+        processed_at: 7
+      })
+      assert.strictEqual(withTime.encrypted_payload.ciphertext, base64("{}"))
+      assert.notProperty(without, "processed_at")
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
+  it.effect("opens what it seals, and says when the router answered", () =>
+    Effect.gen(function*() {
+      const { privateKey, publicKey } = yield* pair
+      const envelope = yield* Envelope.seal(publicKey, bytes("an answer"), { processedAt: 7 })
+      const opened = yield* Envelope.open(privateKey, envelope, ({ plaintext, ...rest }) =>
+        Effect.sync(() => ({ ...rest, plaintext: text(plaintext) })))
+      assert.deepStrictEqual(opened, {
+        algorithm: "hybrid-aes256-rsa4096",
+        plaintext: "an answer",
+        processedAt: 7
+      })
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
+  it.effect("gives a body as long as it says, a chunk for each of the ciphertext's", () =>
+    Effect.gen(function*() {
+      const { publicKey } = yield* pair
+      const body = yield* Envelope.sealWith(publicKey, bytes("1234"), ({ chunks, length }) =>
+        Effect.sync(() => ({ length, chunks: [...chunks] }))).pipe(
+        Effect.provideServiceEffect(Crypto.Crypto, sealing(sealed))
+      )
+      assert.strictEqual(body.chunks.join("").length, body.length)
+      assert.deepStrictEqual(body.chunks.slice(1, -1), [base64("abc"), base64("d")])
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
+  it.effect.each([
+    { why: "padding within", ciphertext: [bytes("a"), bytes("bcd")], length: 4 },
+    { why: "too short", ciphertext: [bytes("abc")], length: 4 },
+    { why: "too long", ciphertext: [bytes("abc"), bytes("defg")], length: 4 }
+  ])("never writes a ciphertext that is not right: $why", ({ ciphertext, length }) =>
+    Effect.gen(function*() {
+      const { publicKey } = yield* pair
+      const error = yield* Envelope.seal(publicKey, bytes("1234")).pipe(
+        Effect.provideServiceEffect(Crypto.Crypto, sealing({ ...sealed, ciphertext, length })),
+        Effect.flip
+      )
+      assert.deepInclude(error, { reason: "encryption", message: "The request could not be encrypted" })
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
+  it.effect("reads nothing before it is run", () =>
+    Effect.gen(function*() {
+      const { privateKey, publicKey } = yield* pair
+      const envelope = yield* Envelope.seal(publicKey, bytes("{}"))
+      const open = Envelope.open(privateKey, envelope, () => Effect.void)
+      envelope.fill(0)
+      assert.deepInclude(yield* Effect.flip(open), { reason: "envelope" })
+    }).pipe(Effect.provide(TestCrypto.layer)))
+})
