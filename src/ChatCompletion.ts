@@ -52,7 +52,8 @@ export type {
 } from "./openai/chatRequest.js"
 
 /**
- * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum` on CPUs only.
+ * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum`
+ * on CPUs only.
  *
  * @since 0.2.0
  * @category schemas
@@ -66,7 +67,8 @@ export const SecurityTier: Schema.Schema<SecurityTier> = Schema.Literal("standar
 export type SecurityTier = Requests.SecurityTier
 
 /**
- * A request. It checks what the client checks before it sends one: an object with a model and messages, and no mistaken directing field.
+ * A request. It checks what the client checks before it sends one: an object with a model and messages, and
+ * no mistaken directing field.
  *
  * @since 0.2.0
  * @category schemas
@@ -151,9 +153,10 @@ const reading = <A>(read: () => A): Effect.Effect<A, InvalidRequestError> =>
 const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field")
 
 /**
- * The JSON of a payload, as it is now. Fails with an `InvalidRequestError` that names the field if JSON cannot carry it (cycles, `BigInt`,
- * functions, numbers that are not finite) or if it is larger than 10 MiB. It becomes bytes only as it is sealed, piece by piece. A payload
- * that is bytes already is taken as it is, for its owner to zero.
+ * The JSON of a payload, as it is now. Fails with an `InvalidRequestError` that names the field if JSON
+ * cannot carry it (cycles, `BigInt`, functions, numbers that are not finite) or if it is larger than 10
+ * MiB. It becomes bytes only as it is sealed, piece by piece. A payload that is bytes already is taken as
+ * it is, for its owner to zero.
  *
  * @since 0.2.0
  * @category encoding
@@ -214,8 +217,8 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
 }
 
 /**
- * Reads and checks a payload, as a router does. Fails with an `InvalidRequestError` that names the top-level field and nothing within:
- * a router's errors travel in the clear, and names can be secrets too.
+ * Reads and checks a payload, as a router does. Fails with an `InvalidRequestError` that names the
+ * top-level field and nothing within: a router's errors travel in the clear, and names can be secrets too.
  *
  * @since 0.2.0
  * @category decoding
@@ -273,9 +276,10 @@ const noChatCompletion = (missing: string) =>
   })
 
 /**
- * Reads an opened answer, brings it into OpenAI's shape, and adds `_metadata`. Fails with an `APIError` that names the field if it has no
- * choices, with the error that stands for its status if it is an error of the model server, and with a `SecurityError` of reason `replay` if its
- * own `_metadata.payload_id` is a text other than `payloadId`. A router that does not repeat the id can have an earlier answer played back.
+ * Reads an opened answer, brings it into OpenAI's shape, and adds `_metadata`. Fails with an `APIError`
+ * that names the field if it has no choices, with the error that stands for its status if it is an error of
+ * the model server, and with a `SecurityError` of reason `replay` if its own `_metadata.payload_id` is a
+ * text other than `payloadId`. A router that does not repeat the id can have an earlier answer played back.
  *
  * @since 0.2.0
  * @category decoding

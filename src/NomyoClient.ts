@@ -306,24 +306,20 @@ const batchOf = <E, R>(
   }))
 
 /**
- * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch: its error is
- * its outcome, and every request that was read has one.
+ * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch:
+ * its error is its outcome, and every request that was read has one.
  *
- * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not taken
- * (`Stream.fromIterable` reads chunks of 4096 all the same). When the input fails, the stream fails after the outcomes
- * of what was read. When the client is disposed, the stream fails with a `DisposedError`; for a `concurrency` that is
- * not a whole number from 1, with an `InvalidRequestError`. Interruption, and the end of the stream's consumer, cancel
- * what is in flight.
+ * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not
+ * taken (`Stream.fromIterable` reads chunks of 4096 all the same). When the input fails, the stream fails
+ * after the outcomes of what was read. When the client is disposed, the stream fails with a
+ * `DisposedError`; for a `concurrency` that is not a whole number from 1, with an `InvalidRequestError`.
+ * Interruption, and the end of the stream's consumer, cancel what is in flight.
  *
- * @example
- * import * as Stream from "effect/Stream"
- * import { NomyoClient } from "nomyo-js/effect"
+ * @example import * as Stream from "effect/Stream" import { NomyoClient } from "nomyo-js/effect"
  *
- * const requests = Stream.map(Stream.make("one", "two"), (content) => ({
- *   model: "Qwen/Qwen3-0.6B",
- *   messages: [{ role: "user", content }]
- * }))
- * const outcomes = Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 2 }))
+ * const requests = Stream.map(Stream.make("one", "two"), (content) => ({   model: "Qwen/Qwen3-0.6B",
+ * messages: [{ role: "user", content }] })) const outcomes =
+ * Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 2 }))
  *
  * @since 0.2.0
  * @category batches

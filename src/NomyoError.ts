@@ -1,10 +1,10 @@
 /**
  * The ten ways a request can fail.
  *
- * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both narrow. None needs Effect: an
- * effect fails with one by `Effect.fail`, in Effect 3 and 4 alike.
- * An error carries the fields declared here and nothing else: no request, header, prompt, answer or key
- * is ever attached, so any of them may be logged or serialised whole.
+ * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both
+ * narrow. None needs Effect: an effect fails with one by `Effect.fail`, in Effect 3 and 4 alike. An error
+ * carries the fields declared here and nothing else: no request, header, prompt, answer or key is ever
+ * attached, so any of them may be logged or serialised whole.
  *
  * @since 0.2.0
  */
@@ -174,7 +174,8 @@ export class APIConnectionError extends Failure<Context & { readonly reason: Con
  * Which security rule ended the request:
  *
  * - `plain-http`: the URL is not HTTPS and `allowHttp` is off
- * - `untrusted-url`: a request's `base_url` is none of `trustedBaseUrls`, and the request brings no API key of its own
+ * - `untrusted-url`: a request's `base_url` is none of `trustedBaseUrls`, and the request brings no API key
+ * of its own
  * - `url-credentials`: the URL carries a user name or password
  * - `header`: an API key or payload id holds a character that may not stand in a header
  * - `redirect`: the router answered with a redirect, which is never followed

@@ -31,7 +31,7 @@ export const clientOptions = {
   )
 }
 
-interface Parsed {
+export interface ClientOptions {
   readonly model: string
   readonly system: Option.Option<string>
   readonly tier: Option.Option<"standard" | "high" | "maximum">
@@ -39,7 +39,7 @@ interface Parsed {
   readonly allowHttp: boolean
 }
 
-export const request = (prompt: string, { model, system, tier }: Parsed): ChatCompletionRequest => ({
+export const request = (prompt: string, { model, system, tier }: ClientOptions): ChatCompletionRequest => ({
   model,
   messages: [
     ...Option.match(system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
@@ -53,7 +53,7 @@ export const request = (prompt: string, { model, system, tier }: Parsed): ChatCo
  * unless `NOMYO_KEY_DIR` is set.
  */
 export const layer = (
-  { allowHttp, baseUrl }: Pick<Parsed, "allowHttp" | "baseUrl">,
+  { allowHttp, baseUrl }: Pick<ClientOptions, "allowHttp" | "baseUrl">,
   decorate: Layer.Layer<never, never, Crypto | Transport> | Layer.Layer<Crypto | Transport, never, Crypto | Transport> = Layer.empty
 ) =>
   Layer.unwrapEffect(Effect.map(Node.config, (environment) => {

@@ -6,14 +6,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Crypto, type PrivateKey, type PublicKey, type Sealed } from "../Crypto.js"
+import type { ChatCompletionResponse } from "../ChatCompletion.js"
+import { Crypto, type Service as CryptoService } from "../Crypto.js"
 import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
-import type { Plaintext } from "../Plaintext.js"
 import * as Router from "../router/Router.js"
-import { Transport } from "../Transport.js"
-import { clientOptions, layer, request } from "./client.js"
+import { type Service as TransportService, Transport } from "../Transport.js"
+import { type ClientOptions, clientOptions, layer, request } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
 
@@ -36,76 +36,102 @@ const configuredRouter = (flag: Option.Option<string>) =>
     onNone: () => Config.option(Config.string("NOMYO_BASE_URL"))
   })
 
+/** A step of the demonstration, and how long it took. */
+type Step = readonly [label: string, took: Duration.Duration]
+
+/** What the services of the client did, as the demonstration shows it. */
+class Record {
+  readonly steps: Array<Step> = []
+  /** The request as it went over the wire. */
+  wire = ""
+
+  /** Starts a stopwatch; the effect that it gives stops it. */
+  start(label: string): Effect.Effect<Effect.Effect<unknown>> {
+    return Effect.map(Clock.currentTimeNanos, (started) =>
+      Effect.map(Clock.currentTimeNanos, (now) => this.steps.push([label, Duration.nanos(now - started)])))
+  }
+
+  timed<A, E, R>(label: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.flatMap(this.start(label), (stop) => Effect.zipLeft(effect, stop))
+  }
+}
+
+/** The client's cryptography with a stopwatch on each call. */
+const watchCrypto = (crypto: CryptoService, record: Record): CryptoService => ({
+  ...crypto,
+  generateKeyPair: (bits) =>
+    record.timed(`The client makes its RSA-${bits} key pair`, crypto.generateKeyPair(bits)),
+  seal: (key, plaintext, use) =>
+    Effect.flatMap(record.start("The client encrypts the request"), (stop) =>
+      crypto.seal(key, plaintext, (sealed) => Effect.zipRight(stop, use(sealed)))),
+  open: (key, sealed, use) =>
+    Effect.flatMap(record.start("The client decrypts the answer"), (stop) =>
+      crypto.open(key, sealed, (plaintext) => Effect.zipRight(stop, use(plaintext))))
+})
+
+/** The client's network with a stopwatch on each exchange, and a copy of what it sent. */
+const watchTransport = (transport: TransportService, record: Record): TransportService => ({
+  send: (sent) => {
+    if (sent.body === undefined) {
+      return record.timed("The client fetches the router's public key", transport.send(sent))
+    }
+    const wire = record.wire = Array.from(sent.body.chunks).join("")
+    return record.timed("The router answers", transport.send({ ...sent, body: { length: wire.length, chunks: [wire] } }))
+  }
+})
+
+const watchedServices = (record: Record) =>
+  Layer.effectContext(Effect.map(Effect.context<Crypto | Transport>(), (context) =>
+    context.pipe(
+      Context.add(Crypto, watchCrypto(Context.get(context, Crypto), record)),
+      Context.add(Transport, watchTransport(Context.get(context, Transport), record))
+    )))
+
+const showAnswer = Effect.fnUntraced(function*({ choices }: ChatCompletionResponse) {
+  yield* title("The answer, decrypted")
+  for (const { message } of choices) {
+    if (message.reasoning_content) yield* out(styled("dim", plain(message.reasoning_content)))
+    yield* out(plain(message.content ?? JSON.stringify(message.tool_calls)))
+  }
+})
+
+const showSteps = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>) {
+  yield* title("Time of each step")
+  for (const [label, took] of steps) {
+    yield* out(`  ${label.padEnd(44)} ${Duration.toMillis(took).toFixed(1).padStart(8)} ms`)
+  }
+})
+
+const run = Effect.fnUntraced(function*(options: ClientOptions) {
+  const record = new Record()
+  const configured = yield* configuredRouter(options.baseUrl)
+  const isOwn = Option.isNone(configured)
+  const url = isOwn ? yield* ownRouter : configured.value
+  yield* out(isOwn ? `A router listens on ${url}. Its model repeats your prompt.` : `The router is ${url}.`)
+
+  const asked = request(PROMPT, options)
+  yield* title("The request in clear: only this process and the router see it")
+  yield* out(JSON.stringify(asked, null, 2))
+
+  const client = layer(
+    { baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn },
+    watchedServices(record)
+  )
+  const [total, answer] = yield* Effect.flatMap(NomyoClient, (client) => client.create(asked)).pipe(
+    Effect.timed,
+    Effect.provide(client),
+    withSpinner("Making the client's key pair and waiting for the answer")
+  )
+
+  yield* title(`The request on the wire: ${record.wire.length} bytes, beginning with`)
+  yield* out(styled("dim", `${record.wire.slice(0, WIRE_BYTES)}…`))
+  yield* showAnswer(answer)
+  yield* showSteps([...record.steps, ["From the call to the answer", total]])
+}, Effect.scoped)
+
 /** `nomyo demo`: one encrypted chat completion, with every step shown. */
-export const demo = Command.make("demo", clientOptions, (options) =>
-  Effect.gen(function*() {
-    const steps: Array<readonly [label: string, took: Duration.Duration]> = []
-    /** An effect that stops the watch it starts. */
-    const start = (label: string) =>
-      Effect.map(Clock.currentTimeNanos, (started) =>
-        Effect.map(Clock.currentTimeNanos, (now) => steps.push([label, Duration.nanos(now - started)])))
-    const timed = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.flatMap(start(label), (stop) => Effect.zipLeft(effect, stop))
-    let wire = ""
-
-    /** The client's own services with a stopwatch on each: the same calls, nothing else changed. */
-    const watched = Layer.effectContext(Effect.gen(function*() {
-      const crypto = yield* Crypto
-      const transport = yield* Transport
-      const context = yield* Effect.context<Crypto | Transport>()
-      return context.pipe(
-        (context) =>
-          Context.add(context, Crypto, {
-            ...crypto,
-            generateKeyPair: (bits) => timed(`The client makes its RSA-${bits} key pair`)(crypto.generateKeyPair(bits)),
-            seal: <A, E, R>(key: PublicKey, plaintext: Plaintext, use: (sealed: Sealed) => Effect.Effect<A, E, R>) =>
-              Effect.flatMap(start("The client encrypts the request"), (stop) =>
-                crypto.seal(key, plaintext, (sealed) => Effect.zipRight(stop, use(sealed)))),
-            open: <A, E, R>(key: PrivateKey, sealed: Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
-              Effect.flatMap(start("The client decrypts the answer"), (stop) =>
-                crypto.open(key, sealed, (plaintext) => Effect.zipRight(stop, use(plaintext))))
-          }),
-        Context.add(Transport, {
-          send: (sent) => {
-            if (sent.body === undefined) return timed("The client fetches the router's public key")(transport.send(sent))
-            wire = Array.from(sent.body.chunks).join("")
-            return timed("The router answers")(transport.send({ ...sent, body: { length: wire.length, chunks: [wire] } }))
-          }
-        })
-      )
-    }))
-
-    const configured = yield* configuredRouter(options.baseUrl)
-    const url = Option.isSome(configured) ? configured.value : yield* ownRouter
-    const isOwn = Option.isNone(configured)
-    yield* out(isOwn ? `A router of our own is listening on ${url}, with a model that repeats what it is told.` : `The router is ${url}.`)
-
-    const asked = request(PROMPT, options)
-    yield* title("The request, in clear, as only this process and the router see it")
-    yield* out(JSON.stringify(asked, null, 2))
-
-    const client = layer({ baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn }, watched)
-    const [total, answer] = yield* Effect.flatMap(NomyoClient, (client) => client.create(asked)).pipe(
-      Effect.timed,
-      Effect.provide(client),
-      withSpinner("Making the client's key pair and waiting for the answer")
-    )
-
-    yield* title(`What went over the wire: ${wire.length} bytes, beginning with`)
-    yield* out(styled("dim", `${wire.slice(0, WIRE_BYTES)}…`))
-
-    yield* title("The answer, decrypted")
-    for (const { message } of answer.choices) {
-      if (message.reasoning_content) yield* out(styled("dim", plain(message.reasoning_content)))
-      yield* out(plain(message.content ?? JSON.stringify(message.tool_calls)))
-    }
-
-    yield* title("What took how long")
-    for (const [label, took] of [...steps, ["From the call to the answer", total] as const]) {
-      yield* out(`  ${label.padEnd(44)} ${Duration.toMillis(took).toFixed(1).padStart(8)} ms`)
-    }
-  }).pipe(Effect.scoped)).pipe(
+export const demo = Command.make("demo", clientOptions, run).pipe(
   Command.withDescription(
-    "Show one encrypted chat completion step by step, with a router of its own or with the one of --base-url and NOMYO_API_KEY"
+    "Show one encrypted chat completion step by step. The router is one of its own, or that of --base-url with NOMYO_API_KEY"
   )
 )

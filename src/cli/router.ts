@@ -1,56 +1,160 @@
 import * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
-import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type { PublicKey } from "../Crypto.js"
+import * as KeyStore from "../KeyStore.js"
+import { InvalidRequestError } from "../NomyoError.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
+import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
+import * as EchoModel from "../router/EchoModel.js"
 import * as Model from "../router/Model.js"
 import * as Router from "../router/Router.js"
+import * as RouterKeys from "../router/RouterKeys.js"
+import * as UpstreamModel from "../router/UpstreamModel.js"
+import * as Log from "./log.js"
 import { withPage } from "./page.js"
-import { serve } from "./serve.js"
-import { out, withSpinner } from "./terminal.js"
+import { withRequestLog } from "./requestLog.js"
+import { guarded, isLoopback } from "./routerGuard.js"
+import { type Options, options } from "./routerOptions.js"
+import { readSmallFile, secrets } from "./secretFile.js"
+import { serve, type Tls } from "./serve.js"
+import { out, plain, withSpinner } from "./terminal.js"
 
-const options = {
-  port: Options.integer("port").pipe(
-    Options.withDefault(12435),
-    Options.withDescription("The port to listen on; 0 is any free one")
-  ),
-  host: Options.text("host").pipe(
-    Options.withDefault("127.0.0.1"),
-    Options.withDescription("The address to listen on")
-  ),
-  apiKey: Options.redacted("api-key").pipe(
-    Options.optional,
-    Options.withDescription("The API key that clients must send")
-  ),
-  rateLimit: Options.boolean("rate-limit").pipe(
-    Options.withDescription("Refuse requests beyond the service's limit: 2 in a second, and up to 4 in one second out of ten")
-  ),
-  upstream: Options.text("upstream").pipe(
-    Options.optional,
-    Options.withDescription("An OpenAI-compatible server that answers, in place of the echo model")
-  ),
-  upstreamApiKey: Options.redacted("upstream-api-key").pipe(
-    Options.optional,
-    Options.withDescription("The API key to send to the upstream server")
+/** What answers, what it offers, and how the banner names it. */
+interface Backend {
+  readonly model: Model.Model
+  readonly models: Model.Models
+  readonly name: string
+  /** A model to try first. */
+  readonly first: string
+}
+
+const echo = Effect.gen(function*() {
+  const [first = ""] = yield* EchoModel.models
+  const name = "echo, which says back what it reads; --upstream names a model server"
+  const backend: Backend = { model: yield* Model.makeEcho, models: EchoModel.models, name, first }
+  return Effect.succeed(backend)
+})
+
+/**
+ * Fails for a URL that cannot be one. What it gives asks the server for its models, and warns where that
+ * fails.
+ */
+const makeUpstream = Effect.fnUntraced(function*(given: string, keyFile: Option.Option<string>) {
+  const [key] = yield* secrets(keyFile, "NOMYO_UPSTREAM_API_KEY")
+  const { model, models, probe, url } = yield* UpstreamModel.make({ url: given, apiKey: key?.token })
+  return Effect.gen(function*() {
+    const { ids, warnings } = yield* probe
+    yield* Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true })
+    const [first = ""] = ids
+    const name = first === "" ? url : `${url} (${ids.length} model${ids.length === 1 ? "" : "s"})`
+    const backend: Backend = { model, models, name, first }
+    return backend
+  })
+})
+
+/** The pair of `--key-dir`, or a new one that is kept nowhere. */
+const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
+  const made = RouterKeys.make({ rotationInterval: Option.getOrUndefined(keyRotationInterval) })
+  return Effect.provide(
+    made,
+    Option.match(keyDir, {
+      onNone: () => KeyStore.layerMemory,
+      onSome: (dir) => NodeKeyStore.layer({ keyDir: dir })
+    })
   )
 }
 
-/** `nomyo router`: serves the protocol until it is told to stop. */
-export const router = Command.make("router", options, ({ apiKey, host, port, rateLimit, upstream, upstreamApiKey }) =>
-  Effect.gen(function*() {
-    const model = Option.isNone(upstream)
-      ? yield* Model.makeEcho
-      : yield* Model.makeUpstream({ url: upstream.value, apiKey: Option.getOrUndefined(upstreamApiKey) })
-    const app = yield* withSpinner("Making the router's key pair")(
-      Router.make({ model, apiKey: Option.getOrUndefined(apiKey), rateLimit })
+const readTls = Effect.fnUntraced(function*({ tlsCert, tlsKey }: Options) {
+  if (Option.isNone(tlsCert) && Option.isNone(tlsKey)) return undefined
+  if (Option.isNone(tlsCert) || Option.isNone(tlsKey)) {
+    return yield* Effect.fail(
+      new InvalidRequestError({ message: "--tls-cert and --tls-key belong together: name both" })
     )
-    const url = yield* serve(HttpMiddleware.logger(withPage(app)), { host, port })
-    yield* out(`listening on ${url}`)
-    return yield* Effect.never
-  }).pipe(Effect.scoped, Effect.provide(Layer.merge(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer), FetchHttpClient.layer)))).pipe(
-  Command.withDescription("Serve the NOMYO protocol for development, with an echo model or in front of an OpenAI-compatible server; at / is a page to chat with it")
+  }
+  const tls: Tls = {
+    cert: yield* readSmallFile(tlsCert.value, "The TLS certificate"),
+    key: yield* readSmallFile(tlsKey.value, "The TLS certificate's private key")
+  }
+  return tls
+})
+
+/** Said before anybody can come in. */
+const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>
+  isLoopback(host) || apiKeys.length > 0
+    ? Effect.void
+    : Effect.logWarning(
+      `ANYONE who reaches ${host} can use this router, and the model server and its API key behind it: ` +
+        "set NOMYO_ROUTER_API_KEY or --api-key-file, or listen on 127.0.0.1"
+    )
+
+/** Where a client on this machine finds the router. */
+const localUrl = (url: string) => url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+const printBanner = Effect.fnUntraced(function*(
+  url: string,
+  { needsKey, options, publicKey }: {
+    readonly publicKey: PublicKey
+    readonly options: Options
+    readonly needsKey: boolean
+  },
+  { first, name }: Backend
+) {
+  const local = localUrl(url)
+  const environment = [
+    `NOMYO_BASE_URL=${local}`,
+    ...(options.tlsCert._tag === "None" ? ["NOMYO_ALLOW_HTTP=true"] : []),
+    ...(needsKey ? ["NOMYO_API_KEY=…"] : [])
+  ]
+  yield* out(`listening on ${url}`)
+  yield* out(`page         ${local}/`)
+  yield* out(`fingerprint  ${publicKey.fingerprint}`)
+  yield* out(`key          ${Option.match(options.keyDir, {
+    onNone: () => "new, and gone when the router stops; --key-dir keeps it",
+    onSome: (dir) => `kept in ${dir}`
+  })}`)
+  yield* out(`model        ${plain(name)}`)
+  const command = `npx nomyo-js chat --model ${plain(first || "MODEL")} "Hello!"`
+  yield* out(`try          ${environment.join(" ")} ${command}`)
+})
+
+const run = Effect.fnUntraced(function*(given: Options) {
+  const tls = yield* readTls(given)
+  const apiKeys = yield* secrets(given.apiKeyFile, "NOMYO_ROUTER_API_KEY")
+  yield* warnOfStrangers(given, apiKeys)
+  const starting = yield* Option.match(given.upstream, {
+    onNone: () => echo,
+    onSome: (url) => makeUpstream(url, given.upstreamApiKeyFile)
+  })
+  const [backend, keys] = yield* withSpinner("Making ready")(
+    Effect.all([starting, makeKeys(given)], { concurrency: 2 })
+  )
+  const { model, models } = backend
+  const app = yield* Router.make({ model, models, keys, apiKeys, rateLimit: given.rateLimit })
+  const guardedApp = withRequestLog(guarded(given, tls !== undefined)(withPage(app)))
+  const url = yield* serve(guardedApp, { host: given.host, port: given.port, tls, drain: given.drain })
+  const needsKey = apiKeys.length > 0
+  yield* printBanner(url, { publicKey: keys.publicKey(), options: given, needsKey }, backend)
+  return yield* Effect.never
+}, Effect.scoped)
+
+/** On `node:http`, which sets no time limit: the client's `timeout` decides how long an answer may take. */
+const layerHttpClient = Layer.provide(
+  NodeHttpClient.layerWithoutAgent,
+  NodeHttpClient.makeAgentLayer({ keepAlive: true, timeout: Duration.toMillis("4 seconds") })
+)
+
+const platform = Layer.merge(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer), layerHttpClient)
+
+/** `nomyo router`: serves the protocol until it is stopped. */
+export const router = Command.make("router", options, (given) =>
+  Effect.provide(run(given), Layer.merge(platform, Log.layer(given.logFormat)))).pipe(
+  Command.withDescription(
+    "Serve an encrypted endpoint with an echo model, or in front of an OpenAI-compatible server; at / is " +
+      "a page to chat. API keys come from NOMYO_ROUTER_API_KEY and NOMYO_UPSTREAM_API_KEY, or from files"
+  )
 )

@@ -1,29 +1,124 @@
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
+import * as Https from "node:https"
 import type { AddressInfo } from "node:net"
 import { SecurityError } from "../NomyoError.js"
 
-/** Serves an app until the scope closes; gives its URL. Port 0 is any free one. */
+/** A certificate with its private key, in PEM. */
+export interface Tls {
+  readonly cert: string | Buffer
+  readonly key: string | Buffer
+}
+
+/** Where and how an app is served. */
+export interface Options {
+  readonly host: string
+  /** 0 is any free one. */
+  readonly port: number
+  /** Default: plain HTTP. */
+  readonly tls?: Tls | undefined
+  /** How long requests in flight may take to end when the scope closes. Default: they are cut off. */
+  readonly drain?: Duration.Duration | undefined
+}
+
+/**
+ * An idle connection is kept for as long as load balancers keep theirs: a request never meets one that just
+ * closed.
+ */
+const KEEP_ALIVE = 120_000
+
+const unsupported = (message: string) => new SecurityError({ reason: "unsupported", message })
+
+const reasons: { readonly [code: string]: string } = {
+  EADDRINUSE: "another process listens there; name another --port",
+  EACCES: "this user may not; name a --port above 1023",
+  EADDRNOTAVAIL: "this machine has no such address; name another --host",
+  ENOTFOUND: "there is no such host; name another --host"
+}
+
+const cannotListen = ({ host, port }: Options, error: unknown) => {
+  const code = String((error as { readonly cause?: { readonly code?: unknown } }).cause?.code ?? "")
+  const why = reasons[code] ?? (code || "the address is not valid")
+  return unsupported(`${host}:${port} cannot be listened on: ${why}`)
+}
+
+const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, SecurityError> =>
+  Effect.try({
+    try: () => {
+      const options = { keepAliveTimeout: KEEP_ALIVE }
+      return tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
+    },
+    catch: () => unsupported("The TLS certificate and its private key are not PEM, or do not belong together")
+  })
+
+/** Counts the requests in flight. `onNone` is called whenever there are none any more. */
+const countRequests = (server: Http.Server) => {
+  const requests = { count: 0, onNone: () => {} }
+  server.on("request", (_request, response: Http.ServerResponse) => {
+    requests.count++
+    response.on("close", () => {
+      if (--requests.count === 0) requests.onNone()
+    })
+  })
+  return requests
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const
+
+/**
+ * Ends with the last request, at the time limit, or at the next signal: who sends a second one does not want
+ * to wait.
+ */
+const drained = (requests: ReturnType<typeof countRequests>, limit: number): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      for (const signal of SIGNALS) process.off(signal, done)
+      resolve()
+    }
+    // longer than a timer can be set for
+    const timer = setTimeout(done, Math.min(limit, 2 ** 31 - 1))
+    for (const signal of SIGNALS) process.on(signal, done)
+    requests.onNone = done
+    if (requests.count === 0) done()
+  })
+
+/** Takes no new connections, and waits for the requests in flight. After Ctrl-C nobody waits. */
+const addDrain = (server: Http.Server, duration: Duration.Duration) => {
+  const requests = countRequests(server)
+  let isInteractive = false
+  process.once("SIGINT", () => {
+    isInteractive = true
+  })
+  // a promise: the finalizer of a fiber that is interrupted cannot be interrupted, and neither could a race
+  // in it
+  return Effect.addFinalizer(() =>
+    Effect.promise(async () => {
+      server.close()
+      if (!isInteractive) await drained(requests, Duration.toMillis(duration))
+    }))
+}
+
+/** Serves an app until the scope closes; gives its URL. */
 export const serve = Effect.fnUntraced(function*(
   app: HttpApp.Default,
-  options: {
-    readonly host: string
-    readonly port: number
-    /** Default: plain HTTP. */
-    readonly server?: Http.Server | undefined
-  }
+  options: Options
 ): Effect.fn.Return<string, SecurityError, Scope.Scope> {
-  const { host, port, server = Http.createServer() } = options
+  const { drain, host, port } = options
+  const server = yield* makeServer(options)
   const served = yield* Effect.mapError(
     NodeHttpServer.make(() => server, { host, port }),
-    () => new SecurityError({ reason: "unsupported", message: `${host}:${port} cannot be listened on` })
+    (error) => cannotListen(options, error)
   )
   // clients that keep their connections open must not keep the server from closing
   yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
   yield* served.serve(app)
+  if (drain !== undefined) yield* addDrain(server, drain)
   const { port: actual } = server.address() as AddressInfo
-  return `${"cert" in server ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${actual}`
+  const scheme = options.tls === undefined ? "http" : "https"
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${actual}`
 })

@@ -14,10 +14,10 @@ export interface PortableOptions<Time, Secret> {
   /** API key, sent as a bearer token. Default: none is sent. */
   readonly apiKey?: Secret | undefined
   /**
-   * Routers that a request's `base_url` may name together with the client's API key, beside the client's own: origins
-   * such as `https://router.test`, with `*.` for one label in front of a host (`https://*.router.test`), and with a port
-   * if you mean only that one. A request to any other router needs an `api_key` of its own. `false` refuses every
-   * `base_url`. Default `["https://*.nomyo.ai"]`.
+   * Routers that a request's `base_url` may name together with the client's API key, beside the client's
+   * own: origins such as `https://router.test`, with `*.` for one label in front of a host
+   * (`https://*.router.test`), and with a port if you mean only that one. A request to any other router
+   * needs an `api_key` of its own. `false` refuses every `base_url`. Default `["https://*.nomyo.ai"]`.
    */
   readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
   /**

@@ -1,4 +1,7 @@
-/** Refuses an Effect that is older than what the library is tested with. Loaded before all else by the entries that need Effect. */
+/**
+ * Refuses an Effect that is older than what the library is tested with. Loaded before all else by the
+ * entries that need Effect.
+ */
 import { getCurrentVersion } from "effect/ModuleVersion"
 
 const OLDEST = [3, 22, 4]

@@ -1,5 +1,7 @@
 const decimal = /^\d+(\.\d+)?$/
 const httpDate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
+/** The oldest of the three forms of RFC 9110 5.6.7 names no zone, and means GMT. */
+const asctime = /^\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}$/
 
 /**
  * How long a router asks to wait, in milliseconds: by `retry-after-ms`, or by `Retry-After` in seconds or as
@@ -14,6 +16,6 @@ export const retryAfter = (
   const value = header("retry-after")?.trim() ?? ""
   if (decimal.test(value)) return Number(value) * 1000
   // `Date.parse` reads "1 2" as a day in January
-  const date = httpDate.test(value) ? Date.parse(value) : Number.NaN
+  const date = httpDate.test(value) ? Date.parse(asctime.test(value) ? `${value} GMT` : value) : Number.NaN
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }

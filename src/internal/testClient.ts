@@ -9,7 +9,10 @@ import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import { type Plaintext, withBytes } from "../Plaintext.js"
 import { zeroOnly } from "../SecureMemory.js"
 
-/** The text of the assistant's message, or the fields of a chat completion, which may be as few as a model server's. */
+/**
+ * The text of the assistant's message, or the fields of a chat completion, which may be as few as a model
+ * server's.
+ */
 export type TestAnswer =
   | string
   | { readonly choices: ReadonlyArray<object>; readonly [field: string]: unknown }

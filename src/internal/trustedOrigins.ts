@@ -18,8 +18,8 @@ const SYNTAX = /^(https?):\/\/(\*\.)?([^\s\\/?#@:*[\]]+|\[[0-9a-f:.]+\])(?::(\d{
 const withoutDot = (host: string): string => host.replace(/\.$/, "")
 
 /**
- * Reads a pattern: a scheme, a host, and a port if it matters. `*.` in front of a host of two labels or more stands for one label.
- * `undefined` if it is none, or has a path, a user name or anything else.
+ * Reads a pattern: a scheme, a host, and a port if it matters. `*.` in front of a host of two labels or
+ * more stands for one label. `undefined` if it is none, or has a path, a user name or anything else.
  */
 export const parsePattern = (text: string): OriginPattern | undefined => {
   const [, scheme = "", wildcard, name = "", port] = SYNTAX.exec(text) ?? []

@@ -4,8 +4,9 @@ import { APIError, type HttpError } from "../NomyoError.js"
 import { isObject, type JsonObject } from "./looseJson.js"
 
 /**
- * The reasons that are shown, and the statuses they stand for. A list that is closed: a server's own words may repeat the prompt. A status of the
- * model server's own access (401, 403) is a 502 here, since it says nothing of the client's API key.
+ * The reasons that are shown, and the statuses they stand for. A list that is closed: a server's own words
+ * may repeat the prompt. A status of the model server's own access (401, 403) is a 502 here, since it says
+ * nothing of the client's API key.
  */
 const REASONS = new Map<unknown, number>([
   ["model_not_found", 404],
@@ -30,7 +31,10 @@ const statusOf = (error: JsonObject): number | undefined => {
   return status === 401 || status === 403 ? 502 : status
 }
 
-/** The typed error. Its message has the status and the reason, if that is a known one, and nothing of the server's own words. */
+/**
+ * The typed error. Its message has the status and the reason, if that is a known one, and nothing of the
+ * server's own words.
+ */
 export const answerError = (said: unknown): HttpError => {
   const error = isObject(said) ? said : {}
   const reason = [error["code"], error["type"], error["error_type"]].find((name) => REASONS.has(name))

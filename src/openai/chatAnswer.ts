@@ -1,9 +1,11 @@
 /**
- * What an answer holds: OpenAI's `ChatCompletion`, with a thinking model's reasoning and the client's `_metadata`.
+ * What an answer holds: OpenAI's `ChatCompletion`, with a thinking model's reasoning and the client's
+ * `_metadata`.
  *
- * The types are OpenAI's, so that an answer can go to code that was written for its package. What a model server leaves out of its answer
- * is filled in where the meaning is plain (doc/reliability.md, "Answers of real servers"); `logprobs` and `refusal` may be absent in place of
- * `null`. What it says beyond OpenAI's fields is kept.
+ * The types are OpenAI's, so that an answer can go to code that was written for its package. What a model
+ * server leaves out of its answer is filled in where the meaning is plain (doc/reliability.md, "Answers of
+ * real servers"); `logprobs` and `refusal` may be absent in place of `null`. What it says beyond OpenAI's
+ * fields is kept.
  *
  * @since 0.3.0
  */
@@ -132,7 +134,10 @@ export interface Choice {
   /** Which one it is, counted from 0. */
   readonly index: number
   readonly message: AnswerMessage
-  /** Why the model stopped: it was done, the limit of tokens was reached, it calls tools, or content was left out. */
+  /**
+   * Why the model stopped: it was done, the limit of tokens was reached, it calls tools, or content was
+   * left out.
+   */
   readonly finish_reason: "stop" | "length" | "tool_calls" | "content_filter" | "function_call"
   /** `null`, or absent, unless the request asked for them. */
   readonly logprobs: Logprobs | null

@@ -8,7 +8,8 @@
  */
 
 /**
- * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum` on CPUs only.
+ * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum`
+ * on CPUs only.
  *
  * @since 0.2.0
  * @category models
@@ -69,7 +70,8 @@ export interface InputFile {
 }
 
 /**
- * A part of a message's content. `type` says which of the other fields it has; a model server may know more types than these.
+ * A part of a message's content. `type` says which of the other fields it has; a model server may know more
+ * types than these.
  *
  * @since 0.2.0
  * @category models
@@ -250,10 +252,12 @@ export interface Moderation {
 }
 
 /**
- * A request. All but `api_key`, `base_url` and `security_tier` goes to the model server, encrypted. `null` counts as absent.
+ * A request. All but `api_key`, `base_url` and `security_tier` goes to the model server, encrypted. `null`
+ * counts as absent.
  *
- * Fields that are not named here go through as well. For one of your model server's own, give it in `extra_body`, or declare it:
- * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
+ * Fields that are not named here go through as well. For one of your model server's own, give it in
+ * `extra_body`, or declare it: `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?:
+ * object } }`.
  *
  * @since 0.2.0
  * @category models
@@ -263,13 +267,22 @@ export interface ChatCompletionRequest {
   readonly model: string
   /** The conversation: one message or more. */
   readonly messages: ReadonlyArray<Message>
-  /** The router for this request, in place of the client's. The option `trustedBaseUrls` says which ones get the client's API key. */
+  /**
+   * The router for this request, in place of the client's. The option `trustedBaseUrls` says which ones get
+   * the client's API key.
+   */
   readonly base_url?: string | null | undefined
   /** The API key for this request, in place of the client's. */
   readonly api_key?: string | null | undefined
-  /** Where to run this request. The router reads it from a header: it is not encrypted. Default: the router's choice. */
+  /**
+   * Where to run this request. The router reads it from a header: it is not encrypted. Default: the
+   * router's choice.
+   */
   readonly security_tier?: SecurityTier | null | undefined
-  /** More fields for the model server, sent at the top level of the payload. They win over fields of the same name. */
+  /**
+   * More fields for the model server, sent at the top level of the payload. They win over fields of the
+   * same name.
+   */
   readonly extra_body?: object | null | undefined
 
   /** How random the answer is, 0 to 2. */

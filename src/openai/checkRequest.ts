@@ -1,6 +1,6 @@
 /**
- * What is refused before it is sent: a request that cannot be sent or cannot be meant. All else is the model server's to judge, since it knows
- * what its model takes.
+ * What is refused before it is sent: a request that cannot be sent or cannot be meant. All else is the
+ * model server's to judge, since it knows what its model takes.
  */
 import type { SecurityTier } from "./chatRequest.js"
 import { isObject, type JsonObject } from "./looseJson.js"
@@ -24,7 +24,10 @@ const isNear = (a: string, b: string): boolean => {
     (restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0])
 }
 
-/** The directing field that a name was meant for, if it is none itself: `apiKey`, `base-url`, `securtiy_tier`. */
+/**
+ * The directing field that a name was meant for, if it is none itself: `apiKey`, `base-url`,
+ * `securtiy_tier`.
+ */
 const meantFor = (name: string): string | undefined =>
   DIRECTING.find((field) => name !== field && isNear(plain(name), plain(field)))
 
@@ -48,8 +51,8 @@ const checkExtraBody = (extra: unknown): string | undefined => {
 }
 
 /**
- * Says which field of a payload makes it no chat completion, and nothing of its value. Fails for no model, no messages, or a message that is
- * no object.
+ * Says which field of a payload makes it no chat completion, and nothing of its value. Fails for no model,
+ * no messages, or a message that is no object.
  */
 export const checkPayload = (payload: unknown): string | undefined => {
   if (!isObject(payload)) return NO_OBJECT
@@ -72,8 +75,9 @@ export interface Parts {
 }
 
 /**
- * Takes a request apart, or says what is wrong with it. Only its own fields count: what a polluted `Object.prototype` has would lead the prompt
- * and the key elsewhere. `stream` goes out with `stream_options`, which servers refuse without it.
+ * Takes a request apart, or says what is wrong with it. Only its own fields count: what a polluted
+ * `Object.prototype` has would lead the prompt and the key elsewhere. `stream` goes out with
+ * `stream_options`, which servers refuse without it.
  */
 export const takeApart = (request: unknown): Parts | string => {
   if (!isObject(request)) return NO_OBJECT

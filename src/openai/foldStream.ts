@@ -60,8 +60,8 @@ const asChoice = (choice: unknown): unknown => {
 }
 
 /**
- * The answer that the events of a stream make up, or `undefined` if none of them is JSON. An answer that a stream breaks off is kept, with the
- * `error` that broke it off beside it.
+ * The answer that the events of a stream make up, or `undefined` if none of them is JSON. An answer that a
+ * stream breaks off is kept, with the `error` that broke it off beside it.
  */
 export const foldStream = (text: string): JsonObject | undefined => {
   const [first, ...rest] = eventsOf(text)

@@ -20,7 +20,9 @@ const attempt = (parse: () => unknown): unknown => {
 /** A string, or a number that JSON has no way to write and Python's `json` writes all the same. */
 const STRING_OR_NO_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/g
 
-/** The value of a JSON text, in which `NaN` and `Infinity` are taken for `null`; `undefined` if it is none. */
+/**
+ * The value of a JSON text, in which `NaN` and `Infinity` are taken for `null`; `undefined` if it is none.
+ */
 export const parseLoosely = (text: string): unknown => {
   const value = attempt(() => JSON.parse(text))
   if (value !== undefined || !/NaN|Infinity/.test(text)) return value

@@ -1,7 +1,9 @@
 /**
- * Brings the answers of real model servers into OpenAI's shape. The rules are the table "Answers of real servers" in doc/reliability.md.
+ * Brings the answers of real model servers into OpenAI's shape. The rules are the table "Answers of real
+ * servers" in doc/reliability.md.
  *
- * Strict about nothing but this: an answer has choices, or an error. What the server says beyond OpenAI's shape is kept.
+ * Strict about nothing but this: an answer has choices, or an error. What the server says beyond OpenAI's
+ * shape is kept.
  */
 import type { ChatCompletionResponse } from "./chatAnswer.js"
 import { foldStream, isEventStream } from "./foldStream.js"
@@ -18,7 +20,10 @@ export interface Fallbacks {
   readonly processedAt: number | undefined
 }
 
-/** What an opened plaintext turned out to be. `missing` names the field that makes it no answer. `metadata` is what the router put there. */
+/**
+ * What an opened plaintext turned out to be. `missing` names the field that makes it no answer. `metadata`
+ * is what the router put there.
+ */
 export type Read =
   | { readonly answer: Answer; readonly metadata: JsonObject }
   | { readonly error: unknown; readonly metadata: JsonObject }
@@ -30,7 +35,10 @@ const textOf = (value: unknown): string | undefined => typeof value === "string"
 const numberOf = (value: unknown): unknown =>
   typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value
 
-/** The JSON text of what OpenAI has as JSON text, and others as the value itself; `{}` for what is nested too deeply to write. */
+/**
+ * The JSON text of what OpenAI has as JSON text, and others as the value itself; `{}` for what is nested
+ * too deeply to write.
+ */
 const jsonTextOf = (value: unknown): string => {
   if (typeof value === "string") return value
   try {
@@ -113,7 +121,10 @@ const fixReasoning = (message: JsonObject): void => {
 // ---------------------------------------------------------------------------------------------------------------------
 // Tool calls
 
-/** A made-up id: the same for the same answer, other for any other, within the 40 characters that OpenAI allows. */
+/**
+ * A made-up id: the same for the same answer, other for any other, within the 40 characters that OpenAI
+ * allows.
+ */
 const callId = (payloadId: string, choice: number, position: number): string =>
   `call_${payloadId.replace(/[^A-Za-z0-9]/g, "").slice(0, 24)}_${choice}_${position}`
 

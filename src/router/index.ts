@@ -13,3 +13,8 @@ export * as Model from "./Model.js"
  * @since 0.2.0
  */
 export * as Router from "./Router.js"
+
+/**
+ * @since 0.3.0
+ */
+export * as RouterKeys from "./RouterKeys.js"

@@ -1,12 +1,12 @@
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Http from "node:http"
-import * as Https from "node:https"
 import * as Net from "node:net"
 import { generate } from "selfsigned"
-import { serve } from "../../src/cli/serve.js"
+import { serve, type Tls } from "../../src/cli/serve.js"
 import * as NodeCrypto from "../../src/platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../../src/platform/node/NodeKeyStore.js"
 import * as Router from "../../src/router/Router.js"
@@ -27,17 +27,17 @@ export const certificate = async (): Promise<{ readonly key: string; readonly ce
   return { key, cert }
 }
 
-/** The real development router on a real socket, with the vectors' key pair, for as long as the scope lives. */
+/**
+ * The real router on a real socket, with the vectors' key pair, for as long as the scope lives. Pages of any origin may
+ * use it.
+ */
 export const router = (
-  options: Omit<Router.Options, "keyPair"> & { readonly tls?: { readonly key: string; readonly cert: string } } = {}
+  { tls, ...options }: Omit<Router.Options, "keyPair"> & { readonly tls?: Tls } = {}
 ): Effect.Effect<string, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const keyPair = yield* NodeKeyStore.loadKeyPair(path("keys/server_4096.pem"))
-    const app = yield* Router.make({ ...options, keyPair })
-    const server = options.tls === undefined
-      ? Http.createServer()
-      : Object.assign(Https.createServer(options.tls), { cert: true })
-    return yield* serve(app, { host: "127.0.0.1", port: 0, server })
+    const app = HttpMiddleware.cors({ exposedHeaders: ["Retry-After"] })(yield* Router.make({ ...options, keyPair }))
+    return yield* serve(app, { host: "127.0.0.1", port: 0, tls })
   }).pipe(Effect.provide(platform))
 
 /** A plain Node server that answers as it is told, for what the router would never do. */

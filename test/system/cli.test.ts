@@ -3,7 +3,6 @@ import * as Redacted from "effect/Redacted"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
@@ -37,17 +36,6 @@ const nomyo = (args: ReadonlyArray<string>, options: { readonly stdin?: string; 
   })
 
 const chat = (...args: ReadonlyArray<string>) => nomyo(["chat", ...args, "--base-url", url, "--allow-http"])
-
-/** A `nomyo router` that is listening. */
-const startRouter = async (...args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, [BIN, "router", "--port", "0", ...args])
-  let stdout = ""
-  child.stdout.on("data", (chunk) => {
-    stdout += chunk
-  })
-  while (!stdout.includes("\n")) await once(child.stdout, "data")
-  return { child, line: stdout, url: stdout.trim().replace("listening on ", "") }
-}
 
 describe("nomyo", () => {
   it("explains itself", async () => {
@@ -133,46 +121,6 @@ describe("nomyo chat", () => {
     expect([bad.code, bad.stdout]).toEqual([1, ""])
     expect(bad.stderr).toContain("NOMYO_TIMEOUT")
     for (const { stderr } of [wrong, http, bad]) expect(stderr).not.toContain("sk-")
-  })
-})
-
-describe("nomyo router", () => {
-  it.each(["SIGINT", "SIGTERM"] as const)("prints one line when it is ready, and stops at %s even with a request in flight", async (signal) => {
-    const upstream = await Servers.scoped(Servers.httpServer(() => undefined))
-    const { child, line, url } = await startRouter("--upstream", upstream.value)
-    expect(line).toMatch(/^listening on http:\/\/127\.0\.0\.1:\d+\n$/)
-    expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: "ok" })
-    const waiting = nomyo(["chat", "hi", "--base-url", url, "--allow-http"])
-    while ((await connections(upstream.value)) === 0) await new Promise((resolve) => setTimeout(resolve, 20))
-    child.kill(signal)
-    const [code] = await once(child, "exit")
-    expect(code).toBe(0)
-    expect((await waiting).stderr).toContain("APIConnectionError")
-    await upstream.close()
-  })
-
-  it("asks for its API key and logs no plaintext", async () => {
-    const { child, url } = await startRouter("--api-key", "let-me-in")
-    let stderr = ""
-    child.stderr.on("data", (chunk) => {
-      stderr += chunk
-    })
-    const ask = (key: string) => nomyo(["chat", "SENTINEL", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: key } })
-    expect((await ask("let-me-in")).stdout).toBe("You said: SENTINEL\n")
-    expect((await ask("other")).stderr).toContain("AuthenticationError")
-    child.kill("SIGTERM")
-    await once(child, "exit")
-    expect(stderr).toContain("/v1/chat/secure_completion")
-    expect(stderr).not.toMatch(/SENTINEL|let-me-in/)
-  })
-
-  it("says so when the port is taken", async () => {
-    const server = Net.createServer().listen(0, "127.0.0.1")
-    await once(server, "listening")
-    const { code, stderr } = await nomyo(["router", "--port", String((server.address() as Net.AddressInfo).port)])
-    server.close()
-    expect(code).toBe(1)
-    expect(stderr).toContain("cannot be listened on")
   })
 })
 
@@ -274,11 +222,3 @@ describe("nomyo demo", () => {
     expect(stdout).toContain("You said:")
   })
 })
-
-/** How many connections a server of ours has; read from the kernel, since the server is not ours to ask. */
-const connections = async (url: string): Promise<number> => {
-  const { readFile } = await import("node:fs/promises")
-  const port = Number(new URL(url).port).toString(16).toUpperCase().padStart(4, "0")
-  const lines = (await readFile("/proc/net/tcp", "utf8")).split("\n")
-  return lines.filter((line) => new RegExp(`^\\s*\\d+: \\S+:${port} \\S+ 01`).test(line)).length
-}

@@ -7,7 +7,6 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
-import * as Http from "node:http"
 import { afterAll } from "vitest"
 import { serve } from "../../src/cli/serve.js"
 import * as Crypto from "../../src/Crypto.js"
@@ -88,7 +87,7 @@ describe("load", () => {
         Effect.gen(function*() {
           const scope = yield* Scope.make()
           const app = yield* Router.make({ keyPair: keys[n % keys.length] })
-          const url = yield* Scope.extend(serve(app, { host: "127.0.0.1", port, server: Http.createServer() }), scope)
+          const url = yield* Scope.extend(serve(app, { host: "127.0.0.1", port }), scope)
           port = Number(new URL(url).port)
           return { url, stop: Scope.close(scope, Exit.void) }
         })

@@ -26,7 +26,7 @@ import * as NomyoClient from "../../src/NomyoClient.js"
 import { fromStatus } from "../../src/internal/errors.js"
 import * as Node from "../../src/platform/node/index.js"
 import * as Model from "../../src/router/Model.js"
-import * as Router from "../../src/router/Router.js"
+import { makeRateLimit } from "../../src/router/rateLimit.js"
 import * as Hostile from "../support/hostile.js"
 import * as Mocks from "../support/mocks.js"
 import * as Servers from "../support/servers.js"
@@ -453,7 +453,7 @@ describe("createAll of NomyoClient", () => {
   it.effect("meets no 429 under a throttle, and does without one", () =>
     Effect.gen(function*() {
       const rights = (throttle: boolean) => {
-        const limit = Router.makeRateLimit()
+        const limit = makeRateLimit()
         const router = Mocks.scripted(() => Effect.zipRight(limit("key"), answer))
         return Effect.gen(function*() {
           const batch = yield* Effect.fork(Stream.runCollect(NomyoClient.createAll(requests)))

@@ -11,7 +11,7 @@ import * as RateLimit from "../../src/internal/rateLimit.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import { fromStatus } from "../../src/internal/errors.js"
-import * as Router from "../../src/router/Router.js"
+import { makeRateLimit } from "../../src/router/rateLimit.js"
 import * as Mocks from "../support/mocks.js"
 import * as Servers from "../support/servers.js"
 
@@ -189,7 +189,7 @@ describe("a router that limits", () => {
 
   it.effect("lets in again who waited, and 30 minutes after a lock", () =>
     Effect.gen(function*() {
-      const limit = Router.makeRateLimit()
+      const limit = makeRateLimit()
       const ask = Effect.map(Effect.either(limit("key")), (either) => either._tag === "Right" ? 200 : either.left.statusCode)
       assert.deepStrictEqual(yield* Effect.replicateEffect(ask, 5), [200, 200, 200, 200, 429])
       yield* TestClock.adjust("1 second")

@@ -1,4 +1,7 @@
-/** What bytes a value holds, whatever realm it is of: `instanceof` would take another realm's buffer for an object without fields. */
+/**
+ * What bytes a value holds, whatever realm it is of: `instanceof` would take another realm's buffer for an
+ * object without fields.
+ */
 
 const byteLengthOf = (prototype: object | undefined) =>
   prototype === undefined ? undefined : Object.getOwnPropertyDescriptor(prototype, "byteLength")?.get

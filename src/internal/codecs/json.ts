@@ -24,14 +24,20 @@ const isData = (value: object): boolean => {
   return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** Whether JSON has nothing of an object that is no data: a Map, a Promise, an ArrayBuffer. A boxed text or number is written as what it boxes. */
+/**
+ * Whether JSON has nothing of an object that is no data: a Map, a Promise, an ArrayBuffer. A boxed text or
+ * number is written as what it boxes.
+ */
 const isEmptied = (value: object): boolean => {
   const tag = tagOf(value)
   if (tag === "Map" || tag === "Set") return true
   return tag !== "String" && tag !== "Number" && tag !== "Boolean" && Object.keys(value).length === 0
 }
 
-/** Whether `JSON.stringify` would drop a value, empty it or turn it into `null` without a word. `given` is what it was before its `toJSON`. */
+/**
+ * Whether `JSON.stringify` would drop a value, empty it or turn it into `null` without a word. `given` is
+ * what it was before its `toJSON`.
+ */
 const isLost = (value: unknown, given: unknown, inList: boolean): boolean => {
   switch (typeof value) {
     case "number":
@@ -55,7 +61,10 @@ const strict = function(this: unknown, key: string, value: unknown): unknown {
   return value
 }
 
-/** Data that JSON carries as it stands, without long strings. To look at it first and write it then takes half as long as to look while it is written. */
+/**
+ * Data that JSON carries as it stands, without long strings. To look at it first and write it then takes
+ * half as long as to look while it is written.
+ */
 const isPlain = (value: unknown, inList: boolean): boolean => {
   if (typeof value === "string") return value.length <= CHUNK_LENGTH
   if (isLost(value, value, inList)) return false

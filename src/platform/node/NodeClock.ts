@@ -30,11 +30,15 @@ export const background: Clock.Clock = {
     })
 }
 
-/** The clock that every fiber begins with: one for the process, even where Effect is loaded twice, as the bundle behind `nomyo-js` may do. */
+/**
+ * The clock that every fiber begins with: one for the process, even where Effect is loaded twice, as the
+ * bundle behind `nomyo-js` may do.
+ */
 const live = () => Effect.runSync(Effect.clock)
 
 /**
- * Rotates keys and keeps deadlines by a clock that lets a script end by itself, unless there is another clock than the system's, such as a `TestClock`.
+ * Rotates keys and keeps deadlines by a clock that lets a script end by itself, unless there is another
+ * clock than the system's, such as a `TestClock`.
  *
  * @since 0.2.0
  * @category layers

@@ -4,8 +4,9 @@ import { createRequire } from "node:module"
 import { join } from "node:path"
 
 /**
- * The program that runs, or a name in the working directory where there is none (`node -e`). Not this module: in a bundle it is somewhere
- * else, and `import.meta` is unknown to CommonJS, which bundlers and Jest make of it.
+ * The program that runs, or a name in the working directory where there is none (`node -e`). Not this
+ * module: in a bundle it is somewhere else, and `import.meta` is unknown to CommonJS, which bundlers and
+ * Jest make of it.
  */
 const application = (): string => {
   const [, program] = process.argv

@@ -1,0 +1,146 @@
+/**
+ * The key pair of a router: kept in a `KeyStore`, and replaced without losing requests.
+ *
+ * @since 0.3.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { Crypto, type KeyPair, type PrivateKey, type PublicKey } from "../Crypto.js"
+import { KeyStore } from "../KeyStore.js"
+import type { SecurityError } from "../NomyoError.js"
+
+/**
+ * The keys that a router answers with at a moment.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface RouterKeys {
+  /** The key that the router publishes. */
+  readonly publicKey: () => PublicKey
+  /** The keys that requests may be sealed to: the published one first, then those that it has replaced. */
+  readonly privateKeys: () => ReadonlyArray<PrivateKey>
+}
+
+/**
+ * When a stored key pair is replaced.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Options {
+  /** How old a pair becomes. Default: it is replaced only when another one appears in the store. */
+  readonly rotationInterval?: Duration.Duration | undefined
+}
+
+/**
+ * Clients keep a router's key for an hour (`routerKeyTtl`): for twice as long the old one opens their
+ * requests.
+ */
+const OVERLAP = Duration.hours(2)
+/** How often the store is looked at, and the age. */
+const LOOK_EVERY = Duration.minutes(1)
+const KEY_SIZE = 4096
+
+/**
+ * One key pair that never changes.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const fixed = ({ privateKey, publicKey }: KeyPair): RouterKeys => ({
+  publicKey: () => publicKey,
+  privateKeys: () => [privateKey]
+})
+
+/** A pair that has been replaced, and when it goes. */
+interface Retired {
+  readonly pair: KeyPair
+  readonly until: number
+}
+
+interface State {
+  current: KeyPair
+  retired: ReadonlyArray<Retired>
+}
+
+/** A new pair in the store in place of `replacing`, or the one that another process has put there. */
+const generate = Effect.fnUntraced(function*(replacing: KeyPair | undefined) {
+  const crypto = yield* Crypto
+  const store = yield* KeyStore
+  const pair = yield* crypto.generateKeyPair(KEY_SIZE)
+  const kept = yield* Effect.onError(store.save(pair, replacing), () => crypto.destroy(pair.privateKey))
+  if (kept !== pair) yield* crypto.destroy(pair.privateKey)
+  return kept
+})
+
+const first = Effect.flatMap(KeyStore, (store) =>
+  store.exclusively(Effect.flatMap(store.load, Option.match({
+    onNone: () => generate(undefined),
+    onSome: Effect.succeed
+  }))))
+
+/** Publishes another pair. The one before opens requests for the overlap. */
+const adopt = Effect.fnUntraced(function*(state: State, pair: KeyPair, now: number) {
+  state.retired = [{ pair: state.current, until: now + Duration.toMillis(OVERLAP) }, ...state.retired]
+  state.current = pair
+  const { fingerprint } = pair.publicKey
+  yield* Effect.annotateLogs(Effect.logInfo("The router has another key"), "fingerprint", fingerprint)
+})
+
+/** Takes a pair that is new in the store: `nomyo keys rotate` may have put it there. */
+const takeStored = Effect.fnUntraced(function*(state: State, now: number) {
+  const crypto = yield* Crypto
+  const stored = yield* Effect.flatMap(KeyStore, ({ load }) => load)
+  if (Option.isNone(stored)) return
+  if (stored.value.publicKey.fingerprint === state.current.publicKey.fingerprint) {
+    return yield* crypto.destroy(stored.value.privateKey)
+  }
+  yield* adopt(state, stored.value, now)
+})
+
+const dropExpired = Effect.fnUntraced(function*(state: State, now: number) {
+  const crypto = yield* Crypto
+  const expired = state.retired.filter(({ until }) => until <= now)
+  state.retired = state.retired.filter(({ until }) => until > now)
+  yield* Effect.forEach(expired, ({ pair }) => crypto.destroy(pair.privateKey), { discard: true })
+})
+
+const look = Effect.fnUntraced(function*(state: State, { rotationInterval = Duration.infinity }: Options) {
+  const now = yield* Clock.currentTimeMillis
+  yield* dropExpired(state, now)
+  yield* takeStored(state, now)
+  const age = now - state.current.createdAt
+  // a date in the future is no reason to keep a pair for longer
+  if (age >= 0 && age < Duration.toMillis(rotationInterval)) return
+  if (!Duration.isFinite(rotationInterval)) return
+  const kept = yield* generate(state.current)
+  if (kept.publicKey.fingerprint !== state.current.publicKey.fingerprint) yield* adopt(state, kept, now)
+})
+
+const failed = (error: SecurityError) =>
+  Effect.logWarning(`The router keeps its key for now: ${error.message}`)
+
+/**
+ * The stored pair, or a new one that is stored. A pair that has been replaced opens requests for two hours
+ * more. Keys are destroyed when the scope closes.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options = {}
+): Effect.fn.Return<RouterKeys, SecurityError, Crypto | KeyStore | Scope.Scope> {
+  const crypto = yield* Crypto
+  const state: State = { current: yield* first, retired: [] }
+  const privateKeys = () =>
+    [state.current, ...state.retired.map(({ pair }) => pair)].map(({ privateKey }) => privateKey)
+  yield* Effect.addFinalizer(() => Effect.forEach(privateKeys(), crypto.destroy, { discard: true }))
+  const looking = Effect.catchAll(Effect.uninterruptible(look(state, options)), failed)
+  yield* Effect.forkScoped(Effect.schedule(looking, Schedule.spaced(LOOK_EVERY)))
+  return { publicKey: () => state.current.publicKey, privateKeys }
+})

@@ -1,0 +1,207 @@
+/** An OpenAI-compatible server as the model of a router. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import type * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import type { ChatCompletionRequest } from "../ChatCompletion.js"
+import * as Bytes from "../internal/codecs/bytes.js"
+import { fromStatus } from "../internal/errors.js"
+import { retryAfter } from "../internal/retryAfter.js"
+import type { HttpError, InvalidRequestError } from "../NomyoError.js"
+import { foldStream, isEventStream } from "../openai/foldStream.js"
+import { isList, isObject, parseLoosely } from "../openai/looseJson.js"
+import { errorOf, meaningOf, reasonOf, type UpstreamFailure } from "../openai/upstreamReason.js"
+import { cleaned } from "./logReason.js"
+import type { Model, Models } from "./Model.js"
+import * as UpstreamUrl from "./upstreamUrl.js"
+
+/** Which server, and the key to it. */
+export interface Options {
+  /** Its base URL. What is plain is repaired: a missing scheme or `/v1`, the path of a call. */
+  readonly url: string
+  readonly apiKey?: Redacted.Redacted | undefined
+}
+
+/** A server behind a router. */
+export interface Upstream {
+  /** The base URL that is used, `…/v1`. */
+  readonly url: string
+  readonly model: Model
+  readonly models: Models
+  /**
+   * What the operator must know before the first request, in sentences. Empty if the server answers as it
+   * should.
+   */
+  readonly probe: Effect.Effect<{
+    readonly warnings: ReadonlyArray<string>
+    readonly ids: ReadonlyArray<string>
+  }>
+}
+
+/** An answer of more bytes is not taken. Clients take 100 MiB unless they are set otherwise. */
+const MAX_ANSWER_BYTES = 128 * 1024 * 1024
+const MAX_ERROR_BYTES = 64 * 1024
+/** The status has said what matters: a body that takes longer is done without. */
+const ERROR_BODY_TIMEOUT = "2 seconds"
+const PROBE_TIMEOUT = "5 seconds"
+
+/** The system's code, which HTTP clients bury in a chain of causes. */
+const codeOf = (error: unknown): string => {
+  let cause = error
+  for (let depth = 0; Predicate.isRecord(cause) && depth < 8; depth++) {
+    const { code } = cause
+    if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(code)) return code
+    cause = cause["cause"]
+  }
+  return ""
+}
+
+const TRUNCATED = "TRUNCATED"
+
+/** A body up to a limit: what is beyond is cut. */
+const bytesOf = (response: HttpClientResponse.HttpClientResponse, limit: number) =>
+  Stream.runFoldWhile(
+    response.stream,
+    { parts: [] as ReadonlyArray<Uint8Array>, length: 0 },
+    ({ length }) => length <= limit,
+    ({ length, parts }, part) => ({ parts: [...parts, part], length: length + part.length })
+  ).pipe(
+    Effect.map(({ parts }) => Bytes.concat(parts).subarray(0, limit)),
+    Effect.mapError((error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED }))
+  )
+
+/** The JSON of a body, or of an event stream that came in place of it; `undefined` if it holds none. */
+const parse = (bytes: Uint8Array): unknown => {
+  // a byte that is no UTF-8 is no reason to lose an answer
+  const text = new TextDecoder().decode(bytes)
+  return isEventStream(text) ? foldStream(text) : parseLoosely(text)
+}
+
+type Answer = { readonly [key: string]: unknown }
+
+/** The JSON object that a server answered with. Fails with what is known of its failure. */
+const answerOf = Effect.fnUntraced(function*(
+  response: HttpClientResponse.HttpClientResponse
+): Effect.fn.Return<Answer, UpstreamFailure> {
+  const { status } = response
+  if (status !== 200) {
+    const body = yield* bytesOf(response, MAX_ERROR_BYTES).pipe(
+      Effect.timeout(ERROR_BODY_TIMEOUT),
+      Effect.orElseSucceed(() => new Uint8Array(0))
+    )
+    return yield* Effect.fail({ status, error: errorOf(parse(body)) })
+  }
+  const answer = parse(yield* bytesOf(response, MAX_ANSWER_BYTES))
+  if (!isObject(answer)) return yield* Effect.fail({ status, isUnreadable: true, error: errorOf(answer) })
+  // an answer that an error broke off is an answer all the same
+  const isFailure = !Predicate.isNullable(answer["error"]) && !isList(answer["choices"])
+  return isFailure ? yield* Effect.fail({ status, error: errorOf(answer) }) : answer
+})
+
+/** A failure, and the wait that the server asks for. */
+type Failure = UpstreamFailure & { readonly retryAfter?: number | undefined }
+
+const exchange = Effect.fnUntraced(function*(
+  client: HttpClient.HttpClient,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.fn.Return<Answer, Failure> {
+  const response = yield* client.execute(request).pipe(
+    // no HTTP client of a router follows redirects: one could lead a decrypted prompt to another host
+    Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+    Effect.mapError((error): Failure => ({ code: codeOf(error) }))
+  )
+  const now = yield* Clock.currentTimeMillis
+  return yield* Effect.mapError(answerOf(response), (failure) => ({
+    ...failure,
+    retryAfter: retryAfter((name) => response.headers[name], now)
+  }))
+}, Effect.scoped)
+
+/** What a client gets: a status and a reason of the closed list. */
+const clientError = (failure: Failure): HttpError => {
+  const reason = reasonOf(failure)
+  const { message, status: statusCode } = meaningOf(reason)
+  return fromStatus({ statusCode, message, retryAfter: failure.retryAfter, errorDetails: { reason } })
+}
+
+/**
+ * What the log says: the status or the network's code, what the server called it, and its words without the
+ * request's.
+ */
+const logOf = (failure: Failure, request: unknown): { readonly [name: string]: unknown } => {
+  const { code, error, isUnreadable, status } = failure
+  const told = Object.entries(error ?? {}).flatMap(([name, text]) =>
+    text === "" ? [] : [[`upstream_${name}`, cleaned(text, request)]])
+  return {
+    reason: reasonOf(failure),
+    ...(status === undefined ? { network: code || "unknown" } : { upstream_status: status }),
+    ...(isUnreadable === true ? { body: "not JSON" } : {}),
+    ...Object.fromEntries(told)
+  }
+}
+
+const warn = (failure: Failure, request: unknown): Effect.Effect<void> =>
+  Effect.annotateLogs(Effect.logWarning("The model server failed"), logOf(failure, request))
+
+const idsOf = (answer: Answer): ReadonlyArray<string> => {
+  const data = answer["data"] ?? answer["models"]
+  const entries: ReadonlyArray<unknown> = Array.isArray(data) ? data : []
+  return entries.map((entry) => Predicate.isRecord(entry) ? entry["id"] : "").filter((id): id is string => typeof id === "string" && id !== "")
+}
+
+const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<string> => [
+  ...(UpstreamUrl.isReadable(url)
+    ? [`${url} has no TLS and is on another machine: prompts and answers can be read on the way there`]
+    : []),
+  ...(failure === undefined
+    ? []
+    : [`${url}/models did not answer as expected (${failure.status ?? failure.code ?? "unknown"}): ` +
+      meaningOf(reasonOf(failure)).message])
+]
+
+/** Answers come whole: a server that is asked for `stream_options` alone refuses the request. */
+const unstreamed = ({ stream: _, stream_options: __, ...payload }: ChatCompletionRequest): object => payload
+
+/** A server behind a router. Fails with an `InvalidRequestError` for a URL that cannot be one. */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<Upstream, InvalidRequestError, HttpClient.HttpClient> {
+  const client = (yield* HttpClient.HttpClient).pipe(HttpClient.withTracerPropagation(false))
+  const url = yield* UpstreamUrl.parse(options.url)
+  const prepare = (request: HttpClientRequest.HttpClientRequest) =>
+    HttpClientRequest.setHeader(
+      options.apiKey === undefined ? request : HttpClientRequest.bearerToken(request, options.apiKey),
+      "accept-encoding",
+      "identity"
+    )
+  const post = prepare(HttpClientRequest.post(`${url}/chat/completions`))
+  const list = exchange(client, prepare(HttpClientRequest.get(`${url}/models`)))
+  const probe = list.pipe(
+    Effect.timeoutFail({ duration: PROBE_TIMEOUT, onTimeout: (): Failure => ({ code: "ETIMEDOUT" }) }),
+    Effect.match({
+      onFailure: (failure) => ({ warnings: warningsOf(url, failure), ids: [] }),
+      onSuccess: (answer) => ({ warnings: warningsOf(url, undefined), ids: idsOf(answer) })
+    })
+  )
+  return {
+    url,
+    probe,
+    models: list.pipe(
+      Effect.tapError((failure) => warn(failure, {})),
+      Effect.mapBoth({ onFailure: clientError, onSuccess: idsOf })
+    ),
+    model: ({ payload }) =>
+      exchange(
+        client,
+        HttpClientRequest.bodyUnsafeJson(post, unstreamed(payload))
+      ).pipe(
+        Effect.tapError((failure) => warn(failure, payload)),
+        Effect.mapError(clientError)
+      )
+  }
+})
