@@ -24,6 +24,7 @@ import * as ChatCompletion from "./ChatCompletion.js"
 import { Crypto, type PublicKey } from "./Crypto.js"
 import { makeCalls } from "./internal/fibers/deadline.js"
 import { makeFairSemaphore } from "./internal/fibers/fairSemaphore.js"
+import { httpWarning } from "./internal/httpWarning.js"
 import type * as OptionTypes from "./internal/optionTypes.js"
 import { prepareRequest, type Target } from "./internal/preparedRequest.js"
 import { makeRateLimiter } from "./internal/rateLimit.js"
@@ -151,13 +152,13 @@ interface ClientDependencies extends RetryDependencies {
   readonly context: Context.Context<Crypto | Transport | SecureMemory>
 }
 
-const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
-  baseUrl.startsWith("http:")
-    ? Effect.logWarning(
-      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata ` +
-        "are not. For local development only."
-    )
-    : Effect.void
+const warnOfHttp = (
+  baseUrl: string,
+  { routerKeyFingerprints }: Pick<NomyoConfig.NomyoConfig, "routerKeyFingerprints">
+): Effect.Effect<void> => {
+  const warning = httpWarning(baseUrl, routerKeyFingerprints.length > 0)
+  return warning === undefined ? Effect.void : Effect.logWarning(warning)
+}
 
 const sendTo = (client: ClientDependencies, target: Target, payload: Plaintext, options: SendOptions) =>
   Effect.flatMap(prepareRequest(client.config, target, payload, options), (request) => retry(client, request))
@@ -169,7 +170,7 @@ const makeTarget = Effect.fnUntraced(function*(
   apiKey: string | undefined
 ) {
   const baseUrl = yield* NomyoConfig.checkRequestUrl(url, apiKey, config)
-  yield* warnOfHttp(baseUrl)
+  yield* warnOfHttp(baseUrl, config)
   const target: Target = { baseUrl, routerKey: yield* RouterKey.make({ ...config, baseUrl }) }
   return target
 })
@@ -244,7 +245,7 @@ export const make = Effect.fnUntraced(function*(
     awaitRateLimit: config.throttle ? makeRateLimiter() : Effect.void,
     calls
   }
-  yield* warnOfHttp(config.baseUrl)
+  yield* warnOfHttp(config.baseUrl, config)
   return {
     create: (request, options) => create(client, request, options),
     send: (payload, options) =>

@@ -68,6 +68,7 @@ export const clientRules = {
   maxResponseBytes: number,
   keyDir,
   keyRotationDir: text,
+  keyDirReadOnly: flag,
   keyRotationPassword: password,
   keyHistory: wholeNumber(0),
   keyPersistence: rule("\"memory\" or \"indexeddb\"", (value) => value === "memory" || value === "indexeddb"),
@@ -101,7 +102,7 @@ const isUrl = (name: string): boolean => /url$/i.test(name)
 
 /** The router's URL has another name in each class. */
 const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined =>
-  closestName(name, names) ?? (isUrl(name) ? names.find(isUrl) : undefined)
+  (isUrl(name) ? names.find(isUrl) : undefined) ?? closestName(name, names)
 
 const refuse = (message: string) => Either.left(new InvalidRequestError({ message }))
 

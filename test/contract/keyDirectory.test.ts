@@ -144,7 +144,6 @@ it.layer(Servers.platform)("a key directory", (it) => {
       }))
       assert.deepStrictEqual(names(dir), [...theirs, ...PAIR].toSorted())
     }))
-
 })
 
 describe("a key directory at work", () => {

@@ -52,7 +52,6 @@ export const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return { name, reason, message: message ?? "" }
   })
 
-
 export const run = (command: string, ...args: ReadonlyArray<string>): string =>
   execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
 
