@@ -227,6 +227,15 @@ export const optional = <A>(
 ): Config.Config<A | undefined> =>
   Config.orElse(isBlank(name), () => Config.map(Config.option(read(name)), Option.getOrUndefined))
 
+/**
+ * A directory of keys; `false` for `false` or `memory`, which keep them in memory. A directory of such a name
+ * is `./false`.
+ *
+ * @internal
+ */
+export const keyDirectory = (name: string): Config.Config<string | false> =>
+  Config.map(Config.string(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
+
 /** @internal */
 export const secret = (name: string): Config.Config<Redacted.Redacted> => Config.redacted(name)
 

@@ -102,7 +102,14 @@ export const make = Effect.fnUntraced(function*(
   let cached: CachedRouterKey | undefined
   const fetch = Effect.gen(function*() {
     const url = `${config.baseUrl}/pki/public_key`
-    const pem = yield* transport.send({ method: "GET", url, headers: {}, maxResponseBytes: MAX_PEM_BYTES })
+    const isKeyPinned = config.routerKeyFingerprints.length > 0
+    const pem = yield* transport.send({
+      method: "GET",
+      url,
+      headers: {},
+      maxResponseBytes: MAX_PEM_BYTES,
+      ...(isKeyPinned ? { isKeyPinned } : {})
+    })
     const key = yield* checkKey(yield* crypto.importPublicKey(pem), config.routerKeyFingerprints)
     cached = { key, fetchedAt: yield* Clock.currentTimeMillis }
     return cached

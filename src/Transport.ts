@@ -16,6 +16,7 @@ import { fromStatus } from "./internal/errors.js"
 import { bracket } from "./internal/fibers/acquire.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { strictFetch } from "./internal/strictFetch.js"
+import { refuseUnverified } from "./internal/unverifiedTls.js"
 import { type APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -31,6 +32,13 @@ export interface Request {
   readonly body?: Body | undefined
   /** The largest body of a successful answer, in bytes. A larger one fails with a `SecurityError`. */
   readonly maxResponseBytes: number
+  /**
+   * Whether the answer is a router's key that is compared with pins. Without it, a transport fails where TLS
+   * would not prove who sent the key. Default `false`.
+   *
+   * @since 0.3.0
+   */
+  readonly isKeyPinned?: boolean | undefined
 }
 
 /**
@@ -253,7 +261,9 @@ const toResponse = ({ body, headers, status }: globalThis.Response): Response =>
 })
 
 /**
- * A transport on a `fetch`: the platform's own, or one that behaves like it.
+ * A transport on a `fetch`: the platform's own, or one that behaves like it. With
+ * `NODE_TLS_REJECT_UNAUTHORIZED=0` it fetches no router's key that is not pinned, and fails with reason
+ * `certificate`.
  *
  * @since 0.2.0
  * @category constructors
@@ -266,7 +276,7 @@ export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
       try: () => fetch(request.url, initOf(request, controller.signal)),
       catch: connectionError
     })
-    return Effect.map(response, toResponse)
+    return Effect.zipRight(refuseUnverified(request), Effect.map(response, toResponse))
   })
 
 /**

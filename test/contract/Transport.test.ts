@@ -305,6 +305,27 @@ describe.each(transports)("Transport, %s", (name, layer) => {
   })
 })
 
+describe("NODE_TLS_REJECT_UNAUTHORIZED=0", () => {
+  const url = "https://127.0.0.1:1/pki/public_key"
+  const withoutTls = Effect.acquireRelease(
+    Effect.sync(() => {
+      process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0"
+    }),
+    () => Effect.sync(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"])
+  )
+
+  it.scopedLive.each(transports.filter(([name]) => name !== "node:http"))("fetches only a pinned key: %s", ([, layer]) =>
+    Effect.gen(function*() {
+      yield* withoutTls
+      const refused = yield* Effect.flip(send(url))
+      assert.deepInclude(refused, { _tag: "SecurityError", reason: "certificate" })
+      assert.include(refused.message, "NODE_TLS_REJECT_UNAUTHORIZED=0")
+      for (const allowed of [send(url, { isKeyPinned: true }), send("http://127.0.0.1:1")]) {
+        assert.deepInclude(yield* Effect.flip(allowed), { _tag: "APIConnectionError", reason: "network" })
+      }
+    }).pipe(Effect.provide(layer)))
+})
+
 describe("Transport on an HttpClient that follows redirects", () => {
   it.scopedLive("finds it out", () => {
     const following = Layer.provide(

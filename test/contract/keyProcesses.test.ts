@@ -59,5 +59,5 @@ describe("a key directory among processes", () => {
         if (publicKey !== undefined && publicKey !== pair.publicKey.pem) mismatches++
       }
       assert.strictEqual(mismatches, 0)
-    }).pipe(Effect.provide(Servers.platform)), 120_000)
+    }).pipe(Effect.provide(Servers.platform)), 600_000)
 })

@@ -98,6 +98,6 @@ describe("rotation under load of a key directory", () => {
         )
         return (yield* events.takeAll)
       }).pipe(Effect.provide(Node.layer({ baseUrl: url, allowHttp: true, keyDir: temporaryDirectory(), keySize: 2048, keyRotationInterval: 100 })))
-      assert.isAbove([...rotations].filter(({ _tag }) => _tag === "Rotated").length, 5)
+      assert.isAbove([...rotations].filter(({ _tag }) => _tag === "Rotated").length, 1)
     }).pipe(Effect.provide(Layer.merge(Servers.platform, Logger.remove(Logger.defaultLogger)))), 60_000)
 })

@@ -96,10 +96,6 @@ export const layer = (
   Layer.unwrapEffect(Effect.map(readOptions(clientRules, options), (read) =>
     Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
 
-/** A directory called `false` or `memory` has to be given as `./false`. */
-const keyDirectory = (name: string): Config.Config<string | false> =>
-  Config.map(Config.string(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
-
 /**
  * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR` (`false` or `memory`
  * keeps the pair in memory only), `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_DIR_READ_ONLY`,
@@ -111,7 +107,7 @@ const keyDirectory = (name: string): Config.Config<string | false> =>
 export const config: Config.Config<Options> = Config.zipWith(
   NomyoConfig.config,
   Config.all({
-    keyDir: NomyoConfig.optional("NOMYO_KEY_DIR", keyDirectory),
+    keyDir: NomyoConfig.optional("NOMYO_KEY_DIR", NomyoConfig.keyDirectory),
     keyRotationDir: NomyoConfig.optional("NOMYO_KEY_ROTATION_DIR", Config.string),
     keyDirReadOnly: NomyoConfig.optional("NOMYO_KEY_DIR_READ_ONLY", Config.boolean),
     keyRotationPassword: NomyoConfig.optional("NOMYO_KEY_ROTATION_PASSWORD", NomyoConfig.secret),
