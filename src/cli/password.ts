@@ -6,8 +6,8 @@ import { err } from "./terminal.js"
 
 const INTERRUPT = "\u0003"
 /** What ends a line: the return key, or Ctrl-D. */
-const END = ["\r", "\n", "\u0004"]
-const BACKSPACE = ["\u0008", "\u007f"]
+const END = new Set(["\r", "\n", "\u0004"])
+const BACKSPACE = new Set(["\u0008", "\u007f"])
 
 /** Takes characters one by one: a terminal in raw mode edits nothing. */
 const readHidden = Effect.async<string>((resume) => {
@@ -20,11 +20,11 @@ const readHidden = Effect.async<string>((resume) => {
         stop()
         return process.kill(process.pid, "SIGINT")
       }
-      if (END.includes(character)) {
+      if (END.has(character)) {
         stop()
         return resume(Effect.succeed(line))
       }
-      line = BACKSPACE.includes(character) ? line.slice(0, -1) : line + character
+      line = BACKSPACE.has(character) ? line.slice(0, -1) : line + character
     }
   }
   stdin.setRawMode(true).setEncoding("utf8").on("data", onData).resume()
