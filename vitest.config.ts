@@ -11,8 +11,9 @@ export default defineConfig({
     // most of the time goes to other processes and to keys: one worker would leave a core idle
     maxWorkers: 2,
     minWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
+    // what takes a second alone may take a minute on a busy machine; a test that hangs is found all the same
+    testTimeout: 120_000,
+    hookTimeout: 600_000,
     coverage: {
       provider: "v8",
       include: ["src/**"],

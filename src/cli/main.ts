@@ -57,7 +57,7 @@ const withFlags = (text: string): string => text.replace(options, (option) => FL
 
 /** Whether another command line would do: nothing was sent. */
 const isUsageError = (error: unknown): boolean =>
-  (error instanceof InvalidRequestError && error.statusCode === undefined) ||
+  (error instanceof InvalidRequestError && error.attempts === undefined) ||
   (error instanceof SecurityError && ["plain-http", "url-credentials"].includes(error.reason))
 
 /** One line on stderr for what went wrong; `@effect/cli` has explained wrong usage already. */

@@ -23,7 +23,7 @@ const FIRST_WAIT = Duration.seconds(1)
 /** The wait that the router asks for, in milliseconds. */
 const retryAfterOf = (error: NomyoError): number => "retryAfter" in error ? error.retryAfter ?? 0 : 0
 
-export const isRetryable = (error: NomyoError): boolean =>
+const isRetryable = (error: NomyoError): boolean =>
   error._tag === "APIConnectionError" || (
     "statusCode" in error &&
     RETRIED_STATUSES.has(error.statusCode) &&
@@ -34,7 +34,7 @@ export const isRetryable = (error: NomyoError): boolean =>
  * Waits 1 s, 2 s, 4 s, … or as long as the router asks, whichever is longer. Up to a quarter of jitter keeps
  * clients that failed together from coming back together.
  */
-export const retrySchedule = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
+const retrySchedule = (maxRetries: number): Schedule.Schedule<unknown, NomyoError> =>
   Schedule.identity<NomyoError>().pipe(
     Schedule.intersect(Schedule.jitteredWith(Schedule.exponential(FIRST_WAIT), { min: 1, max: 1.25 })),
     // rounded up, since clocks count whole milliseconds

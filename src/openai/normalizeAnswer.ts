@@ -10,7 +10,7 @@ import { foldStream, isEventStream } from "./foldStream.js"
 import { isList, isObject, type JsonObject, parseLoosely } from "./looseJson.js"
 
 /** An answer in OpenAI's shape, without what the client adds. */
-export type Answer = Omit<ChatCompletionResponse, "_metadata">
+type Answer = Omit<ChatCompletionResponse, "_metadata">
 
 /** What is filled in where the server says nothing. */
 export interface Fallbacks {

@@ -1,5 +1,6 @@
 /** The body of `POST /chat/completions`, as a request of the client. */
 import { Refusal } from "./errors.js"
+import * as Json from "./json.js"
 
 interface JsonObject {
   readonly [name: string]: unknown
@@ -36,7 +37,7 @@ const REFUSED = ["base_url", "api_key"]
 const parse = (text: string): JsonObject => {
   let body: unknown
   try {
-    body = JSON.parse(text)
+    body = Json.parse(text)
   } catch {
     return notJson()
   }

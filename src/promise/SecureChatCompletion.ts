@@ -4,9 +4,10 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
 import { callRules, chatCompletionRules } from "../internal/options.js"
 import { NomyoClient } from "../NomyoClient.js"
+import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
+import type { ChatCompletionRequest } from "../openai/chatRequest.js"
 import { type BatchResult, createAll } from "./Batch.js"
 import { ClientRuntime, readConfig } from "./ClientRuntime.js"
 import type { BatchOptions, CallOptions, ClientConfig } from "./options.js"

@@ -16,6 +16,8 @@ import { KeyStore } from "../KeyStore.js"
 import { NomyoClient } from "../NomyoClient.js"
 import { RouterKey } from "../RouterKey.js"
 import type { SecureMemory } from "../SecureMemory.js"
+import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
+import type { SecurityTier } from "../openai/chatRequest.js"
 import { ClientRuntime, readConfig } from "./ClientRuntime.js"
 import type { Bytes, CallOptions, ClientConfig } from "./options.js"
 import { PromiseClient } from "./PromiseClient.js"
@@ -131,7 +133,7 @@ export class SecureCompletionClient extends PromiseClient {
   decryptResponse(
     encrypted: Uint8Array | ArrayBuffer,
     payloadId: string
-  ): Promise<ChatCompletion.ChatCompletionResponse> {
+  ): Promise<ChatCompletionResponse> {
     return this.#runtime.run(Effect.flatMap(KeyRing, (ring) =>
       ring.lease(({ privateKey }) =>
         Envelope.open(privateKey, new Uint8Array(encrypted), (opened) =>
@@ -147,9 +149,9 @@ export class SecureCompletionClient extends PromiseClient {
     payload: object | Uint8Array,
     payloadId: string,
     apiKey?: string,
-    securityTier?: ChatCompletion.SecurityTier,
+    securityTier?: SecurityTier,
     options?: CallOptions
-  ): Promise<ChatCompletion.ChatCompletionResponse> {
+  ): Promise<ChatCompletionResponse> {
     return this.#runtime.call(Options.callRules, options, (read) =>
       Effect.gen(function*() {
         const client = yield* NomyoClient

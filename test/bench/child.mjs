@@ -120,6 +120,13 @@ const measurements = {
     for (let i = 0; i < 100; i++) await both()
     return (used() - before) / 100
   },
+  /** A picture of 7 MiB by `create` and by `fetch`, in turn: milliseconds of CPU, by name and round. */
+  picture: async () => {
+    const { picture } = await import("./clients.mjs")
+    const { clocks, paired } = await import("./measure.mjs")
+    const [baseUrl, bits, keyDir, rounds] = args
+    return paired(picture(baseUrl, Number(bits), keyDir), { clock: clocks.cpu, rounds: Number(rounds), warm: 5 })
+  },
   first: async () => void await first[args[0]](...args.slice(1)),
   /** A client that is called as often as its parent asks, and tells what that took. */
   caller: async () => {

@@ -7,6 +7,7 @@ import * as Http from "node:http"
 import { SecureChatCompletion } from "nomyo-js"
 import * as ChatCompletion from "nomyo-js/ChatCompletion"
 import * as Envelope from "nomyo-js/Envelope"
+import { BASE_URL, createFetch } from "nomyo-js/fetch"
 import * as Node from "nomyo-js/node"
 import * as NomyoClient from "nomyo-js/NomyoClient"
 import OpenAI from "openai"
@@ -81,6 +82,20 @@ const steps = async (baseUrl, bits) => {
       if (!isResponse(answered)) throw new TypeError("response")
       return { ...answered, _metadata: { payload_id: payloadId } }
     }
+  }
+}
+
+/** The same request with a picture of 7 MiB, by the client and as a library sends it. */
+export const picture = (baseUrl, bits, keyDir) => {
+  const client = new SecureChatCompletion(options(baseUrl, bits, keyDir))
+  const fetch = createFetch(client)
+  const url = `data:image/png;base64,${NodeCrypto.randomBytes(7 * KiB * KiB).toString("base64")}`
+  const content = [{ type: "text", text: "What is this?" }, { type: "image_url", image_url: { url } }]
+  const request = { model: "m", messages: [{ role: "user", content }] }
+  const body = JSON.stringify(request)
+  return {
+    create: () => client.create(request),
+    fetch: async () => (await fetch(`${BASE_URL}/chat/completions`, { method: "POST", body })).json()
   }
 }
 

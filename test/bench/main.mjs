@@ -251,6 +251,13 @@ const sections = {
     line("CPU of a request outside RSA ÷ fetch of the same bytes", ratio(outside, times.fetch.cpu))
   },
 
+  async fetch() {
+    const { idle } = await servers()
+    const times = results.fetch = await child("picture", idle, 2048, keyDir(2048), samples(60))
+    for (const name of Object.keys(times)) say(`  CPU of 7 MiB by ${name}: ${show(summary(times[name]))} ms`)
+    line("a picture of 7 MiB: nomyo-js/fetch ÷ client.create, CPU", ratio(times.fetch, times.create), ["≤", 1.1])
+  },
+
   async effect() {
     const times = results.effect = await inTurns(["NomyoClient", "async function", "async function as an effect"])
     for (const name of Object.keys(times)) say(`  ${name}: ${show(summary(times[name].cpu))} ms of CPU`)

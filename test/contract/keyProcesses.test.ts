@@ -38,7 +38,7 @@ describe("a key directory among processes", () => {
         assert.strictEqual(fingerprint(yield* load(dir)), [...fingerprints][0])
         assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), ["private_key.pem", "public_key.pem"])
       }
-    }).pipe(Effect.provide(Servers.platform)), 60_000)
+    }).pipe(Effect.provide(Servers.platform)), 240_000)
 
   it.live("holds a whole pair whenever its writer is killed, 200 times", () =>
     Effect.gen(function*() {

@@ -47,7 +47,9 @@ const fillProject = async (project) => {
   const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", project], { cwd: root })
   const effect = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).devDependencies.effect
   await install(project, [Path.join(project, JSON.parse(stdout)[0].filename), `effect@${effect}`])
-  for (const file of ["chat.mjs", "main.mjs", "worker.mjs"]) Fs.copyFileSync(Path.join(here, file), Path.join(project, file))
+  for (const file of ["chat.mjs", "runtime.mjs", "worker.mjs"]) {
+    Fs.copyFileSync(Path.join(root, "test/packages/programs", file), Path.join(project, file))
+  }
 }
 
 const startRouter = async () => {
@@ -95,7 +97,7 @@ const startSilent = async (routerUrl) => {
 }
 
 const runFile = async (binary, args, project, urls) => {
-  const { stdout } = await run(binary, [...args, Path.join(project, "main.mjs"), ...urls], {
+  const { stdout } = await run(binary, [...args, Path.join(project, "runtime.mjs"), ...urls], {
     cwd: project,
     env: { ...process.env, NO_COLOR: "1" },
     timeout: TIMEOUT,

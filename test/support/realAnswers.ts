@@ -1,6 +1,6 @@
 /** Answers as model servers write them, and what becomes of each. A rule is a row of the table in `doc/reliability.md`. */
 
-export interface Shape {
+interface Shape {
   readonly server: string
   /** The plaintext: JSON, or a text that stands as it is. */
   readonly said: object | string

@@ -10,10 +10,8 @@ const { fetch } = globalThis
 globalThis.fetch = (input, init) => fetch(toRouter(input), init)
 
 const { request } = Https
-Https.request = (options, ...rest) => {
-  const { hostname, port, protocol } = new URL(process.env.TEST_ROUTER)
-  return options.hostname === new URL(service).hostname
-    ? Http.request({ ...options, protocol, hostname, port, agent: undefined }, ...rest)
-    : request(options, ...rest)
-}
+Https.request = (url, options, ...rest) =>
+  String(url).startsWith(service)
+    ? Http.request(toRouter(url), { ...options, agent: undefined }, ...rest)
+    : request(url, options, ...rest)
 syncBuiltinESMExports()

@@ -39,7 +39,7 @@ const env = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
 
 /** Runs a line of the shell with `nomyo` in it. */
 const shell = (line: string, more?: NodeJS.ProcessEnv) => {
-  const script = line.replaceAll(/\bnomyo\b/g, `${process.execPath} ${BIN}`)
+  const script = line.replaceAll(/\bnomyo (?=chat|keys)/g, `${process.execPath} ${BIN} `)
   return promisify(execFile)("bash", ["-c", `set -o pipefail; ${script}`], { env: env(more) })
 }
 

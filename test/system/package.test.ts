@@ -36,8 +36,9 @@ beforeAll(async () => {
   const [packed] = JSON.parse(stdout)
   files = packed.files.map(({ path }: { readonly path: string }) => path)
   const tarball = Path.join(directory, packed.filename)
-  bare = await project("bare", tarball)
-  const optional = (["@effect/platform", "sodium-native"] as const).map((name) => `${name}@${packageJson.devDependencies[name]}`)
+  const versioned = (name: "effect" | "@effect/platform" | "sodium-native") => `${name}@${packageJson.devDependencies[name]}`
+  bare = await project("bare", tarball, versioned("effect"))
+  const optional = (["effect", "@effect/platform", "sodium-native"] as const).map(versioned)
   full = await project("full", tarball, ...optional)
   router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY) }))
 })
@@ -58,7 +59,12 @@ describe("the package", () => {
     expect(files.filter((file) => !/^(dist|src)\/.+\.(js|d\.ts|map|ts)$/.test(file)).toSorted()).toEqual([
       "LICENSE",
       "README.md",
+      "dist/THIRD-PARTY-LICENSES",
+      "dist/bundle/index.d.cts",
+      "dist/bundle/node/index.cjs",
+      "dist/bundle/web/index.cjs",
       "dist/cli/nomyo.cjs",
+      "dist/sbom.cdx.json",
       "doc/examples/browser/chat.css",
       "doc/examples/browser/chat.js",
       "doc/examples/browser/icon.svg",
@@ -70,7 +76,8 @@ describe("the package", () => {
 
   it("has no file of an earlier build: each belongs to a module", () => {
     const modules = new Set(files.filter((file) => file.startsWith("src/")).map((file) => file.slice("src/".length, -".ts".length)))
-    const built = files.filter((file) => /^dist\/(?!cli\/nomyo\.cjs$|browser\/index\.js|promise\/node\.js)/.test(file))
+    const others = /^dist\/(THIRD-PARTY-LICENSES|sbom\.cdx\.json|(browser|bundle|cli|needs-effect-[34][^/]*)\/.+)$/
+    const built = files.filter((file) => file.startsWith("dist/") && !others.test(file))
     for (const file of built) expect(modules).toContain(file.slice("dist/".length).replace(/(\.d\.ts|\.js)(\.map)?$/, ""))
   })
 
@@ -86,10 +93,39 @@ describe("the package", () => {
     }
   })
 
-  it("brings nothing but effect", () => {
-    const installed = Fs.readdirSync(Path.join(bare, "node_modules")).filter((name) => !name.startsWith("."))
-    expect(installed).toContain("effect")
-    expect(installed).not.toContain("@effect")
+  it("tells whose code is in its bundles, with the licence of each", () => {
+    const installed = Path.join(bare, "node_modules/nomyo-js/dist")
+    const text = (name: string) => Fs.readFileSync(Path.join(installed, name), "utf8")
+    // esbuild names each module that it bundles in a comment, Rollup in the source map
+    const modules = [
+      ...[...text("cli/nomyo.cjs").matchAll(/^\s*\/\/ (node_modules\/.+)$/gm)].map(([, path]) => path!),
+      ...(JSON.parse(text("browser/index.js.map")).sources as ReadonlyArray<string>)
+    ]
+    const names = new Set(modules.flatMap((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []))
+    expect([...names]).toEqual(expect.arrayContaining(["effect", "@effect/cli", "@effect/platform", "find-my-way-ts", "multipasta"]))
+    const listed = [...text("THIRD-PARTY-LICENSES").matchAll(/^-{80}\n(\S+) \S+ \(.+\)\n-{80}\n\n(?=[^-])/gm)].map(([, name]) => name!)
+    expect(listed).toEqual(expect.arrayContaining([...names]))
+    const bill = JSON.parse(text("sbom.cdx.json"))
+    expect(bill).toMatchObject({ bomFormat: "CycloneDX", metadata: { component: { name: "nomyo-js", version: packageJson.version } } })
+    expect(bill.components.map(({ name }: { readonly name: string }) => name).toSorted()).toEqual(listed.toSorted())
+  })
+
+  it("is shaped as publint and attw want it", async () => {
+    const check = (file: string, ...args: ReadonlyArray<string>) =>
+      run(process.execPath, [Path.join(root, "node_modules", file), ...args], { cwd: root }).catch((error) => error)
+    const publint = await check("publint/src/cli.js", "--strict", "--pack", "false")
+    expect(publint.stdout).toContain("All good!")
+    const attw = await check(
+      "@arethetypeswrong/cli/dist/index.js",
+      Path.join(directory, Fs.readdirSync(directory).find((name) => name.endsWith(".tgz"))!),
+      "--profile",
+      "esm-only",
+      "--format",
+      "ascii",
+      "--ignore-rules",
+      "internal-resolution-error"
+    )
+    expect(attw.stdout).toContain("No problems found")
   })
 
   it("locks memory if sodium-native is there, and says so", async () => {
@@ -157,9 +193,11 @@ describe("the package", () => {
     }
   })
 
-  it("has a command", async () => {
-    const { stdout } = await run(Path.join(bare, "node_modules/.bin/nomyo"), ["--version"])
-    expect(stdout).toBe(`${packageJson.version}\n`)
+  it("has a command by its own name, which npx looks for, and by a shorter one", async () => {
+    for (const name of ["nomyo", "nomyo-js"]) {
+      const { stdout } = await run(Path.join(bare, "node_modules/.bin", name), ["--version"])
+      expect(stdout).toBe(`${packageJson.version}\n`)
+    }
   })
 
   it("lets a script end that forgets to dispose", async () => {
@@ -209,7 +247,7 @@ describe("the package", () => {
     expect(stderr).toBe("")
   })
 
-  const commands = blocks("README.md", "sh").flatMap(({ code }) => code.split("\n")).filter((line) => line.includes("npx nomyo"))
+  const commands = blocks("README.md", "sh").flatMap(({ code }) => code.split("\n")).filter((line) => line.includes("npx nomyo-js"))
 
   it.each(commands)("runs: %s", async (command) => {
     Fs.writeFileSync(Path.join(full, "report.txt"), "All is well.")

@@ -17,7 +17,7 @@ import { BackgroundClock } from "./backgroundClock.js"
  */
 export type WithDeadline = <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-export interface Deadline<E> {
+interface Deadline<E> {
   /** The time for all parts of the call together. */
   readonly duration: Duration.Duration
   /** The error of a call that has run out of time. */

@@ -3,7 +3,6 @@
  * on to `/`, `$HOME` and `NODE_PATH`, where anybody may have put a package of that name.
  */
 import { existsSync, readFileSync, realpathSync } from "node:fs"
-import { createRequire } from "node:module"
 import { dirname, join, sep } from "node:path"
 
 /**
@@ -47,10 +46,15 @@ const ownDirectories = (): ReadonlyArray<string> => {
   return root < 0 ? [start] : [...above.slice(0, root + 1), ...above.slice(root + 1).filter(isWorkspace)]
 }
 
-/** A package that the application has installed. Throws if there is none. */
+/**
+ * A package that the application has installed. Throws if there is none.
+ *
+ * Node's `createRequire` is looked up at run time: webpack reads a call of an imported one, and warns that it
+ * cannot follow it.
+ */
 export const requireInstalled = (name: string): unknown => {
   const paths = ownDirectories().map((dir) => join(dir, "node_modules", name))
   const path = paths.find((path) => existsSync(path))
   if (path === undefined) throw new Error(`${name} is not installed`)
-  return createRequire(application())(path)
+  return process.getBuiltinModule("node:module").createRequire(application())(path)
 }
