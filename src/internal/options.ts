@@ -102,7 +102,7 @@ const isUrl = (name: string): boolean => /url$/i.test(name)
 
 /** The router's URL has another name in each class. */
 const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined =>
-  (isUrl(name) ? names.find(isUrl) : undefined) ?? closestName(name, names)
+  closestName(name, names) ?? (isUrl(name) ? names.find(isUrl) : undefined)
 
 const refuse = (message: string) => Either.left(new InvalidRequestError({ message }))
 
