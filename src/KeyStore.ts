@@ -21,14 +21,16 @@ export interface Service {
   /** The newest pair that was saved, with the time it was made; none if there is none. */
   readonly load: Effect.Effect<Option.Option<KeyPair>, SecurityError>
   /**
-   * Keeps `pair` in place of `replacing`, or as the first one; gives the pair that is kept. That is another one if there is one already
-   * that is newer than `replacing`: another process with the same store was first, and both use its pair. Fails, and overwrites nothing,
-   * if what is stored cannot be read.
+   * Keeps `pair` in place of `replacing`, or as the first one; gives the pair that is kept. That is another
+   * one if the store already has one that is newer than `replacing`: another process with the same store
+   * was first, and both use its pair. A pair that is dated more than a minute ahead of the clock is older
+   * than any other. Fails, and overwrites nothing, if the stored pair cannot be read.
    */
   readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
   /**
-   * Runs what loads the pair, or makes and saves the first one: one at a time among all that share the store, where the platform has a
-   * lock that can be waited for. Without it each may make a pair, of which `save` keeps one.
+   * Runs an effect that loads the pair, or makes and saves the first one: one at a time among all that
+   * share the store, where the platform has a lock that can be waited for. Without it each may make a pair,
+   * of which `save` keeps one.
    */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Forgets what was saved. */
@@ -44,7 +46,8 @@ export interface Service {
 export class KeyStore extends Context.Tag("nomyo-js/KeyStore")<KeyStore, Service>() {}
 
 /**
- * Nothing is stored: the pair lives in the memory of the client that made it and goes when that client is disposed.
+ * Stores nothing: the pair lives in the memory of the client that made it and goes when that client is
+ * disposed.
  *
  * @since 0.2.0
  * @category layers

@@ -28,6 +28,7 @@ import { Crypto, type PublicKey } from "./Crypto.js"
 import { withRequest } from "./internal/errors.js"
 import { makeCalls } from "./internal/fibers/deadline.js"
 import { makeFairSemaphore } from "./internal/fibers/fairSemaphore.js"
+import { httpWarning } from "./internal/httpWarning.js"
 import type * as OptionTypes from "./internal/optionTypes.js"
 import { type PreparedRequest, prepareRequest } from "./internal/preparedRequest.js"
 import { makeRateLimiter } from "./internal/rateLimit.js"
@@ -182,13 +183,13 @@ interface ClientDependencies extends RetryDependencies {
   readonly protocol: Protocol.Service
 }
 
-const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
-  baseUrl.startsWith("http:")
-    ? Effect.logWarning(
-      `nomyo-js talks plain HTTP to ${baseUrl}: prompts and answers are encrypted, API keys and metadata ` +
-        "are not. For local development only."
-    )
-    : Effect.void
+const warnOfHttp = (
+  baseUrl: string,
+  { routerKeyFingerprints }: Pick<NomyoConfig.NomyoConfig, "routerKeyFingerprints">
+): Effect.Effect<void> => {
+  const warning = httpWarning(baseUrl, routerKeyFingerprints.length > 0)
+  return warning === undefined ? Effect.void : Effect.logWarning(warning)
+}
 
 const sendTo = (
   client: ClientDependencies,
@@ -206,7 +207,7 @@ const routerAt = Effect.fnUntraced(function*(
   apiKey: string | undefined
 ) {
   const baseUrl = yield* NomyoConfig.checkRequestUrl(url, apiKey, config)
-  yield* warnOfHttp(baseUrl)
+  yield* warnOfHttp(baseUrl, config)
   return yield* protocol.routerAt(baseUrl)
 })
 
@@ -326,7 +327,7 @@ export const make = Effect.fnUntraced(function*(
     awaitRateLimit: config.throttle ? makeRateLimiter() : Effect.void,
     calls
   }
-  yield* warnOfHttp(config.baseUrl)
+  yield* warnOfHttp(config.baseUrl, config)
   return {
     create: (request, options) => create(client, request, options),
     openStream: (request, options) => openStream(client, request, options ?? {}),

@@ -4,8 +4,10 @@
  * @since 0.2.0
  */
 import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { clientRules, readOptions } from "./internal/options.js"
@@ -29,7 +31,7 @@ export interface Options
  * @category models
  */
 export interface NomyoConfig {
-  /** Without a slash at the end. */
+  /** Without a slash or `/v1` at the end. */
   readonly baseUrl: string
   readonly allowHttp: boolean
   readonly apiKey: Redacted.Redacted | undefined
@@ -63,12 +65,16 @@ export const DEFAULT_BASE_URL = "https://api.nomyo.ai"
 
 const refuse = (name: string, rule: string) => new InvalidRequestError({ message: `${name} ${rule}` })
 
+/** `Duration` makes zero of a negative or missing number, which would mean "never" for a rotation. */
+const isNegative = (input: unknown): boolean => {
+  if (Array.isArray(input)) return input.some(isNegative)
+  return typeof input === "string" ? input.trim().startsWith("-") : !Duration.isDuration(input) && !(input as number >= 0)
+}
+
 const duration = (name: string, input: Duration.DurationInput, rule: string) =>
   Effect.suspend(() => {
-    const decoded = Duration.decodeUnknown(input)
-    // `Duration` makes zero of a negative or missing number
-    const isNumber = typeof input !== "number" || input >= 0
-    return Option.isSome(decoded) && isNumber ? Effect.succeed(decoded.value) : Effect.fail(refuse(name, rule))
+    const decoded = isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
+    return Option.isSome(decoded) ? Effect.succeed(decoded.value) : Effect.fail(refuse(name, rule))
   })
 
 /** @internal */
@@ -94,7 +100,8 @@ export const retries = (input: number): Effect.Effect<number, InvalidRequestErro
 export const concurrency = (input = 4): Effect.Effect<number, InvalidRequestError> => wholeNumber("concurrency", 1, input)
 
 /**
- * Checks a router's URL and takes the slashes off its end. Fails with reason `plain-http` or `url-credentials` where it is not safe to use.
+ * Checks a router's URL and takes slashes and `/v1` off its end. Fails with reason `plain-http` or
+ * `url-credentials` where it is not safe to use.
  *
  * @since 0.2.0
  * @category constructors
@@ -121,7 +128,7 @@ export const checkBaseUrl = (
         })
       )
     }
-    return Effect.succeed(url.href.replace(/\/+$/, ""))
+    return Effect.succeed(url.origin + url.pathname.replace(/\/+$/, "").replace(/\/+v1$/, ""))
   })
 
 const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): ReadonlyArray<OriginPattern> | false | undefined => {
@@ -237,36 +244,70 @@ export const make = Effect.fnUntraced(function*(
 const time = (name: string) =>
   Config.orElse(Config.map(Config.number(name), Duration.millis), () => Config.duration(name))
 
-/** @internal */
-export const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.map(Config.option(config), Option.getOrUndefined)
+const isBlank = (name: string): Config.Config<undefined> =>
+  Config.mapOrFail(Config.string(name), (text) =>
+    text.trim() === ""
+      ? Either.right(undefined)
+      : Either.left(ConfigError.MissingData([], "a blank value would mean that it is not set")))
 
 /**
- * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TRUSTED_BASE_URLS` (separated by
- * commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
- * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas),
- * `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas), `NOMYO_ROUTER_KEY_CONFIG`,
- * `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
+ * A variable of the environment, `undefined` if it is missing or blank: `${NAME:-}` in a compose file makes
+ * blank ones.
+ *
+ * @internal
+ */
+export const optional = <A>(
+  name: string,
+  read: (name: string) => Config.Config<A>
+): Config.Config<A | undefined> =>
+  Config.orElse(isBlank(name), () => Config.map(Config.option(read(name)), Option.getOrUndefined))
+
+/**
+ * A directory of keys; `false` for `false` or `memory`, which keep them in memory. A directory of such a name
+ * is `./false`.
+ *
+ * @internal
+ */
+export const keyDirectory = (name: string): Config.Config<string | false> =>
+  Config.map(Config.string(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
+
+/** @internal */
+export const secret = (name: string): Config.Config<Redacted.Redacted> => Config.redacted(name)
+
+const keySize = (name: string): Config.Config<2048 | 4096> => Config.literal(2048, 4096)(name)
+
+const protocol = (name: string): Config.Config<1 | 2> => Config.literal(1, 2)(name)
+
+const list = (name: string): Config.Config<ReadonlyArray<string>> => Config.array(Config.string(), name)
+
+const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
+  Config.orElse(Config.map(Config.literal("false")(name), () => false as const), () => list(name))
+
+/**
+ * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`,
+ * `NOMYO_TRUSTED_BASE_URLS` (separated by commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
+ * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS`
+ * (separated by commas), `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas),
+ * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a
+ * number and a unit: `30 seconds`. A blank variable is not set.
  *
  * @since 0.2.0
  * @category config
  */
 export const config: Config.Config<Options> = Config.all({
-  baseUrl: optional(Config.string("NOMYO_BASE_URL")),
-  allowHttp: optional(Config.boolean("NOMYO_ALLOW_HTTP")),
-  apiKey: optional(Config.redacted("NOMYO_API_KEY")),
-  trustedBaseUrls: optional(Config.orElse(
-    Config.map(Config.literal("false")("NOMYO_TRUSTED_BASE_URLS"), () => false as const),
-    () => Config.array(Config.string(), "NOMYO_TRUSTED_BASE_URLS")
-  )),
-  timeout: optional(time("NOMYO_TIMEOUT")),
-  maxRetries: optional(Config.integer("NOMYO_MAX_RETRIES")),
-  throttle: optional(Config.boolean("NOMYO_THROTTLE")),
-  keySize: optional(Config.literal(2048, 4096)("NOMYO_KEY_SIZE")),
-  keyRotationInterval: optional(time("NOMYO_KEY_ROTATION_INTERVAL")),
-  routerKeyFingerprints: optional(Config.array(Config.string(), "NOMYO_ROUTER_KEY_FINGERPRINTS")),
-  protocol: optional(Config.literal(1, 2)("NOMYO_PROTOCOL")),
-  routerKeyConfigFingerprints: optional(Config.array(Config.string(), "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS")),
-  routerKeyConfig: optional(Config.string("NOMYO_ROUTER_KEY_CONFIG")),
-  routerKeyTtl: optional(time("NOMYO_ROUTER_KEY_TTL")),
-  maxResponseBytes: optional(Config.integer("NOMYO_MAX_RESPONSE_BYTES"))
+  baseUrl: optional("NOMYO_BASE_URL", Config.string),
+  allowHttp: optional("NOMYO_ALLOW_HTTP", Config.boolean),
+  apiKey: optional("NOMYO_API_KEY", secret),
+  trustedBaseUrls: optional("NOMYO_TRUSTED_BASE_URLS", origins),
+  timeout: optional("NOMYO_TIMEOUT", time),
+  maxRetries: optional("NOMYO_MAX_RETRIES", Config.integer),
+  throttle: optional("NOMYO_THROTTLE", Config.boolean),
+  keySize: optional("NOMYO_KEY_SIZE", keySize),
+  keyRotationInterval: optional("NOMYO_KEY_ROTATION_INTERVAL", time),
+  routerKeyFingerprints: optional("NOMYO_ROUTER_KEY_FINGERPRINTS", list),
+  protocol: optional("NOMYO_PROTOCOL", protocol),
+  routerKeyConfigFingerprints: optional("NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS", list),
+  routerKeyConfig: optional("NOMYO_ROUTER_KEY_CONFIG", Config.string),
+  routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
+  maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.integer)
 })

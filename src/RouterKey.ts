@@ -74,7 +74,14 @@ export const make = Effect.fnUntraced(function*(
   const transport = yield* Transport
   const url = `${config.baseUrl}/pki/public_key`
   const fetch = Effect.gen(function*() {
-    const pem = yield* transport.send({ method: "GET", url, headers: {}, maxResponseBytes: MAX_PEM_BYTES })
+    const isKeyPinned = config.routerKeyFingerprints.length > 0
+    const pem = yield* transport.send({
+      method: "GET",
+      url,
+      headers: {},
+      maxResponseBytes: MAX_PEM_BYTES,
+      ...(isKeyPinned ? { isKeyPinned } : {})
+    })
     return yield* checkKey(yield* crypto.importPublicKey(pem), config.routerKeyFingerprints)
   })
   return yield* makeCached<PublicKey, TransportError>(fetch, config)

@@ -12,10 +12,12 @@ import type * as Scope from "effect/Scope"
 import { type Body, checked, toBytes } from "./Body.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import { connectionError, truncated } from "./internal/connectionError.js"
+import { describeDetails, type ErrorDetails, safeDetails } from "./internal/errorDetails.js"
 import { fromStatus } from "./internal/errors.js"
 import { acquire, bracket } from "./internal/fibers/acquire.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { strictFetch } from "./internal/strictFetch.js"
+import { refuseUnverified } from "./internal/unverifiedTls.js"
 import { type APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -31,6 +33,13 @@ export interface Request {
   readonly body?: Body | undefined
   /** The largest body of a successful answer, in bytes. A larger one fails with a `SecurityError`. */
   readonly maxResponseBytes: number
+  /**
+   * Whether the answer is a router's key that is compared with pins. Without it, a transport fails where TLS
+   * would not prove who sent the key. Default `false`.
+   *
+   * @since 0.3.0
+   */
+  readonly isKeyPinned?: boolean | undefined
 }
 
 /**
@@ -136,41 +145,27 @@ const readAll = async (body: AsyncIterator<Uint8Array>, limit: number) => {
 const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
   Effect.tryPromise({ try: () => readAll(body, limit), catch: truncated })
 
-/**
- * How deep objects and lists in an error's details may be nested. `JSON.stringify` of more could overflow the
- * stack of a logger.
- */
-const MAX_DETAIL_DEPTH = 32
-
-const isWithin = (depth: number, value: unknown): boolean =>
-  typeof value !== "object" || value === null ||
-  (depth > 0 && Object.values(value).every((inner) => isWithin(depth - 1, inner)))
-
 /** Shorter API keys, in characters, are words that may occur in any text. */
 const SHORTEST_KEY = 8
 
 /** Some servers repeat the API key in their error. */
-const withoutKey = (text: string, { headers }: Request): string => {
+const withoutKey = ({ headers }: Request) => {
   const key = headers["Authorization"]?.replace("Bearer ", "") ?? ""
-  return key.length < SHORTEST_KEY ? text : text.replaceAll(key, "[API key]")
+  return (text: string): string => key.length < SHORTEST_KEY ? text : text.replaceAll(key, "[API key]")
 }
 
-const parseDetails = (bytes: Uint8Array, request: Request): unknown => {
+/** The key is looked for in parsed text: JSON has several spellings for a character. */
+const parseDetails = (bytes: Uint8Array, request: Request): ErrorDetails | undefined => {
   try {
-    const details: unknown = JSON.parse(withoutKey(Bytes.toText(bytes), request))
-    return isWithin(MAX_DETAIL_DEPTH, details) ? details : undefined
+    return safeDetails(JSON.parse(Bytes.toText(bytes)), withoutKey(request))
   } catch {
     return undefined
   }
 }
 
-/** The `detail` of an error's body for a message, if it is a text. */
-const describe = (details: unknown): string => {
-  const hasDetail = typeof details === "object" && details !== null && "detail" in details
-  if (!hasDetail || typeof details.detail !== "string") return ""
-  // control characters could move a terminal's cursor
-  // oxlint-disable-next-line no-control-regex
-  return `: ${details.detail.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").slice(0, MAX_DETAIL_LENGTH)}`
+const messageOf = (status: number, details: ErrorDetails | undefined): string => {
+  const description = describeDetails(details).slice(0, MAX_DETAIL_LENGTH)
+  return `The router answered ${status}${description === "" ? "" : `: ${description}`}`
 }
 
 const statusError = Effect.fnUntraced(function*(
@@ -185,7 +180,7 @@ const statusError = Effect.fnUntraced(function*(
   const errorDetails = parseDetails(bytes, request)
   return fromStatus({
     statusCode: response.status,
-    message: `The router answered ${response.status}${describe(errorDetails)}`,
+    message: messageOf(response.status, errorDetails),
     errorDetails,
     retryAfter: retryAfter(response.header, yield* Clock.currentTimeMillis)
   })
@@ -321,7 +316,9 @@ const toResponse = ({ body, headers, status }: globalThis.Response): Response =>
 })
 
 /**
- * A transport on a `fetch`: the platform's own, or one that behaves like it.
+ * A transport on a `fetch`: the platform's own, or one that behaves like it. With
+ * `NODE_TLS_REJECT_UNAUTHORIZED=0` it fetches no router's key that is not pinned, and fails with reason
+ * `certificate`.
  *
  * @since 0.2.0
  * @category constructors
@@ -334,7 +331,7 @@ export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
       try: () => fetch(request.url, initOf(request, controller.signal)),
       catch: connectionError
     })
-    return Effect.map(response, toResponse)
+    return Effect.zipRight(refuseUnverified(request), Effect.map(response, toResponse))
   })
 
 /**

@@ -4,11 +4,13 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { fstatSync } from "node:fs"
 import { text } from "node:stream/consumers"
 import { NomyoClient } from "../NomyoClient.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import { clientOptions, layer, request } from "./client.js"
-import { err, out, plain, styled, withSpinner } from "./terminal.js"
+import { STATE_KEY_DIR, stateKeyDir } from "./stateDirectory.js"
+import { err, out, plain, plainJson, styled, withSpinner } from "./terminal.js"
 
 const prompt = Args.text({ name: "prompt" }).pipe(
   // a mistyped option arrives here as an argument, and must not be sent to anyone
@@ -18,10 +20,29 @@ const prompt = Args.text({ name: "prompt" }).pipe(
       : Effect.succeed(text)
   ),
   Args.optional,
-  Args.withDescription("What to say; read from standard input if it is not given")
+  Args.withDescription("What to say. Standard input follows it, or is all of the prompt if this is not given")
 )
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the whole answer as JSON"))
+
+/**
+ * Whether a shell has put a pipe or a file there. Other programs leave sockets open that they never write to.
+ */
+const isStdinGiven = (): boolean => {
+  try {
+    const stat = fstatSync(0)
+    return stat.isFIFO() || stat.isFile()
+  } catch {
+    return false
+  }
+}
+
+/** An argument, and what standard input brings along: `cat report.txt | nomyo chat "Summarise this"`. */
+const withStdin = (argument: string): Effect.Effect<string> =>
+  isStdinGiven()
+    ? Effect.map(Effect.promise(() => text(process.stdin)), (given) =>
+      given.trim() === "" ? argument : `${argument}\n\n${given}`)
+    : Effect.succeed(argument)
 
 const fromStdin = Effect.filterOrFail(
   Effect.zipRight(
@@ -35,16 +56,19 @@ const fromStdin = Effect.filterOrFail(
 /** `nomyo chat`: one question, one answer. */
 export const chat = Command.make("chat", { prompt, json, ...clientOptions }, (options) =>
   Effect.gen(function*() {
-    const question = yield* Option.match(options.prompt, { onNone: () => fromStdin, onSome: Effect.succeed })
+    const question = yield* Option.match(options.prompt, { onNone: () => fromStdin, onSome: withStdin })
     const answer = yield* Effect.flatMap(NomyoClient, (client) => client.create(request(question, options))).pipe(
-      Effect.provide(layer(options)),
+      Effect.provide(layer(options, undefined, stateKeyDir())),
       withSpinner("Waiting for the answer")
     )
-    if (options.json) return yield* out(JSON.stringify(answer, null, 2))
+    if (options.json) return yield* out(plainJson(answer))
     for (const { message } of answer.choices) {
       if (message.reasoning_content) yield* err(styled("dim", plain(message.reasoning_content)))
       if (message.content) yield* out(plain(message.content))
     }
   })).pipe(
-  Command.withDescription("Ask a model one question, encrypted end to end. The API key is read from NOMYO_API_KEY")
+  Command.withDescription(
+    "Ask a model one question, encrypted end to end. The API key is read from NOMYO_API_KEY. The client's key pair " +
+      `is in NOMYO_KEY_DIR (memory for none), or ${STATE_KEY_DIR}, as nomyo keys has it`
+  )
 )

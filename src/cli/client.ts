@@ -52,18 +52,23 @@ export const request = (prompt: string, { model, system, tier }: ClientOptions):
   security_tier: Option.getOrUndefined(tier)
 })
 
+type Decorate =
+  | Layer.Layer<never, never, Crypto | Transport>
+  | Layer.Layer<Crypto | Transport, never, Crypto | Transport>
+
 /**
- * The client with its options from the environment and the command line. Its key pair stays in memory, and is gone with the process,
- * unless `NOMYO_KEY_DIR` is set.
+ * The client with its options from the environment and the command line. Its key pair is in `keyDir` unless
+ * `NOMYO_KEY_DIR` is set; with `false` it stays in memory, and is gone with the process.
  */
 export const layer = (
   { allowHttp, baseUrl, protocol }: Pick<ClientOptions, "allowHttp" | "baseUrl" | "protocol">,
-  decorate: Layer.Layer<never, never, Crypto | Transport> | Layer.Layer<Crypto | Transport, never, Crypto | Transport> = Layer.empty
+  decorate: Decorate = Layer.empty,
+  keyDir: string | false = false
 ) =>
   Layer.unwrapEffect(Effect.map(Node.config, (environment) => {
     const options: Node.Options = {
       ...environment,
-      keyDir: environment.keyDir ?? false,
+      keyDir: environment.keyDir ?? keyDir,
       baseUrl: Option.getOrElse(baseUrl, () => environment.baseUrl),
       protocol: Option.getOrElse(protocol, () => environment.protocol),
       allowHttp: allowHttp || environment.allowHttp

@@ -6,28 +6,35 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
-import { text } from "node:stream/consumers"
 import { Crypto, type KeyPair } from "../Crypto.js"
 import { KeyStore } from "../KeyStore.js"
+import * as NomyoConfig from "../NomyoConfig.js"
 import { SecurityError } from "../NomyoError.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import type { SecureMemory } from "../SecureMemory.js"
+import { readPassword } from "./password.js"
+import { STATE_KEY_DIR, stateKeyDir } from "./stateDirectory.js"
 import { out, withSpinner } from "./terminal.js"
 
 const KEY_SIZE = 4096
 
+const defaultDirectory = Config.map(
+  NomyoConfig.optional("NOMYO_KEY_DIR", NomyoConfig.keyDirectory),
+  (dir) => dir || stateKeyDir()
+)
+
 const options = {
   dir: Options.text("dir").pipe(
-    Options.withFallbackConfig(Config.withDefault(Config.string("NOMYO_KEY_DIR"), "client_keys")),
-    Options.withDescription("The key directory. Default: NOMYO_KEY_DIR, or client_keys")
+    Options.withFallbackConfig(defaultDirectory),
+    Options.withDescription(`The key directory. Default: NOMYO_KEY_DIR, or ${STATE_KEY_DIR}, as nomyo chat has it`)
   ),
   passwordStdin: Options.boolean("password-stdin").pipe(
-    Options.withDescription("Read the private key's password from standard input")
+    Options.withDescription("Read the private key's password from standard input, which a terminal does not show")
   )
 }
 
@@ -40,9 +47,7 @@ const withStore = <A, E>(
   }) => Effect.Effect<A, E, KeyStore | Crypto | SecureMemory>
 ) =>
   Effect.gen(function*() {
-    const password = passwordStdin
-      ? Redacted.make((yield* Effect.promise(() => text(process.stdin))).replace(/\r?\n$/, ""))
-      : undefined
+    const password = passwordStdin ? yield* readPassword : undefined
     return yield* Effect.provide(use({ dir, password }), NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password }))
   }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer)))
 

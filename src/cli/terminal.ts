@@ -7,7 +7,7 @@ import { stripVTControlCharacters, styleText } from "node:util"
 
 type Style = Parameters<typeof styleText>[0]
 
-const hasColors = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env["NO_COLOR"]
+export const hasColors = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env["NO_COLOR"]
 
 const write = (stream: NodeJS.WriteStream) => (...parts: ReadonlyArray<unknown>) =>
   Effect.sync(() => {
@@ -23,10 +23,22 @@ export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = wr
 
 export const styled = (style: Style, text: string): string => styleText(style, text)
 
-/** A text from somewhere else: control characters but line breaks and tabs, which could steer the terminal, become visible. */
-export const plain = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex
-  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd")
+/**
+ * What could steer a terminal or deceive its reader: control characters but line breaks and tabs, and
+ * overrides of the direction of text (Unicode Standard Annex 9).
+ */
+// oxlint-disable-next-line no-control-regex
+const steering = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+
+/** A text from somewhere else, with what could steer the terminal made visible. */
+export const plain = (text: string): string => text.replace(steering, "\ufffd")
+
+/** A value as JSON, with the same characters in their escaped spelling. */
+export const plainJson = (value: unknown): string =>
+  JSON.stringify(value, null, 2).replace(
+    steering,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
 
 /** `out` and `err` for pages of `@effect/cli`, which end in a line break of their own. */
 const page = (print: typeof out) => (...parts: ReadonlyArray<unknown>) => print(parts.join(" ").trimEnd())

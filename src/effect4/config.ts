@@ -20,6 +20,10 @@ const keySize = (name: string): Config.Config<2048 | 4096> =>
 const list = (name: string): Config.Config<ReadonlyArray<string>> =>
   Config.map(Config.String(name), (text) => text.split(",").map((part) => part.trim()))
 
+/** A directory called `false` or `memory` has to be given as `./false`. */
+const keyDirectory = (name: string): Config.Config<string | false> =>
+  Config.map(Config.String(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
+
 /**
  * The options by the names that the environment has for them, `NOMYO_API_KEY` and the others of
  * `NomyoConfig.config`. Those that are not set take their defaults.
@@ -39,8 +43,9 @@ export const config: Config.Config<Options> = Config.all({
   routerKeyFingerprints: optional("NOMYO_ROUTER_KEY_FINGERPRINTS", list),
   routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
   maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.Int),
-  keyDir: optional("NOMYO_KEY_DIR", Config.String),
+  keyDir: optional("NOMYO_KEY_DIR", keyDirectory),
   keyRotationDir: optional("NOMYO_KEY_ROTATION_DIR", Config.String),
+  keyDirReadOnly: optional("NOMYO_KEY_DIR_READ_ONLY", Config.Boolean),
   keyRotationPassword: optional("NOMYO_KEY_ROTATION_PASSWORD", Config.Redacted),
   keyHistory: optional("NOMYO_KEY_HISTORY", Config.Int),
   secureMemory: optional("NOMYO_SECURE_MEMORY", Config.Boolean)

@@ -81,6 +81,12 @@ export interface PlatformOptions<Secret> {
   /** Directory of the key pairs that a rotation makes, on Node. Default `keyDir`. */
   readonly keyRotationDir?: string | undefined
   /**
+   * Uses `keyDir` as it is, on Node, for a secret that Kubernetes or another tool mounts. Its files may be
+   * symbolic links and may be readable by a group of this process. The client never writes, replaces or
+   * removes them: rotation needs a `keyRotationDir`, or `keyRotationInterval: 0`. Default `false`.
+   */
+  readonly keyDirReadOnly?: boolean | undefined
+  /**
    * Password that encrypts the private key files, on Node. At least 8 characters. Default: they are not
    * encrypted.
    */

@@ -72,6 +72,7 @@ export const clientRules = {
   maxResponseBytes: number,
   keyDir,
   keyRotationDir: text,
+  keyDirReadOnly: flag,
   keyRotationPassword: password,
   keyHistory: wholeNumber(0),
   keyPersistence: rule("\"memory\" or \"indexeddb\"", (value) => value === "memory" || value === "indexeddb"),

@@ -62,15 +62,18 @@ describe.each(transports)("Transport, %s", (name, layer) => {
 
     it.scoped.each<[string, string | undefined, unknown]>([
       ["a string", "{\"detail\":\"why\"}", { detail: "why" }],
-      ["a list", "{\"detail\":[1]}", { detail: [1] }],
-      ["missing", "{}", {}],
+      ["a list of other things", "{\"detail\":[1, null, [2]]}", { detail: [] }],
+      ["an object", "{\"detail\":{\"input\":\"my prompt\"},\"error\":\"my prompt\"}", undefined],
+      ["missing", "{}", undefined],
+      ["inherited", "{\"__proto__\":{\"detail\":\"why\"}}", undefined],
       ["in HTML", "<html>", undefined],
       ["empty", "", undefined],
-      ["null", "null", null],
-      ["32 levels deep", "[".repeat(32) + "]".repeat(32), JSON.parse("[".repeat(32) + "]".repeat(32))],
-      ["33 levels deep", "[".repeat(33) + "]".repeat(33), undefined],
-      ["deep in one place of several", `{"a":1,"b":${"{\"c\":".repeat(32)}{}${"}".repeat(32)}}`, undefined],
-      ["a text alone", "\"why\"", "why"],
+      ["null", "null", undefined],
+      ["deep", "[".repeat(5000) + "]".repeat(5000), undefined],
+      ["deep in a path", `{"detail":[{"loc":[${"[".repeat(5000) + "]".repeat(5000)}]}]}`, { detail: [{ loc: [] }] }],
+      ["a text alone", "\"why\"", undefined],
+      ["a known reason", "{\"detail\":\"why\",\"reason\":\"model_not_found\"}", { detail: "why", reason: "model_not_found" }],
+      ["a reason of its own", "{\"detail\":\"why\",\"reason\":\"my prompt\"}", { detail: "why" }],
       ["a terminal's escape", "{\"detail\":\"\\u001b[2J\\r\\n!\"}", { detail: "\u001b[2J\r\n!" }]
     ])("keeps the class whatever the detail is: %s", ([, content, errorDetails]) =>
       Effect.gen(function*() {
@@ -300,6 +303,27 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         }
       }))
   })
+})
+
+describe("NODE_TLS_REJECT_UNAUTHORIZED=0", () => {
+  const url = "https://127.0.0.1:1/pki/public_key"
+  const withoutTls = Effect.acquireRelease(
+    Effect.sync(() => {
+      process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0"
+    }),
+    () => Effect.sync(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"])
+  )
+
+  it.scopedLive.each(transports.filter(([name]) => name !== "node:http"))("fetches only a pinned key: %s", ([, layer]) =>
+    Effect.gen(function*() {
+      yield* withoutTls
+      const refused = yield* Effect.flip(send(url))
+      assert.deepInclude(refused, { _tag: "SecurityError", reason: "certificate" })
+      assert.include(refused.message, "NODE_TLS_REJECT_UNAUTHORIZED=0")
+      for (const allowed of [send(url, { isKeyPinned: true }), send("http://127.0.0.1:1")]) {
+        assert.deepInclude(yield* Effect.flip(allowed), { _tag: "APIConnectionError", reason: "network" })
+      }
+    }).pipe(Effect.provide(layer)))
 })
 
 describe("Transport on an HttpClient that follows redirects", () => {

@@ -21,7 +21,7 @@ const save = Effect.gen(function*() {
   const pairs = yield* Effect.forEach(sources, (source) => NodeKeyStore.loadKeyPair(source))
   console.log("saving")
   yield* Effect.forever(Effect.forEach(pairs, (pair) =>
-    store.save({ ...pair, createdAt: Date.now() }, { ...pair, createdAt: Number.MAX_SAFE_INTEGER })))
+    store.save({ ...pair, createdAt: Date.now() }, { ...pair, createdAt: Date.now() + 30_000 })))
 })
 
 const program: Effect.Effect<void, unknown, Crypto.Crypto | KeyStore | SecureMemory.SecureMemory> = mode === "first" ? first : save

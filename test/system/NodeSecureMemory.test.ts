@@ -207,7 +207,7 @@ describe("NodeSecureMemory", () => {
     }))
 
   /** Runs a program against the built package, without the privilege to lock without limit. */
-  const run = (program: string, options: { readonly limit?: number; readonly env?: NodeJS.ProcessEnv } = {}) =>
+  const run = (program: string, options: { readonly limit?: number; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {}) =>
     Effect.promise(async () => {
       const shell = `ulimit -l ${options.limit ?? 8192}; exec "$@"`
       const unprivileged = process.getuid!() === 0 ? ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"] : []
@@ -217,7 +217,7 @@ describe("NodeSecureMemory", () => {
         const memory = Effect.runSync(Effect.provide(Nomyo.SecureMemory.SecureMemory, NodeSecureMemory.layer))
         const info = Nomyo.getMemoryProtectionInfo
         ${program}`]
-      const { stdout } = await promisify(execFile)("sh", ["-c", shell, "sh", ...unprivileged, ...node], { env: { ...process.env, ...options.env } })
+      const { stdout } = await promisify(execFile)("sh", ["-c", shell, "sh", ...unprivileged, ...node], { cwd: options.cwd, env: { ...process.env, ...options.env } })
       return stdout.trim().split("\n")
     })
 
@@ -252,19 +252,38 @@ describe("NodeSecureMemory", () => {
       assert.include(after.details, " 0 bytes are locked")
     }))
 
+  const effect = Path.resolve("node_modules/effect")
+
+  it.live("takes no library that is not the application's own", () =>
+    Effect.gen(function*() {
+      const home = Fs.mkdtempSync(Path.join(temporary, "home-"))
+      const cwd = Path.join(home, "app")
+      Fs.mkdirSync(Path.join(cwd, "node_modules"), { recursive: true })
+      Fs.writeFileSync(Path.join(cwd, "package.json"), "{}")
+      Fs.symlinkSync(effect, Path.join(cwd, "node_modules/effect"))
+      for (const modules of ["node_modules", ".node_modules", "path"]) {
+        Fs.mkdirSync(Path.join(home, modules, "nomyo-native"), { recursive: true })
+        Fs.writeFileSync(Path.join(home, modules, "nomyo-native/index.js"), "console.log('planted'); exports.allocate = () => {}")
+      }
+      const lines = yield* run("console.log(info().method)", { cwd, env: { HOME: home, NODE_PATH: Path.join(home, "path") } })
+      assert.deepStrictEqual(lines, ["zero-only"])
+    }))
+
   it.live("uses a nomyo-native that is installed, before sodium-native", () =>
     Effect.gen(function*() {
-      const modules = Path.join(temporary, "node_modules")
+      const cwd = Fs.mkdtempSync(Path.join(temporary, "app-"))
+      const modules = Path.join(cwd, "node_modules")
       Fs.mkdirSync(Path.join(modules, "nomyo-native"), { recursive: true })
       Fs.writeFileSync(
         Path.join(modules, "nomyo-native/index.js"),
         "exports.allocate = (n) => { if (n > 1e5) throw new Error('full'); return { bytes: new Uint8Array(n), free: () => console.log('freed', n) } }"
       )
+      Fs.symlinkSync(effect, Path.join(modules, "effect"))
       const lines = yield* run(
         `console.log(info().method, info().details.includes("nomyo-native"))
         Effect.runSync(Effect.scoped(memory.allocate(5000)))
         Effect.runSync(Effect.scoped(memory.allocate(500_000)))`,
-        { env: { NODE_PATH: modules } }
+        { cwd }
       )
       assert.deepStrictEqual(lines.filter((line) => !line.includes("could not")), ["freed 1", "freed 1", "mlock true", "freed 5000"])
     }))

@@ -68,6 +68,12 @@ describe("NodeTransport", () => {
         assert.strictEqual(new TextDecoder().decode(yield* send(url)), "2")
       }))
 
+    it.scoped.each(["Identity", "IDENTITY", "", " ", "identity, identity"])("takes a Content-Encoding of %j for none", (encoding) =>
+      Effect.gen(function*() {
+        const plain: Http.RequestListener = (_, response) => body(response, 200, "real", { "content-encoding": encoding })
+        assert.lengthOf(yield* send(yield* Servers.httpServer(plain)), 4)
+      }))
+
     it.scoped("takes no compressed answer, which it did not ask for", () =>
       Effect.gen(function*() {
         let asked: string | undefined

@@ -67,6 +67,36 @@ describe("Transport.make", () => {
       assert.strictEqual(error.message, "The router answered 401: [API key] is no key, [API key]")
     }))
 
+  it.effect.each([
+    ["as it is", "sk-01/2&3456789"],
+    ["with an escaped slash", "sk-01\\/2&3456789"],
+    ["with an escaped ampersand", "sk-01/2\\u00263456789"],
+    ["escaped whole", [..."sk-01/2&3456789"].map((c) => `\\u00${c.charCodeAt(0).toString(16)}`).join("")]
+  ])("finds an API key that is spelled %s", ([, spelled]) =>
+    Effect.gen(function*() {
+      const detail = `[{"loc":["header","${spelled}"],"msg":"${spelled} is no key","type":"${spelled}"}]`
+      const body = async function*() {
+        yield new TextEncoder().encode(`{"detail":${detail}}`)
+      }
+      const headers = { Authorization: "Bearer sk-01/2&3456789" }
+      const error = yield* Effect.flip(answering({ status: 422, body: body() }, { headers }))
+      assert.strictEqual(error.message, "The router answered 422: header.[API key]: [API key] is no key")
+      assert.notInclude(JSON.stringify(error), "3456789")
+    }))
+
+  it.effect("keeps of FastAPI's validation errors what repeats nothing of the request", () =>
+    Effect.gen(function*() {
+      const entry = { type: "string_type", loc: ["body", "messages", 0, "content"], msg: "Input should be a valid string" }
+      const whole = { detail: [{ ...entry, input: "my prompt", ctx: { error: "my prompt" }, url: "https://x.test" }], body: "my prompt" }
+      const body = async function*() {
+        yield new TextEncoder().encode(JSON.stringify(whole))
+      }
+      const error = yield* Effect.flip(answering({ status: 422, body: body() }))
+      assert.deepInclude(error, { errorDetails: { detail: [entry] } })
+      assert.strictEqual(error.message, "The router answered 422: body.messages.0.content: Input should be a valid string")
+      assert.notInclude(JSON.stringify(error), "my prompt")
+    }))
+
   it.live("gives up an error's body that stalls, and closes what it reads in every case", () =>
     Effect.gen(function*() {
       let closed = 0

@@ -62,6 +62,7 @@ describe("readOptions", () => {
     maxResponseBytes: "1 MB",
     keyDir: true,
     keyRotationDir: false,
+    keyDirReadOnly: "false",
     keyRotationPassword: Promise.resolve("correct horse"),
     keyHistory: "1",
     keyPersistence: "disk",

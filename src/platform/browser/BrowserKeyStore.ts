@@ -1,8 +1,8 @@
 /**
  * Key pairs in IndexedDB: they survive reloads, and the tabs and workers of an origin share one.
  *
- * What is stored is the `CryptoKey` itself, which cannot be exported: a script that gets into the page can use the private key while it
- * is there, but not carry it away.
+ * The store holds the `CryptoKey` itself, which cannot be exported: a script that gets into the page can
+ * use the private key while it is there, but not carry it away.
  *
  * @since 0.2.0
  */
@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { KeyPair } from "../../Crypto.js"
+import { isNewer } from "../../internal/keyAge.js"
 import * as RsaKeys from "../../internal/rsaKeys.js"
 import * as KeyStore from "../../KeyStore.js"
 import { SecurityError } from "../../NomyoError.js"
@@ -36,8 +37,14 @@ const result = <A>(request: IDBRequest<A>): Promise<A> =>
     request.addEventListener("error", () => reject(request.error))
   })
 
-/** Runs one transaction, which is all or nothing for every tab, and closes the database, so that none stands in the way of a deletion. */
-const transaction = async <A>(mode: IDBTransactionMode, f: (keys: IDBObjectStore) => Promise<A>): Promise<A> => {
+/**
+ * Runs one transaction, which is all or nothing for every tab, and closes the database, so that none stands
+ * in the way of a deletion.
+ */
+const transaction = async <A>(
+  mode: IDBTransactionMode,
+  f: (keys: IDBObjectStore) => Promise<A>
+): Promise<A> => {
   const opening = indexedDB.open(DATABASE)
   opening.addEventListener("upgradeneeded", () => opening.result.createObjectStore(STORE))
   const database = await result(opening)
@@ -59,20 +66,26 @@ const isKey = (key: unknown, type: KeyType): boolean =>
   key instanceof CryptoKey && key.type === type && key.algorithm.name === "RSA-OAEP" &&
   (key.algorithm as RsaHashedKeyAlgorithm).hash.name === "SHA-256" && key.extractable === (type === "public")
 
-/** What is stored; rejects if that is not a key pair, so that nothing unknown is ever overwritten. */
+/** The stored pair; rejects if something else is stored, so that nothing unknown is ever overwritten. */
 const read = async (keys: IDBObjectStore): Promise<Stored | undefined> => {
   const stored: Partial<Stored> | undefined = await result(keys.get(CURRENT))
   if (stored === undefined) return undefined
   const { createdAt, privateKey, publicKey } = stored
-  if (isKey(publicKey, "public") && isKey(privateKey, "private") && typeof createdAt === "number") return stored as Stored
+  const isPair = isKey(publicKey, "public") && isKey(privateKey, "private") && Number.isFinite(createdAt)
+  if (isPair) return stored as Stored
   throw new TypeError("no key pair")
 }
 
-const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> => RsaKeys.keyPairOf(publicKey, privateKey, createdAt)
+/** Whether the stored pair stays, rather than one that is made to replace `replacing`. */
+const isKept = ({ createdAt }: Stored, replacing: KeyPair | undefined): boolean =>
+  replacing === undefined || isNewer(createdAt, replacing.createdAt, Date.now())
+
+const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> =>
+  RsaKeys.keyPairOf(publicKey, privateKey, createdAt)
 
 /**
- * In the IndexedDB of the page's origin. Needs the portable `WebCrypto.layer`, whose keys are `CryptoKey`s. Fails with reason `unsupported`
- * where there is no IndexedDB.
+ * In the IndexedDB of the page's origin. Needs the portable `WebCrypto.layer`, whose keys are `CryptoKey`s.
+ * Fails with reason `unsupported` where there is no IndexedDB.
  *
  * @since 0.2.0
  * @category layers
@@ -82,11 +95,32 @@ export const layerIndexedDb: Layer.Layer<KeyStore.KeyStore, SecurityError> = Lay
   Effect.suspend(() =>
     globalThis.indexedDB === undefined
       ? Effect.fail(
-        new SecurityError({ reason: "unsupported", message: "There is no IndexedDB here; keyPersistence \"memory\" keeps keys in memory" })
+        new SecurityError({
+          reason: "unsupported",
+          message: "There is no IndexedDB here; keyPersistence \"memory\" keeps keys in memory"
+        })
       )
       : Effect.succeed(store)
   )
 )
+
+/**
+ * Asks for the lock of the origin's pages and workers. `granted` settles when it is held, or after the
+ * longest wait.
+ */
+const requestLock = () => {
+  let release!: () => void
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const granted = new Promise<void>((resolve) => {
+    navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LONGEST_WAIT) }, () => {
+      resolve()
+      return released
+    }).catch(() => resolve())
+  })
+  return { granted, release }
+}
 
 const store: KeyStore.Service = {
   load: Effect.tryPromise({
@@ -105,7 +139,7 @@ const store: KeyStore.Service = {
         const { privateKey, publicKey } = handles
         const kept = await transaction("readwrite", async (keys): Promise<Stored> => {
           const other = await read(keys)
-          if (other !== undefined && (replacing === undefined || other.createdAt > replacing.createdAt)) return other
+          if (other !== undefined && isKept(other, replacing)) return other
           const stored: Stored = { publicKey, privateKey, createdAt: pair.createdAt }
           await result(keys.put(stored, CURRENT))
           return stored
@@ -115,24 +149,12 @@ const store: KeyStore.Service = {
       catch: failure("The key pair cannot be kept in IndexedDB; keyPersistence \"memory\" keeps it in memory")
     }),
 
+  // without locks, or while a suspended tab holds it, `save` still keeps one pair: the others are in vain
   exclusively: (effect) =>
-    // where there are no locks, none is granted, or a suspended tab holds it, `save` still keeps one pair: the others are made in vain
     navigator.locks === undefined ? effect : Effect.acquireUseRelease(
-      Effect.sync(() => {
-        let release!: () => void
-        const released = new Promise<void>((resolve) => {
-          release = resolve
-        })
-        const granted = new Promise<void>((resolve) => {
-          navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LONGEST_WAIT) }, () => {
-            resolve()
-            return released
-          }).catch(() => resolve())
-        })
-        return { granted, release }
-      }),
+      Effect.sync(requestLock),
       ({ granted }) => Effect.zipRight(Effect.promise(() => granted), effect),
-      // a lock that is granted only now is let go of at once
+      // a lock that is granted only now is released at once
       ({ release }) => Effect.sync(release)
     ),
 

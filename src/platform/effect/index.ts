@@ -18,6 +18,7 @@ import type { ChatCompletionRequest } from "../../ChatCompletion.js"
 import { createFetch, type FetchOptions } from "../../fetch/index.js"
 import { connectionError } from "../../internal/connectionError.js"
 import { strictFetch } from "../../internal/strictFetch.js"
+import { refuseUnverified } from "../../internal/unverifiedTls.js"
 import { NomyoClient } from "../../NomyoClient.js"
 import { SecurityError } from "../../NomyoError.js"
 import * as Transport from "../../Transport.js"
@@ -46,7 +47,8 @@ const toResponse = (response: HttpClientResponse.HttpClientResponse): Transport.
 })
 
 const exchange = (client: HttpClient.HttpClient): Transport.Exchange => (request) =>
-  Effect.flatMap(toHttpRequest(request), client.execute).pipe(
+  Effect.zipRight(refuseUnverified(request), toHttpRequest(request)).pipe(
+    Effect.flatMap(client.execute),
     Effect.provideService(FetchHttpClient.RequestInit, strictFetch),
     // a client may be set to fail on a status: `Transport.make` has a more precise error
     Effect.catchTag("ResponseError", ({ response }) => Effect.succeed(response)),

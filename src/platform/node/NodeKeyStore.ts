@@ -1,43 +1,35 @@
 /**
- * The `KeyStore` service on Node: a directory with `private_key.pem` and `public_key.pem`, as the other NOMYO clients have it.
+ * The `KeyStore` service on Node: a directory with `private_key.pem` and `public_key.pem`, as the other
+ * NOMYO clients have it.
  *
- * Whatever moment a process is killed at, the directory holds the old pair or the new one, and never halves of both: files are written
- * aside and renamed, and the old public key is gone before the private key changes. A public key that is missing is made again from the
- * private one. Processes that share a directory write one at a time, by a lock file, and read without it.
+ * Whatever moment a process is killed at, the directory holds the old pair or the new one: files are
+ * written under another name and renamed, and a public key that is missing or does not fit is made again
+ * from the private key. Processes that share a directory write one at a time, by a lock file, and read
+ * without it.
  *
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
-import { randomBytes } from "node:crypto"
-import type { Stats } from "node:fs"
-import * as Fs from "node:fs/promises"
-import { hostname } from "node:os"
 import * as Path from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { Crypto, type KeyPair } from "../../Crypto.js"
 import * as Bytes from "../../internal/codecs/bytes.js"
+import { isAhead, isNewer } from "../../internal/keyAge.js"
 import { KeyStore } from "../../KeyStore.js"
 import { SecurityError } from "../../NomyoError.js"
 import { SecureMemory } from "../../SecureMemory.js"
+import * as FileLock from "./fileLock.js"
+import * as Files from "./files.js"
+import * as KeyDirectory from "./keyDirectory.js"
 import * as KeyFile from "./keyFile.js"
 
-const PRIVATE = "private_key.pem"
-const PUBLIC = "public_key.pem"
-const PRIVATE_MODE = 0o600
-const PUBLIC_MODE = 0o644
-const DIRECTORY_MODE = 0o700
-const LOCK = "key.lock"
-/** A temporary file or a lock that is older, in milliseconds, was left behind by a process that was killed. Writing takes a fraction of a second. */
-const ABANDONED_AFTER = 60_000
-/** How long to wait between two looks at another process's lock, in milliseconds. */
-const LOCK_INTERVAL = 10
-/** How often a pair is read again that another process replaces meanwhile. */
+/** How often keys are looked for again that another process moves meanwhile. */
 const READ_ATTEMPTS = 10
+const IN_MEMORY = "keyDir: false keeps keys in memory only"
 
 /**
  * Where and how key files are kept.
@@ -48,47 +40,49 @@ const READ_ATTEMPTS = 10
 export interface Options {
   /** Where the first pair is kept. */
   readonly keyDir: string
-  /** Where later pairs are kept, if elsewhere. The newest of both is the one that is loaded. Default `keyDir`. */
+  /**
+   * Where later pairs are kept, if elsewhere. The newest of both is the one that is loaded. Default
+   * `keyDir`.
+   */
   readonly keyRotationDir?: string | undefined
-  /** Encrypts the private key files, in both directories. At least 8 characters. Default: they are not encrypted. */
+  /**
+   * Encrypts the private key files, in both directories. At least 8 characters. Default: they are not
+   * encrypted.
+   */
   readonly keyRotationPassword?: Redacted.Redacted | undefined
   /** How many replaced private keys are kept, as `private_key.<time>.pem`. Default 0. */
   readonly keyHistory?: number | undefined
+  /**
+   * Uses `keyDir` as it is, for a secret that Kubernetes or another tool mounts: its files may be symbolic
+   * links, and readable by a group of this process. They are never written, replaced or removed: rotation
+   * needs a `keyRotationDir`. Default `false`.
+   */
+  readonly keyDirReadOnly?: boolean | undefined
 }
 
-const io = <A>(message: string, run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
+/** Runs file operations, whose errors become `message` with the system's code. */
+const io = (message: string) => <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({
     try: run,
     catch: (error) => {
-      const code = codeOf(error)
-      return new SecurityError({ reason: "client-key", message: code === undefined ? message : `${message} (${code})` })
+      if (error instanceof SecurityError) return error
+      const code = Files.codeOf(error)
+      return Files.refuse(code === undefined ? message : `${message} (${code})`)
     }
   })
 
-const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code
-const ifCode = <A>(code: string, value: A) => (error: unknown): A => {
-  if (codeOf(error) === code) return value
-  throw error
-}
-
-const instead = "keyDir: false keeps keys in memory only"
-
-/** A private key file of more bytes than this is refused. One of 16,384 bits, encrypted, takes 13 KiB. */
-const LARGEST_FILE = 64 * 1024
-
-/** The file's bytes, until the scope closes, read straight into secure memory, and when it was last written. */
-const readPrivateKey = Effect.fnUntraced(function*(path: string) {
+/** The file's bytes in secure memory, until the scope closes, and the time of its last change. */
+const readPrivateKey = Effect.fnUntraced(function*(path: string, access: Files.Access) {
   const memory = yield* SecureMemory
-  const message = `The private key ${path} cannot be read`
-  const file = yield* Effect.acquireRelease(
-    io(message, () => Fs.open(path)),
-    (file) => Effect.promise(() => file.close())
+  const run = io(`The private key ${path} cannot be read`)
+  const { file, stat } = yield* Effect.acquireRelease(
+    run(() => Files.openRegular(path, access)),
+    ({ file }) => Effect.promise(() => file.close())
   )
-  const { mtimeMs } = yield* io(message, () => file.stat())
-  const bytes = yield* memory.allocate(LARGEST_FILE)
+  const bytes = yield* memory.allocate(KeyDirectory.LARGEST_FILE)
   let length = 0
-  // not interruptible: the bytes would be given back under the hands of the read
-  const read = io(message, () => file.read(bytes, length, bytes.length - length, null)).pipe(
+  // not interruptible: the bytes would be given back while the read still writes to them
+  const read = run(() => file.read(bytes, length, bytes.length - length, null)).pipe(
     Effect.uninterruptible,
     Effect.map(({ bytesRead }) => {
       length += bytesRead
@@ -97,13 +91,28 @@ const readPrivateKey = Effect.fnUntraced(function*(path: string) {
   )
   while ((yield* read) > 0);
   if (length === bytes.length) {
-    return yield* Effect.fail(new SecurityError({ reason: "client-key", message: `The private key ${path} is larger than ${LARGEST_FILE} bytes` }))
+    return yield* Effect.fail(Files.refuse(`The private key ${path} is larger than ${KeyDirectory.LARGEST_FILE} bytes`))
   }
-  return { pem: bytes.subarray(0, length), mtimeMs }
+  return { pem: bytes.subarray(0, length), createdAt: Math.round(stat.mtimeMs) }
+})
+
+type Password = Redacted.Redacted | undefined
+
+const importPair = Effect.fnUntraced(function*(path: string, access: Files.Access, password: Password) {
+  const crypto = yield* Crypto
+  const { createdAt, pem } = yield* readPrivateKey(path, access)
+  return yield* crypto.importKeyPair(yield* KeyFile.decode(pem, password), createdAt)
+}, Effect.scoped)
+
+const isPublicKeyOf = Effect.fnUntraced(function*({ publicKey }: KeyPair, pem: Uint8Array) {
+  const crypto = yield* Crypto
+  const found = yield* Effect.option(crypto.importPublicKey(pem))
+  return Option.isSome(found) && Bytes.equals(found.value.spki, publicKey.spki)
 })
 
 /**
- * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The pair counts as made when the file was last written.
+ * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The pair counts as made when the
+ * file was last written.
  *
  * @since 0.2.0
  * @category operations
@@ -116,132 +125,181 @@ export const loadKeyPair = Effect.fnUntraced(function*(
     readonly password?: Redacted.Redacted | undefined
   }
 ): Effect.fn.Return<KeyPair, SecurityError, Crypto | SecureMemory> {
-  const crypto = yield* Crypto
-  const publicKeyPath = options?.publicKeyPath
   yield* KeyFile.checkPassword(options?.password)
-  return yield* Effect.scoped(Effect.gen(function*() {
-    const { mtimeMs, pem } = yield* readPrivateKey(privateKeyPath)
-    const pkcs8 = yield* KeyFile.decode(pem, options?.password)
-    const pair = yield* crypto.importKeyPair(pkcs8, Math.round(mtimeMs))
-    if (publicKeyPath !== undefined) {
-      const publicKey = yield* io(`The public key ${publicKeyPath} cannot be read`, () => Fs.readFile(publicKeyPath))
-      yield* checkPublicKey(pair, publicKey, publicKeyPath, privateKeyPath)
+  const pair = yield* importPair(privateKeyPath, KeyDirectory.namedFile, options?.password)
+  if (options?.publicKeyPath !== undefined) {
+    yield* Effect.onError(
+      checkPublicKey(pair, options.publicKeyPath, privateKeyPath),
+      () => Effect.flatMap(Crypto, (crypto) => crypto.destroy(pair.privateKey))
+    )
+  }
+  return pair
+})
+
+const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, path: string, privateKeyPath: string) {
+  const read = () => Files.readSmall(path, KeyDirectory.LARGEST_FILE, KeyDirectory.namedFile)
+  const pem = yield* io(`The public key ${path} cannot be read`)(read)
+  if (pem === undefined) return yield* Effect.fail(Files.refuse(`The public key ${path} does not exist`))
+  if (yield* isPublicKeyOf(pair, pem)) return
+  yield* Effect.fail(Files.refuse(`The public key ${path} does not belong to the private key ${privateKeyPath}`))
+})
+
+interface Store {
+  readonly keyDir: string
+  readonly keyRotationDir: string
+  readonly keyDirReadOnly: boolean
+  readonly keyHistory: number
+  readonly password: Password
+}
+
+const directoriesOf = ({ keyDir, keyRotationDir }: Store): ReadonlyArray<string> =>
+  Path.resolve(keyRotationDir) === Path.resolve(keyDir) ? [keyDir] : [keyDir, keyRotationDir]
+
+const isMounted = (store: Store, dir: string): boolean => store.keyDirReadOnly && dir === store.keyDir
+
+/** The directory with the newest key, and when that was made. */
+const findNewest = (store: Store) =>
+  Effect.map(
+    Effect.forEach(directoriesOf(store), (dir) =>
+      io(`The key directory ${dir} cannot be read; ${IN_MEMORY}`)(async () => {
+        const found = await KeyDirectory.findPrivateKey(dir)
+        return found === undefined ? [] : [{ ...found, dir }]
+      })),
+    (found) => {
+      const now = Date.now()
+      const rank = ({ createdAt }: { readonly createdAt: number }) => isAhead(createdAt, now) ? -1 : createdAt
+      return found.flat().toSorted((a, b) => rank(b) - rank(a))[0]
     }
-    return pair
-  }))
-})
-
-const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, pem: Uint8Array, publicKeyPath: string, privateKeyPath: string) {
-  const crypto = yield* Crypto
-  const publicKey = yield* Effect.option(crypto.importPublicKey(pem))
-  if (Option.isSome(publicKey) && Bytes.equals(publicKey.value.spki, pair.publicKey.spki)) return
-  yield* crypto.destroy(pair.privateKey)
-  return yield* Effect.fail(new SecurityError({
-    reason: "client-key",
-    message: `The public key ${publicKeyPath} does not belong to the private key ${privateKeyPath}`
-  }))
-})
-
-/** Windows has no such modes. */
-const isReadableByOthers = ({ mode }: Stats): boolean => process.platform !== "win32" && (mode & 0o077) !== 0
-
-const syncDirectory = async (dir: string): Promise<void> => {
-  // Windows cannot open directories, and needs no such thing
-  if (process.platform === "win32") return
-  const directory = await Fs.open(dir, "r")
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
-}
-
-/** Whether the process that wrote a lock is gone. One on another machine cannot be asked, and is given a minute; one that has not come to write its name, a second. */
-const isAbandoned = (owner: string, age: number): boolean => {
-  if (owner === "") return age > 1000
-  const [pid, host] = owner.split(" ")
-  if (age > ABANDONED_AFTER) return true
-  if (host !== hostname()) return false
-  try {
-    process.kill(Number(pid), 0)
-    return false
-  } catch (error) {
-    return codeOf(error) === "ESRCH"
-  }
-}
-
-const acquireLock = async (path: string): Promise<void> => {
-  const take = () =>
-    Fs.writeFile(path, `${process.pid} ${hostname()}`, { flag: "wx", mode: PRIVATE_MODE }).then(() => true, ifCode("EEXIST", false))
-  while (!(await take())) {
-    const owner = await Fs.readFile(path, "utf8").catch(ifCode("ENOENT", undefined))
-    const stat = await Fs.stat(path).catch(ifCode("ENOENT", undefined))
-    if (owner === undefined || stat === undefined) continue
-    if (isAbandoned(owner, Date.now() - stat.mtimeMs)) await Fs.rm(path, { force: true })
-    else await sleep(LOCK_INTERVAL)
-  }
-}
-
-/** No other process, and no other client of this one, writes to the directory while the scope is open. */
-const lock = (dir: string, message: string): Effect.Effect<void, SecurityError, Scope.Scope> => {
-  const path = Path.join(dir, LOCK)
-  return Effect.acquireRelease(
-    io(message, () => acquireLock(path)),
-    () => Effect.ignore(io(message, () => Fs.rm(path, { force: true })))
   )
+
+const importFrom = Effect.fnUntraced(function*(store: Store, dir: string) {
+  const mounted = isMounted(store, dir)
+  if (!mounted) yield* io(`The key directory ${dir} cannot be read`)(() => KeyDirectory.check(dir))
+  const access = mounted ? KeyDirectory.mountedFiles : KeyDirectory.ownFiles
+  return { dir, pair: yield* importPair(KeyDirectory.privatePath(dir), access, store.password) }
+})
+
+interface Stored {
+  readonly dir: string
+  readonly pair: KeyPair
 }
 
-/** Writes a file aside, with its mode from the start and safely on disk; gives the path it has for the time being. */
-const stage = async (path: string, bytes: Uint8Array, mode: number, time: number): Promise<string> => {
-  const temporary = `${path}.${randomBytes(8).toString("hex")}.tmp`
-  const file = await Fs.open(temporary, "wx", mode)
-  try {
-    await file.writeFile(bytes)
-    // what the umask took away
-    await file.chmod(mode)
-    await file.utimes(time / 1000, time / 1000)
-    await file.sync()
-  } catch (error) {
-    await Fs.rm(temporary, { force: true })
-    throw error
-  } finally {
-    await file.close()
+/** The newest pair of the directories, and the directory that it is in. */
+const loadNewest = (
+  store: Store,
+  attempts = READ_ATTEMPTS
+): Effect.Effect<Stored | undefined, SecurityError, Crypto | SecureMemory> =>
+  Effect.gen(function*() {
+    const newest = yield* findNewest(store)
+    if (newest === undefined) return undefined
+    const loaded = yield* Effect.either(importFrom(store, newest.dir))
+    if (Either.isRight(loaded)) return loaded.right
+    const later = yield* findNewest(store)
+    const isMoved = later?.dir !== newest.dir || later.createdAt !== newest.createdAt
+    return yield* isMoved && attempts > 1 ? loadNewest(store, attempts - 1) : Effect.fail(loaded.left)
+  })
+
+const isPublicKeyThere = Effect.fnUntraced(function*(dir: string, pair: KeyPair) {
+  const pem = yield* Effect.promise(() => KeyDirectory.readPublicKey(dir))
+  return pem !== undefined && (yield* isPublicKeyOf(pair, pem))
+})
+
+/** Writes the public key that belongs to the directory's private key. Fails if another process is writing. */
+const restorePublicKey = Effect.fnUntraced(function*(store: Store, dir: string) {
+  const run = io(`The public key in ${dir} cannot be written`)
+  yield* FileLock.acquire(KeyDirectory.lockPath(dir), 0, run)
+  const { pair } = yield* importFrom(store, dir)
+  const restore = Effect.uninterruptible(run(() => KeyDirectory.writePublicKey(dir, pair)))
+  const crypto = yield* Crypto
+  const restoreIfNeeded = Effect.unlessEffect(restore, isPublicKeyThere(dir, pair))
+  yield* Effect.ensuring(restoreIfNeeded, crypto.destroy(pair.privateKey))
+}, Effect.scoped)
+
+const load = Effect.fnUntraced(function*(store: Store) {
+  const found = yield* loadNewest(store)
+  if (found === undefined) return Option.none()
+  const { dir, pair } = found
+  const isComplete = isMounted(store, dir) || (yield* isPublicKeyThere(dir, pair))
+  // a directory that is not ours to write to is as good without it
+  if (!isComplete) yield* Effect.ignore(restorePublicKey(store, dir))
+  return Option.some(pair)
+})
+
+/** The stored pair, if it is to be used instead of one that is made to replace `replacing`. */
+const findNewer = Effect.fnUntraced(function*(store: Store, replacing: KeyPair | undefined) {
+  const found = yield* loadNewest(store)
+  if (found === undefined) return undefined
+  const { pair } = found
+  if (replacing === undefined || isNewer(pair.createdAt, replacing.createdAt, Date.now())) return pair
+  const crypto = yield* Crypto
+  yield* crypto.destroy(pair.privateKey)
+  return undefined
+})
+
+const write = async (store: Store, dir: string, pem: Uint8Array, pair: KeyPair): Promise<void> => {
+  await KeyDirectory.replace(dir, pem, pair, store.keyHistory)
+  for (const other of directoriesOf(store)) {
+    if (other === dir || isMounted(store, other)) continue
+    // it may be missing, or not ours to write to: the newest pair is the one that is loaded
+    await KeyDirectory.clear(other, store.keyHistory).catch(() => undefined)
   }
-  return temporary
 }
 
-const writePublicKey = async (dir: string, { createdAt, publicKey }: KeyPair): Promise<void> => {
-  const path = Path.join(dir, PUBLIC)
-  await Fs.rename(await stage(path, Bytes.fromText(publicKey.pem), PUBLIC_MODE, createdAt), path)
-  await syncDirectory(dir)
-}
+const isReadOnly = (dir: string) =>
+  Files.refuse(
+    `Keys are not written to ${dir}, which is read-only (keyDirReadOnly); put a key pair there, and set ` +
+      "keyRotationDir, or keyRotationInterval: 0"
+  )
 
-const prepareDirectory = async (dir: string): Promise<void> => {
-  await Fs.mkdir(dir, { recursive: true, mode: DIRECTORY_MODE })
-  for (const name of await Fs.readdir(dir)) {
-    if (!/^(private|public)_key\.pem\.[0-9a-f]+\.tmp$/.test(name)) continue
-    const path = Path.join(dir, name)
-    const stat = await Fs.stat(path).catch(ifCode("ENOENT", undefined))
-    if (stat !== undefined && Date.now() - stat.ctimeMs > ABANDONED_AFTER) await Fs.rm(path, { force: true })
+const save = Effect.fnUntraced(function*(store: Store, pair: KeyPair, replacing: KeyPair | undefined) {
+  const crypto = yield* Crypto
+  const dir = replacing === undefined ? store.keyDir : store.keyRotationDir
+  if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* Effect.fail(isReadOnly(dir)))
+  const run = io(`Keys cannot be written to ${dir}; ${IN_MEMORY}`)
+  // not interruptible, as long as they use bytes that are zeroed when the scope closes
+  const pem = yield* Effect.uninterruptible(
+    Effect.flatMap(crypto.exportPrivateKey(pair.privateKey), (pkcs8) => KeyFile.encode(pkcs8, store.password))
+  )
+  yield* Effect.uninterruptible(run(() => KeyDirectory.prepare(dir)))
+  yield* FileLock.acquire(KeyDirectory.lockPath(dir), FileLock.PATIENCE, run)
+  const newer = yield* findNewer(store, replacing)
+  if (newer !== undefined) return newer
+  yield* Effect.uninterruptible(run(() => write(store, dir, pem, pair)))
+  return pair
+}, Effect.scoped)
+
+const removeFrom = Effect.fnUntraced(function*(dir: string) {
+  const run = io(`Keys cannot be removed from ${dir}`)
+  if (!(yield* run(() => KeyDirectory.exists(dir)))) return
+  yield* FileLock.acquire(KeyDirectory.lockPath(dir), FileLock.PATIENCE, run)
+  yield* Effect.uninterruptible(run(() => KeyDirectory.clear(dir, 0)))
+}, Effect.scoped)
+
+const remove = (store: Store): Effect.Effect<void, SecurityError> =>
+  store.keyDirReadOnly
+    ? Effect.fail(Files.refuse(`Keys are not removed from ${store.keyDir}, which is read-only (keyDirReadOnly)`))
+    : Effect.forEach(directoriesOf(store), removeFrom, { discard: true })
+
+const isPath = (value: unknown): boolean => typeof value === "string" && value.trim() !== ""
+
+/** Options as they come from JavaScript, too. */
+const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Store, SecurityError> {
+  const { keyDir, keyRotationPassword: password } = options
+  const { keyDirReadOnly = false, keyHistory = 0, keyRotationDir = keyDir } = options
+  if (!isPath(keyDir)) return yield* Effect.fail(Files.refuse("keyDir must be the path of a directory, or false"))
+  if (!isPath(keyRotationDir)) return yield* Effect.fail(Files.refuse("keyRotationDir must be the path of a directory"))
+  if (typeof keyDirReadOnly !== "boolean") return yield* Effect.fail(Files.refuse("keyDirReadOnly must be true or false"))
+  if (!Number.isInteger(keyHistory) || keyHistory < 0) {
+    return yield* Effect.fail(Files.refuse("keyHistory must be a whole number, 0 or more"))
   }
-}
-
-/** Makes way for another pair: the public key goes, the private one is kept if `limit` lets it, with no more than so many of its kind. */
-const retire = async (dir: string, limit: number): Promise<void> => {
-  const path = Path.join(dir, PRIVATE)
-  await Fs.rm(Path.join(dir, PUBLIC), { force: true })
-  await syncDirectory(dir)
-  const stat = await Fs.stat(path).catch(ifCode("ENOENT", undefined))
-  if (stat === undefined || limit === 0) return
-  const time = stat.mtime.toISOString().replace(/[-:.]/g, "")
-  await Fs.copyFile(path, Path.join(dir, `private_key.${time}.pem`))
-  const kept = (await Fs.readdir(dir)).filter((name) => /^private_key\.\d{8}T\d{9}Z\.pem$/.test(name)).toSorted()
-  for (const name of kept.slice(0, -limit)) await Fs.rm(Path.join(dir, name), { force: true })
-}
+  yield* KeyFile.checkPassword(password)
+  return { keyDir, keyDirReadOnly, keyHistory, keyRotationDir, password }
+})
 
 /**
- * Keeps the pair in PEM files, the private one readable by its owner only, in a directory of mode 0700 unless there is one already.
- * Touches the disk when a key is loaded or saved, not before.
+ * Keeps the pair in PEM files, the private one readable by its owner only, in a directory of mode 0700
+ * unless there is one already. Fails with reason `key-permissions` where another user owns a file or the
+ * directory, or can write to the directory. Touches the disk when a key is loaded or saved, not before.
  *
  * @since 0.2.0
  * @category layers
@@ -251,118 +309,13 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
     KeyStore,
     Effect.gen(function*() {
       const context = yield* Effect.context<Crypto | SecureMemory>()
-      const crypto = yield* Crypto
-      const { keyDir, keyHistory = 0, keyRotationDir = keyDir, keyRotationPassword: password } = options
-      yield* KeyFile.checkPassword(password)
-      if (!Number.isInteger(keyHistory) || keyHistory < 0) {
-        return yield* Effect.fail(new SecurityError({ reason: "client-key", message: "keyHistory is a whole number, 0 or more" }))
-      }
-      const directories = keyRotationDir === keyDir ? [keyDir] : [keyDir, keyRotationDir]
-
-      /** A link to nowhere is not an empty place: the volume it leads to may be away. */
-      const statPrivateKey = (dir: string) =>
-        io(`The key directory ${dir} cannot be read; ${instead}`, async () => {
-          const path = Path.join(dir, PRIVATE)
-          const found = await Fs.lstat(path).catch(ifCode("ENOENT", undefined))
-          return found === undefined ? undefined : await Fs.stat(path)
-        })
-
-      const readPublicKey = (dir: string) =>
-        io(`The public key in ${dir} cannot be read`, () =>
-          Fs.readFile(Path.join(dir, PUBLIC)).catch(ifCode("ENOENT", undefined)))
-
-      const read = (
-        dir: string,
-        attempts = READ_ATTEMPTS
-      ): Effect.Effect<{ readonly pair: KeyPair; readonly isComplete: boolean }, SecurityError, Crypto | SecureMemory> =>
-        Effect.gen(function*() {
-          const path = Path.join(dir, PRIVATE)
-          const before = yield* statPrivateKey(dir)
-          if (before !== undefined && isReadableByOthers(before)) {
-            return yield* Effect.fail(new SecurityError({
-              reason: "key-permissions",
-              message: `The private key ${path} can be read by others than its owner; run: chmod 600 ${path}`
-            }))
-          }
-          const loaded = yield* Effect.either(loadKeyPair(path, { password }))
-          const publicKey = yield* readPublicKey(dir)
-          const after = yield* statPrivateKey(dir)
-          // another process put its pair in place of this one while it was read: what was read may be halves of both
-          const isReplaced = before?.ino !== after?.ino || before?.mtimeMs !== after?.mtimeMs
-          if (isReplaced && attempts > 1) return yield* read(dir, attempts - 1)
-          const pair = yield* loaded
-          if (publicKey !== undefined) yield* checkPublicKey(pair, publicKey, Path.join(dir, PUBLIC), path)
-          return { pair, isComplete: publicKey !== undefined }
-        })
-
-      /** The newest pair of the directories. */
-      const stored = Effect.gen(function*() {
-        const found = yield* Effect.forEach(directories, (dir) =>
-          Effect.map(statPrivateKey(dir), (stat) => stat === undefined ? [] : [{ dir, mtimeMs: stat.mtimeMs }]))
-        const [newest] = found.flat().toSorted((a, b) => b.mtimeMs - a.mtimeMs)
-        return newest === undefined ? undefined : { dir: newest.dir, ...(yield* read(newest.dir)) }
-      }).pipe(Effect.provide(context))
-
-      /** Does what a process that was killed has not come to. */
-      const restorePublicKey = (dir: string, pair: KeyPair) =>
-        Effect.gen(function*() {
-          yield* lock(dir, "")
-          const { isComplete, pair: current } = yield* read(dir)
-          if (!isComplete && current.createdAt === pair.createdAt) yield* io("", () => writePublicKey(dir, pair))
-          yield* crypto.destroy(current.privateKey)
-        }).pipe(Effect.scoped, Effect.uninterruptible, Effect.provide(context))
-
-      const commit = async (dir: string, pem: Uint8Array, pair: KeyPair): Promise<void> => {
-        const path = Path.join(dir, PRIVATE)
-        const temporary = await stage(path, pem, PRIVATE_MODE, pair.createdAt)
-        try {
-          await retire(dir, keyHistory)
-          await Fs.rename(temporary, path)
-        } catch (error) {
-          await Fs.rm(temporary, { force: true })
-          throw error
-        }
-        await syncDirectory(dir)
-        await writePublicKey(dir, pair)
-        for (const other of directories.filter((each) => each !== dir)) {
-          // it may be missing, or not ours to write to: the newest pair is the one that is loaded
-          await retire(other, keyHistory).then(() => Fs.rm(Path.join(other, PRIVATE), { force: true })).catch(() => undefined)
-        }
-      }
-
+      const store = yield* check(options)
       return {
-        load: Effect.gen(function*() {
-          const found = yield* stored
-          if (found === undefined) return Option.none()
-          // a directory that is not ours to write to is as good without it
-          if (!found.isComplete) yield* Effect.ignore(restorePublicKey(found.dir, found.pair))
-          return Option.some(found.pair)
-        }),
-
-        // not interruptible: the bytes would be zeroed under the hands of the write
-        save: (pair, replacing) =>
-          Effect.gen(function*() {
-            const dir = replacing === undefined ? keyDir : keyRotationDir
-            const message = `Keys cannot be written to ${dir}; ${instead}`
-            const pkcs8 = yield* crypto.exportPrivateKey(pair.privateKey)
-            const pem = yield* KeyFile.encode(pkcs8, password)
-            yield* io(message, () => prepareDirectory(dir))
-            yield* lock(dir, message)
-            const other = yield* stored
-            if (other !== undefined && (replacing === undefined || other.pair.createdAt > replacing.createdAt)) return other.pair
-            if (other !== undefined) yield* crypto.destroy(other.pair.privateKey)
-            yield* io(message, () => commit(dir, pem, pair))
-            return pair
-          }).pipe(Effect.scoped, Effect.uninterruptible, Effect.provide(context)),
-
-        // a lock file held for the seconds that a pair takes would look abandoned
+        load: Effect.provide(load(store), context),
+        save: (pair, replacing) => Effect.provide(save(store, pair, replacing), context),
+        // a lock file held for the seconds that a pair takes would keep writers waiting: `save` looks again
         exclusively: identity,
-
-        remove: io(`Keys cannot be removed from ${directories.join(" and ")}`, async () => {
-          for (const dir of directories) {
-            for (const name of [PUBLIC, PRIVATE]) await Fs.rm(Path.join(dir, name), { force: true })
-          }
-        })
+        remove: remove(store)
       }
     })
   )

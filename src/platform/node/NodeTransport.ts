@@ -89,7 +89,8 @@ const protocolError = (message: string) => new APIConnectionError({ reason: "pro
  * body.
  */
 const isCompressed = ({ headers, statusCode }: Http.IncomingMessage): boolean =>
-  statusCode === 200 && (headers["content-encoding"] ?? "identity") !== "identity"
+  statusCode === 200 &&
+  (headers["content-encoding"] ?? "").split(",").some((coding) => !/^\s*(identity)?\s*$/i.test(coding))
 
 const toResponse = (
   incoming: Http.IncomingMessage

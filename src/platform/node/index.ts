@@ -59,12 +59,13 @@ const noIndexedDb = Layer.fail(
  * @category layers
  */
 export const layerKeyStore = (
-  { keyDir = "client_keys", keyHistory, keyPersistence, keyRotationDir, keyRotationPassword }: PlatformOptions
+  options: PlatformOptions
 ): Layer.Layer<KeyStore.KeyStore, SecurityError, Crypto | SecureMemory.SecureMemory> => {
+  const { keyDir = "client_keys", keyDirReadOnly, keyHistory, keyPersistence, keyRotationDir } = options
   if (keyPersistence === "indexeddb") return noIndexedDb
   if (keyDir === false || keyPersistence === "memory") return KeyStore.layerMemory
-  const password = redacted(keyRotationPassword)
-  return NodeKeyStore.layer({ keyDir, keyHistory, keyRotationDir, keyRotationPassword: password })
+  const keyRotationPassword = redacted(options.keyRotationPassword)
+  return NodeKeyStore.layer({ keyDir, keyDirReadOnly, keyHistory, keyRotationDir, keyRotationPassword })
 }
 
 /**
@@ -119,8 +120,9 @@ export const layer = (
     Layer.provide(Layer.map(layerParts(read), Context.pick(NomyoClient.NomyoClient)), layerPlatform(read))))
 
 /**
- * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`,
- * `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`.
+ * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR` (`false` or `memory`
+ * keeps the pair in memory only), `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_DIR_READ_ONLY`,
+ * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`. A blank variable is not set.
  *
  * @since 0.2.0
  * @category config
@@ -128,11 +130,12 @@ export const layer = (
 export const config: Config.Config<Options> = Config.zipWith(
   NomyoConfig.config,
   Config.all({
-    keyDir: NomyoConfig.optional(Config.string("NOMYO_KEY_DIR")),
-    keyRotationDir: NomyoConfig.optional(Config.string("NOMYO_KEY_ROTATION_DIR")),
-    keyRotationPassword: NomyoConfig.optional(Config.redacted("NOMYO_KEY_ROTATION_PASSWORD")),
-    keyHistory: NomyoConfig.optional(Config.integer("NOMYO_KEY_HISTORY")),
-    secureMemory: NomyoConfig.optional(Config.boolean("NOMYO_SECURE_MEMORY"))
+    keyDir: NomyoConfig.optional("NOMYO_KEY_DIR", NomyoConfig.keyDirectory),
+    keyRotationDir: NomyoConfig.optional("NOMYO_KEY_ROTATION_DIR", Config.string),
+    keyDirReadOnly: NomyoConfig.optional("NOMYO_KEY_DIR_READ_ONLY", Config.boolean),
+    keyRotationPassword: NomyoConfig.optional("NOMYO_KEY_ROTATION_PASSWORD", NomyoConfig.secret),
+    keyHistory: NomyoConfig.optional("NOMYO_KEY_HISTORY", Config.integer),
+    secureMemory: NomyoConfig.optional("NOMYO_SECURE_MEMORY", Config.boolean)
   }),
   (portable, platform) => ({ ...portable, ...platform })
 )
