@@ -140,7 +140,7 @@ export const failure = (page: Page, options: object = {}, request: object = hell
       await new nomyo.SecureChatCompletion(options).create(request as Nomyo.ChatCompletionRequest)
     } catch (error) {
       const { attempts, message, name, reason, statusCode } = error as Nomyo.SecurityError & Nomyo.APIError
-      const classes = Object.entries(nomyo).filter(([key, value]) => key.endsWith("Error") && error instanceof (value as typeof Error))
+      const classes = Object.entries(nomyo).filter(([key, value]) => /^[A-Z].*Error$/.test(key) && error instanceof (value as typeof Error))
       return { name, message, reason, statusCode, attempts, classes: classes.map(([key]) => key) }
     }
     return undefined

@@ -69,7 +69,7 @@ describe("the bundle in Chromium", () => {
   ] as const)("rejects with its own class for status %i", async (statusCode, name, base) => {
     const seen = await failure(await visit(sites.strict), {}, hello({ model: `status/${statusCode}` }))
     expect(seen).toMatchObject({ name, statusCode, attempts: 1 })
-    expect(new Set(seen?.classes)).toEqual(new Set([name, base]))
+    expect(new Set(seen?.classes)).toEqual(new Set([name, base, "NomyoError"]))
   })
 
   it("rejects what is wrong before anything is sent", async () => {
