@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config"
 const TIMEOUT = 120_000
 
 /** The contract of key directories among processes, which it starts and kills. */
-const processes = ["test/contract/NodeKeyStore.test.ts"]
+const processes = ["test/contract/keyProcesses.test.ts"]
 
 export default defineConfig({
   resolve: {
