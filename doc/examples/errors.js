@@ -20,7 +20,7 @@ const client = new SecureChatCompletion({
 const advice = (error) => {
   if (error instanceof AuthenticationError) return "check the API key"
   if (error instanceof RateLimitError) return `wait ${error.retryAfter ?? "some"} ms`
-  if (error instanceof InvalidRequestError) return `mend the request: ${error.message}`
+  if (error instanceof InvalidRequestError) return `change the request: ${error.message}`
   if (error instanceof APIConnectionError) return `no answer (${error.reason}), try again later`
   if (error instanceof SecurityError) return `not safe to go on (${error.reason})`
   if (error instanceof APIError) return `the router answered ${error.statusCode}`
@@ -39,5 +39,5 @@ client.dispose()
 // AuthenticationError: check the API key
 // RateLimitError: wait some ms
 // APIError: the router answered 418
-// InvalidRequestError: mend the request: model is not valid
+// InvalidRequestError: change the request: model is not valid…
 // You said: Hello!

@@ -31,6 +31,7 @@ const { message } = asked.choices[0]
 messages.push(message)
 
 for (const call of message.tool_calls ?? []) {
+  if (call.type !== "function") continue
   // the model wrote the name and the arguments: trust neither
   const known = Object.hasOwn(functions, call.function.name)
   const content = known ? functions[call.function.name](JSON.parse(call.function.arguments)) : "There is no such function"

@@ -17,12 +17,13 @@ import packageJson from "../../package.json" with { type: "json" }
 import { chat } from "./chat.js"
 import { demo } from "./demo.js"
 import { keys } from "./keys.js"
+import { proxy } from "./proxy.js"
 import { router } from "./router.js"
 import { err, plain, withConsole } from "./terminal.js"
 
 const nomyo = Command.make("nomyo").pipe(
   Command.withDescription("Chat completions, encrypted end to end between this machine and a NOMYO router"),
-  Command.withSubcommands([chat, demo, keys, router])
+  Command.withSubcommands([chat, demo, keys, proxy, router])
 )
 
 const EXIT_FAILURE = 1
@@ -71,8 +72,9 @@ Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv
     NodeRuntime.runMain(program, {
       disablePrettyLogger: true,
       teardown: (exit, onExit) => {
-        // to be told to stop is a router's proper end, and nothing else's
-        const isStopped = Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause) && process.argv[2] !== "router"
+        // to be told to stop is a server's proper end, and nothing else's
+        const isServer = ["proxy", "router"].includes(process.argv[2] ?? "")
+        const isStopped = Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause) && !isServer
         Runtime.defaultTeardown(exit, (code) => onExit(isStopped ? stoppedBy : code))
       }
     })

@@ -6,7 +6,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { PublicKey } from "../Crypto.js"
 import * as KeyStore from "../KeyStore.js"
-import { InvalidRequestError } from "../NomyoError.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodePrimitives from "../platform/node/NodePrimitives.js"
@@ -21,10 +20,11 @@ import * as UpstreamModel from "../router/UpstreamModel.js"
 import * as Log from "./log.js"
 import { withPage } from "./page.js"
 import { withRequestLog } from "./requestLog.js"
-import { guarded, isLoopback } from "./routerGuard.js"
+import { guarded } from "./routerGuard.js"
 import { type Options, options } from "./routerOptions.js"
-import { readSmallFile, secrets } from "./secretFile.js"
-import { serve, type Tls } from "./serve.js"
+import { secrets } from "./secretFile.js"
+import { serve } from "./serve.js"
+import { isLoopback, localUrl, readTls } from "./serverOptions.js"
 import { out, plain, withSpinner } from "./terminal.js"
 
 /** What answers, what it offers, and how the banner names it. */
@@ -72,20 +72,6 @@ const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
   )
 }
 
-const readTls = Effect.fnUntraced(function*({ tlsCert, tlsKey }: Options) {
-  if (Option.isNone(tlsCert) && Option.isNone(tlsKey)) return undefined
-  if (Option.isNone(tlsCert) || Option.isNone(tlsKey)) {
-    return yield* Effect.fail(
-      new InvalidRequestError({ message: "--tls-cert and --tls-key belong together: name both" })
-    )
-  }
-  const tls: Tls = {
-    cert: yield* readSmallFile(tlsCert.value, "The TLS certificate"),
-    key: yield* readSmallFile(tlsKey.value, "The TLS certificate's private key")
-  }
-  return tls
-})
-
 /** Said before anybody can come in. */
 const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>
   isLoopback(host) || apiKeys.length > 0
@@ -94,9 +80,6 @@ const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey
       `ANYONE who reaches ${host} can use this router, and the model server and its API key behind it: ` +
         "set NOMYO_ROUTER_API_KEY or --api-key-file, or listen on 127.0.0.1"
     )
-
-/** Where a client on this machine finds the router. */
-const localUrl = (url: string) => url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 const printBanner = Effect.fnUntraced(function*(
   url: string,

@@ -105,7 +105,7 @@ const addDrain = (server: Http.Server, duration: Duration.Duration) => {
 
 /** Serves an app until the scope closes; gives its URL. */
 export const serve = Effect.fnUntraced(function*(
-  app: HttpApp.Default,
+  app: HttpApp.Default<never, Scope.Scope>,
   options: Options
 ): Effect.fn.Return<string, SecurityError, Scope.Scope> {
   const { drain, host, port } = options

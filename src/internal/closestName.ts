@@ -25,13 +25,18 @@ const MOST_SLIPS = 2
 /** A name within another says something from this length on: `retries` in `maxRetries`. */
 const SHORTEST_PART = 5
 
-/** The closest of the names, if one is close. */
-export const closestName = (name: string, names: ReadonlyArray<string>): string | undefined => {
+/** The name that differs from this one by a slip of the finger, if there is one. */
+export const misspelled = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const meant = plain(name)
   if (meant === "" || name.length > LONGEST_NAME) return undefined
   const slips = (known: string) => distance(meant, plain(known))
   const closest = names.toSorted((a, b) => slips(a) - slips(b))[0] ?? ""
-  if (slips(closest) <= Math.min(MOST_SLIPS, meant.length - 1)) return closest
-  if (meant.length < SHORTEST_PART) return undefined
+  return slips(closest) <= Math.min(MOST_SLIPS, meant.length - 1) ? closest : undefined
+}
+
+/** The name that contains this one, or is contained in it, if there is one. */
+export const related = (name: string, names: ReadonlyArray<string>): string | undefined => {
+  const meant = plain(name)
+  if (meant.length < SHORTEST_PART || name.length > LONGEST_NAME) return undefined
   return names.find((known) => plain(known).includes(meant) || meant.includes(plain(known)))
 }

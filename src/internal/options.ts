@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import { InvalidRequestError } from "../NomyoError.js"
-import { closestName } from "./closestName.js"
+import { misspelled, related } from "./closestName.js"
 import type * as OptionTypes from "./optionTypes.js"
 
 /** What a value must be: in words that follow "is", and as a test. */
@@ -105,7 +105,7 @@ const isUrl = (name: string): boolean => /url$/i.test(name)
 
 /** The router's URL has another name in each class. */
 const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined =>
-  closestName(name, names) ?? (isUrl(name) ? names.find(isUrl) : undefined)
+  misspelled(name, names) ?? (isUrl(name) ? names.find(isUrl) : undefined) ?? related(name, names)
 
 const refuse = (message: string) => Either.left(new InvalidRequestError({ message }))
 

@@ -58,12 +58,11 @@ describe("SecureChatCompletion", () => {
       frequency_penalty: 0.25,
       presence_penalty: -0.25,
       logit_bias: { "50256": -100 },
-      stream: true,
       seed: 7,
       response_format: { type: "json_object" },
       "a future field": [null, { deep: true }]
     }
-    const answer = await make().create(hello({ ...fields, api_key: API_KEY, security_tier: "high", base_url: router.url }))
+    const answer = await make().create(hello({ ...fields, stream: true, api_key: API_KEY, security_tier: "high", base_url: router.url }))
     expect(seen.at(-1)?.payload).toEqual({ model: "Qwen/Qwen3-0.6B", ...fields })
     expect(answer.choices.map(({ index }) => index)).toEqual([0, 1])
     expect(answer.choices[0]?.message.content).toBe("You said: What is this? [image_url] [input_audio]")

@@ -134,7 +134,7 @@ describe("pages", () => {
     const module = Api.modulesOf(api).find(({ name }) => name === "nomyo-js/NomyoError")!
     const checker = api.getTypeChecker()
     const isError = (declaration: ts.Declaration) => ts.getJSDocTags(declaration).some(({ comment }) => comment === "errors")
-    const classes = module.exports.filter(({ declarations }) => declarations.some(isError)).map(({ name }) => name)
+    const classes = module.exports.filter(({ declarations }) => declarations.some(isError)).map(({ name }) => name).filter((name) => name !== "NomyoError")
     const reasons = ["ConnectionReason", "SecurityReason"].flatMap((name) => {
       const type = checker.getDeclaredTypeOfSymbol(module.exports.find((exported) => exported.name === name)!.symbol)
       return (type as ts.UnionType).types.map((each) => (each as ts.StringLiteralType).value)
@@ -194,7 +194,7 @@ describe("examples", () => {
   })
 
   /** What the client says of a router without TLS, by the logger of the Promise classes or of Effect. */
-  const withoutWarnings = (output: string) => output.replaceAll(/^.*level=WARN.*talks plain HTTP.*\n/gm, "")
+  const withoutWarnings = (output: string) => output.replaceAll(/^.*(?:level=WARN|nomyo-js: ).*plain HTTP.*\n/gm, "")
 
   it.each(programs)("%s prints what it says", (file) => {
     const [, promised = ""] = /^\/\/ With the echo model this prints:\n((?:\/\/.*\n)+)$/m.exec(Pages.read(file)) ?? []

@@ -1,0 +1,111 @@
+import * as Command from "@effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Gateway from "../gateway/Gateway.js"
+import * as NomyoClient from "../NomyoClient.js"
+import * as NomyoConfig from "../NomyoConfig.js"
+import { InvalidRequestError } from "../NomyoError.js"
+import * as Node from "../platform/node/index.js"
+import { Transport } from "../Transport.js"
+import * as Log from "./log.js"
+import { type Options, options } from "./proxyOptions.js"
+import { proxyWarning } from "./proxyVariables.js"
+import { routerModels } from "./routerModels.js"
+import { secrets } from "./secretFile.js"
+import { serve, type Tls } from "./serve.js"
+import { hostNames, isLoopback, localUrl, readTls } from "./serverOptions.js"
+import { out } from "./terminal.js"
+
+const refuse = (message: string) => Effect.fail(new InvalidRequestError({ message }))
+
+/** Other machines come in by a token alone, and not in the clear unless that is asked for. */
+const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | undefined) => {
+  if (isLoopback(host)) return Effect.void
+  if (!hasToken) {
+    return refuse(`Other machines reach ${host}: set NOMYO_PROXY_TOKEN or --token-file, or listen on 127.0.0.1`)
+  }
+  return tls === undefined && !plainHttp
+    ? refuse(
+      `Prompts would come to ${host} in the clear: name --tls-cert and --tls-key, or --plain-http if something ` +
+        "else keeps them safe on their way"
+    )
+    : Effect.void
+}
+
+/** The client's options, from the environment and the command line. */
+const clientOptions = (given: Options) =>
+  Effect.map(Node.config, (environment): Node.Options => ({
+    ...environment,
+    keyDir: environment.keyDir ?? false,
+    baseUrl: Option.getOrElse(given.baseUrl, () => environment.baseUrl),
+    allowHttp: given.allowHttp || environment.allowHttp,
+    throttle: !given.noThrottle && environment.throttle !== false
+  }))
+
+const describeKey = ({ apiKey }: NomyoConfig.NomyoConfig, hasToken: boolean): string => {
+  if (apiKey !== undefined) return "NOMYO_API_KEY"
+  return hasToken ? "none; set NOMYO_API_KEY if the router wants one" : "the one that the tool sends"
+}
+
+/** The first line is what a tool takes as its base URL. */
+const printBanner = Effect.fnUntraced(function*(
+  url: string,
+  config: NomyoConfig.NomyoConfig,
+  hasToken: boolean
+) {
+  yield* out(`${localUrl(url)}/v1`)
+  yield* out(`router   ${config.baseUrl}`)
+  yield* out(`api key  ${describeKey(config, hasToken)}`)
+  yield* out(`token    ${hasToken ? "asked for" : "none is asked for"}`)
+  const warning = proxyWarning(process.env)
+  if (warning !== undefined) yield* Effect.logWarning(warning)
+})
+
+const serveGateway = Effect.fnUntraced(function*(
+  given: Options,
+  environment: Node.Options,
+  config: NomyoConfig.NomyoConfig
+) {
+  const tokens = yield* secrets(given.tokenFile, "NOMYO_PROXY_TOKEN")
+  const tls = yield* readTls(given)
+  const hasToken = tokens.length > 0
+  yield* checkReach(given, hasToken, tls)
+  const client = yield* NomyoClient.NomyoClient
+  const transport = yield* Transport
+  const app = yield* Gateway.make({
+    models: given.models.length > 0
+      ? given.models
+      : Effect.provideService(routerModels(config), Transport, transport),
+    apiKey: config.apiKey === undefined && !hasToken ? "header" : "client",
+    tokens: tokens.map(({ token }) => token),
+    securityTier: Option.getOrUndefined(given.tier),
+    timeout: Option.getOrElse(given.timeout, () => environment.timeout),
+    maxRetries: environment.maxRetries,
+    keepAlive: Option.getOrUndefined(given.keepAlive),
+    allowedHosts: hostNames(given),
+    allowedOrigins: given.allowOrigin,
+    scheme: tls === undefined ? "http" : "https"
+  })
+  const url = yield* serve(app, { host: given.host, port: given.port, tls })
+  yield* printBanner(url, config, hasToken)
+  // the first request need not wait for the key pair
+  yield* Effect.forkScoped(Effect.ignore(client.ready))
+  return yield* Effect.never
+}, Effect.scoped)
+
+const run = Effect.fnUntraced(function*(given: Options) {
+  const environment = yield* clientOptions(given)
+  const config = yield* NomyoConfig.make(environment)
+  const client = Layer.provideMerge(NomyoClient.layer(environment), Node.layerPlatform(environment))
+  return yield* Effect.provide(serveGateway(given, environment, config), client)
+})
+
+/** `nomyo proxy`: serves OpenAI's API, encrypted from here on, until it is stopped. */
+export const proxy = Command.make("proxy", options, (given) =>
+  Effect.provide(run(given), Log.layer("text"))).pipe(
+  Command.withDescription(
+    "Serve an OpenAI-compatible API that encrypts what tools send and passes it on to the router. The API key " +
+      "comes from NOMYO_API_KEY, or else from the tool's Authorization"
+  )
+)

@@ -1,0 +1,52 @@
+import * as Cli from "@effect/cli/Options"
+import type * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import type { SecurityTier } from "../ChatCompletion.js"
+import { clientOptions } from "./client.js"
+import { duration, type ServerOptions, serverOptions } from "./serverOptions.js"
+
+/** What the command line says of a proxy. */
+export interface Options extends ServerOptions {
+  readonly plainHttp: boolean
+  readonly tokenFile: Option.Option<string>
+  readonly models: ReadonlyArray<string>
+  readonly tier: Option.Option<SecurityTier>
+  readonly noThrottle: boolean
+  readonly timeout: Option.Option<Duration.Duration>
+  readonly keepAlive: Option.Option<Duration.Duration>
+  readonly baseUrl: Option.Option<string>
+  readonly allowHttp: boolean
+}
+
+const models = Cli.text("models").pipe(
+  Cli.map((list) => list.split(",").map((id) => id.trim()).filter((id) => id !== "")),
+  Cli.withDescription("Ids for GET /v1/models, separated by commas. Default: the router's own list"),
+  Cli.optional,
+  Cli.map(Option.getOrElse((): ReadonlyArray<string> => []))
+)
+
+export const options = {
+  ...serverOptions("proxy", 12436),
+  plainHttp: Cli.boolean("plain-http").pipe(
+    Cli.withDescription("Serve other machines without TLS, for a container or behind a server that ends TLS")
+  ),
+  tokenFile: Cli.text("token-file").pipe(
+    Cli.optional,
+    Cli.withDescription("A file with the token that tools must send as their API key. Default: NOMYO_PROXY_TOKEN")
+  ),
+  models,
+  tier: clientOptions.tier,
+  noThrottle: Cli.boolean("no-throttle").pipe(
+    Cli.withDescription("Send bursts as they come. Default: keep to the service's limit of requests a second")
+  ),
+  timeout: duration("timeout").pipe(
+    Cli.optional,
+    Cli.withDescription("How long an answer may take. Default: NOMYO_TIMEOUT, or 10 minutes")
+  ),
+  keepAlive: duration("keep-alive").pipe(
+    Cli.optional,
+    Cli.withDescription("The time between signs of life on a stream that waits. Default: 10s")
+  ),
+  baseUrl: clientOptions.baseUrl,
+  allowHttp: clientOptions.allowHttp
+}

@@ -1,0 +1,118 @@
+/** What the command line says of any server. */
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Cli from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { InvalidRequestError } from "../NomyoError.js"
+import { readSmallFile } from "./secretFile.js"
+import type { Tls } from "./serve.js"
+
+/** Where a server listens, and for whom. */
+export interface ServerOptions {
+  readonly port: number
+  readonly host: string
+  readonly allowHost: ReadonlyArray<string>
+  readonly allowOrigin: ReadonlyArray<string>
+  readonly tlsCert: Option.Option<string>
+  readonly tlsKey: Option.Option<string>
+}
+
+const invalid = (message: string) => Effect.fail(ValidationError.invalidValue(HelpDoc.p(message)))
+
+const LARGEST_PORT = 65535
+
+const port = (byDefault: number) =>
+  Cli.integer("port").pipe(
+    Cli.withDefault(byDefault),
+    Cli.mapEffect((port) =>
+      port >= 0 && port <= LARGEST_PORT
+        ? Effect.succeed(port)
+        : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
+    ),
+    Cli.withDescription("The port to listen on; 0 is any free one")
+  )
+
+const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours", d: "days" }
+
+/** `10s` as `10 seconds`. Any other text is left to `Duration`. */
+const spelledOut = (text: string): string => {
+  const [, count, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim()) ?? []
+  return count === undefined ? text : `${count} ${UNITS[unit]}`
+}
+
+/** A time: `30 days`, `10s`. */
+export const duration = (name: string): Cli.Options<Duration.Duration> =>
+  Cli.mapEffect(Cli.text(name), (text) =>
+    Option.match(Duration.decodeUnknown(spelledOut(text)), {
+      onNone: () => invalid(`--${name} is a time such as "30 days" or 10s`),
+      onSome: Effect.succeed
+    }))
+
+/**
+ * An origin as browsers send it. `*` would open the server to every page, and `null` to every sandboxed one.
+ */
+const checkOrigin = (text: string) => {
+  const trimmed = text.trim().replace(/\/$/, "")
+  const origin = /^https?:/i.test(trimmed) && URL.canParse(trimmed) ? new URL(trimmed).origin : trimmed
+  return /^[a-z][a-z0-9+.-]*:\/\/[^\s*/]+$/i.test(origin)
+    ? Effect.succeed(origin)
+    : invalid("--allow-origin is an origin such as https://chat.example or app://obsidian.md")
+}
+
+/** The options of a server, which its help calls `what`. */
+export const serverOptions = (
+  what: string,
+  defaultPort: number
+): { readonly [Name in keyof ServerOptions]: Cli.Options<ServerOptions[Name]> } => ({
+  port: port(defaultPort),
+  host: Cli.text("host").pipe(Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on")),
+  allowHost: Cli.text("allow-host").pipe(
+    Cli.repeated,
+    Cli.withDescription(`A further name that this ${what} may be called by, such as chat.example; repeatable`)
+  ),
+  allowOrigin: Cli.text("allow-origin").pipe(
+    Cli.repeated,
+    Cli.mapEffect((origins) => Effect.forEach(origins, checkOrigin)),
+    Cli.withDescription(
+      `An origin whose pages may use this ${what}, such as https://chat.example; repeatable`
+    )
+  ),
+  tlsCert: Cli.text("tls-cert").pipe(
+    Cli.optional,
+    Cli.withDescription("A TLS certificate in PEM, with its chain")
+  ),
+  tlsKey: Cli.text("tls-key").pipe(
+    Cli.optional,
+    Cli.withDescription("The TLS certificate's private key in PEM")
+  )
+})
+
+/** Reads the certificate and its private key, if the options name them. */
+export const readTls = Effect.fnUntraced(function*({ tlsCert, tlsKey }: ServerOptions) {
+  if (Option.isNone(tlsCert) && Option.isNone(tlsKey)) return undefined
+  if (Option.isNone(tlsCert) || Option.isNone(tlsKey)) {
+    return yield* Effect.fail(
+      new InvalidRequestError({ message: "--tls-cert and --tls-key belong together: name both" })
+    )
+  }
+  const tls: Tls = {
+    cert: yield* readSmallFile(tlsCert.value, "The TLS certificate"),
+    key: yield* readSmallFile(tlsKey.value, "The TLS certificate's private key")
+  }
+  return tls
+})
+
+/** Whether only this machine can reach an address. */
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|::1)$/i.test(host)
+
+/** The names that a server may be called by: those that were named, and the address that it listens on. */
+export const hostNames = ({ allowHost, host }: Pick<ServerOptions, "allowHost" | "host">): ReadonlyArray<string> => {
+  const isWildcard = host === "0.0.0.0" || host === "::"
+  return [...allowHost, ...(isWildcard ? [] : [host.includes(":") ? `[${host}]` : host])]
+}
+
+/** Where a program on this machine finds a server. */
+export const localUrl = (url: string): string =>
+  url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

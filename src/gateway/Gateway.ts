@@ -1,0 +1,189 @@
+/**
+ * OpenAI's chat completions over HTTP, in front of `NomyoClient`.
+ *
+ * @since 0.3.0
+ */
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { SecurityTier } from "../ChatCompletion.js"
+import { guard, makeTokens, type Refusal as Refused } from "../internal/httpGuard.js"
+import { NomyoClient } from "../NomyoClient.js"
+import { positiveDuration, retries } from "../NomyoConfig.js"
+import { InvalidRequestError } from "../NomyoError.js"
+import { Refusal } from "../openai/errors.js"
+import * as Models from "../openai/models.js"
+import { routeOf } from "../openai/routes.js"
+import { complete, type Settings as CompletionSettings } from "./complete.js"
+import { attempt } from "./readBody.js"
+import { type Entry, withRequestLog } from "./requestLog.js"
+import { DEFECT, errorResponse, json } from "./respond.js"
+
+/**
+ * How a gateway answers, and whom.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Options {
+  /**
+   * The ids that `GET /models` lists, or how to find them out. Default: those that the service's
+   * documentation names.
+   */
+  readonly models?: ReadonlyArray<string> | Effect.Effect<ReadonlyArray<string>> | undefined
+  /**
+   * Whose API key the router gets: that of the client, or the one in the tool's `Authorization: Bearer` (or
+   * Azure's `api-key`) header, if it has one. Default `client`.
+   */
+  readonly apiKey?: "client" | "header" | undefined
+  /**
+   * Tools must send one of these as their bearer token. `GET /` and `GET /health` need none. Default: none is
+   * asked for, which is right where only the user's own machine reaches the gateway.
+   */
+  readonly tokens?: ReadonlyArray<Redacted.Redacted> | undefined
+  /** The tier of requests that name none. Default: the service's. */
+  readonly securityTier?: SecurityTier | undefined
+  /** For one attempt. Default 10 minutes: the tool's own timeout comes first. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** How many times a request that failed is repeated. Default 0: tools have retries of their own. */
+  readonly maxRetries?: number | undefined
+  /** The time between two comments of a stream that waits for its answer. Default 10 seconds. */
+  readonly keepAlive?: Duration.DurationInput | undefined
+  /** Names that the gateway may be called by, beside `127.0.0.1`, `localhost` and `[::1]`. */
+  readonly allowedHosts?: ReadonlyArray<string> | undefined
+  /** Origins whose pages may use the gateway, such as `app://obsidian.md`. Default: none. */
+  readonly allowedOrigins?: ReadonlyArray<string> | undefined
+  /** The scheme that tools reach the gateway by. Default `http`. */
+  readonly scheme?: "http" | "https" | undefined
+}
+
+/** `Options` checked and with every default filled in. */
+interface Settings extends CompletionSettings {
+  readonly models: Effect.Effect<ReadonlyArray<string>>
+  readonly usesHeaderKey: boolean
+  /** Fails for a caller that may not come in. */
+  readonly authorize: (authorization: string) => Effect.Effect<void, Refusal>
+}
+
+type Headers = HttpServerRequest.HttpServerRequest["headers"]
+
+/** What OpenAI's and Azure's clients authenticate with. */
+const authorizationOf = (headers: Headers): string =>
+  headers["authorization"] ?? (headers["api-key"] === undefined ? "" : `Bearer ${headers["api-key"]}`)
+
+const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+
+const unauthorized = () => new Refusal(401, "invalid_api_key", "The gateway's token is missing or not valid")
+
+const makeAuthorize = (tokens: ReadonlyArray<Redacted.Redacted>) =>
+  tokens.length === 0
+    ? Effect.succeed((): Effect.Effect<void, Refusal> => Effect.void)
+    : Effect.map(makeTokens(tokens.map((token) => ({ label: "", token }))), (find) =>
+      (authorization: string) =>
+        Effect.asVoid(Effect.filterOrFail(find(authorization), (found) => found !== undefined, unauthorized)))
+
+const makeSettings = Effect.fnUntraced(function*(options: Options) {
+  const { apiKey = "client", models = Models.DEFAULT_MODELS, tokens = [] } = options
+  if (apiKey === "header" && tokens.length > 0) {
+    const message = "tokens need apiKey \"client\": the router is not to get a tool's token as its API key"
+    return yield* Effect.fail(new InvalidRequestError({ message }))
+  }
+  const settings: Settings = {
+    client: yield* NomyoClient,
+    models: Effect.isEffect(models) ? models : Effect.succeed(models),
+    usesHeaderKey: apiKey === "header",
+    authorize: yield* makeAuthorize(tokens),
+    securityTier: options.securityTier,
+    timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.minutes(10)),
+    maxRetries: yield* retries(options.maxRetries ?? 0),
+    keepAlive: yield* positiveDuration("keepAlive", options.keepAlive ?? Duration.seconds(10))
+  }
+  return settings
+})
+
+const status = json({ status: "ok", endpoints: ["/v1/chat/completions", "/v1/models", "/v1/models/{id}", "/health"] })
+
+const isStatus = (path: string): boolean => /^(?:\/v1)?(?:\/health)?\/?$/.test(path)
+
+/** Answers a request that has passed the guards. */
+const answer = Effect.fnUntraced(function*(settings: Settings, entry: Entry) {
+  const { headers, method: given, url } = yield* HttpServerRequest.HttpServerRequest
+  const method = given === "HEAD" ? "GET" : given
+  const path = url.split("?")[0]!
+  if (method === "GET" && isStatus(path)) return status
+  const authorization = authorizationOf(headers)
+  yield* settings.authorize(authorization)
+  const route = yield* attempt(() => routeOf(method, path))
+  switch (route.name) {
+    case "completions": {
+      const apiKey = settings.usesHeaderKey ? bearerOf(authorization) : undefined
+      return yield* complete(settings, { apiKey, deployment: route.deployment }, entry)
+    }
+    case "models":
+      return json(Models.listOf(yield* settings.models))
+    case "model": {
+      const ids = yield* settings.models
+      return json(yield* attempt(() => Models.find(ids, route.id)))
+    }
+  }
+})
+
+const refuse = ({ message, status }: Refused): HttpServerResponse.HttpServerResponse =>
+  errorResponse(new Refusal(status, status === 415 ? "unsupported_media_type" : "forbidden", message).answer)
+
+/** A defect's message may repeat the prompt: the log does not get it either. */
+const onDefect = () =>
+  Effect.as(Effect.logError("A request failed inside the gateway"), errorResponse(DEFECT))
+
+/**
+ * An OpenAI-compatible server in front of the client: `POST /v1/chat/completions`, plain and with
+ * `stream: true`, `GET /v1/models` and `/v1/models/{id}`, `GET /` and `/health`; all of them with and without
+ * `/v1`. Every other path is a 404 in OpenAI's form.
+ *
+ * Only requests that name the gateway's host come in, none from a page of an origin that is not allowed, and
+ * bodies as `application/json` alone. A stream waits 5 seconds for its true status. After that it is a 200
+ * with comments until the answer is there, and a failure is an event in it. A caller that leaves cancels its
+ * call.
+ *
+ * Each request is one entry in the log, with method, path, status, milliseconds and payload id. Making it
+ * fails with an `InvalidRequestError` for an option that is not valid.
+ *
+ * @example
+ * import * as HttpServer from "@effect/platform/HttpServer"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import { Gateway } from "nomyo-js/gateway"
+ * import { layer } from "nomyo-js/node"
+ *
+ * // a layer that needs the HttpServer of your platform
+ * const server = Gateway.make({ models: ["Qwen/Qwen3-0.6B"] }).pipe(
+ *   Effect.map((app) => HttpServer.serve(app)),
+ *   Layer.unwrapEffect,
+ *   Layer.provide(layer())
+ * )
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options = {}
+): Effect.fn.Return<HttpApp.Default<never, Scope.Scope>, InvalidRequestError, NomyoClient> {
+  const settings = yield* makeSettings(options)
+  const guarded = guard({
+    hosts: options.allowedHosts ?? [],
+    origins: options.allowedOrigins ?? [],
+    scheme: options.scheme ?? "http",
+    contentTypes: ["application/json"],
+    refuse
+  })
+  return withRequestLog((entry) =>
+    guarded(answer(settings, entry).pipe(
+      Effect.catchAll((refusal) => Effect.succeed(errorResponse(refusal.answer))),
+      Effect.catchAllDefect(onDefect)
+    ))
+  )
+})

@@ -1,0 +1,11 @@
+/**
+ * OpenAI's HTTP API in front of a client, for tools that take a base URL: whatever they send is encrypted
+ * from here to the router.
+ *
+ * @since 0.3.0
+ */
+
+/**
+ * @since 0.3.0
+ */
+export * as Gateway from "./Gateway.js"

@@ -1,0 +1,51 @@
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Bytes from "../internal/codecs/bytes.js"
+import { Refusal } from "../openai/errors.js"
+import { MAX_BODY_BYTES, notJson, tooLarge } from "../openai/requests.js"
+
+/** Runs a function that throws a `Refusal`. */
+export const attempt = <A>(evaluate: () => A): Effect.Effect<A, Refusal> =>
+  Effect.try({
+    try: evaluate,
+    catch: (error) => {
+      if (error instanceof Refusal) return error
+      throw error
+    }
+  })
+
+const decode = (bytes: Uint8Array): string => {
+  try {
+    return Bytes.toText(bytes)
+  } catch {
+    return notJson()
+  }
+}
+
+const broken = () => new Refusal(400, "invalid_body", "The body ended before it was complete")
+
+/**
+ * Reads a body to its end, whatever its length, and keeps no more than the limit: a connection that is closed
+ * in the middle of a body takes the response with it.
+ */
+const readAll = Effect.fnUntraced(function*({ stream }: HttpServerRequest.HttpServerRequest) {
+  const chunks: Array<Uint8Array> = []
+  let length = 0
+  const keep = (chunk: Uint8Array) => {
+    length += chunk.length
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk)
+    else chunks.length = 0
+  }
+  yield* Stream.runForEach(stream, (chunk) => Effect.sync(() => keep(chunk)))
+  return length > MAX_BODY_BYTES ? undefined : Bytes.concat(chunks)
+})
+
+/** The text of a request's body. Fails with a 413 if it is too large, with a 400 if it cannot be JSON. */
+export const readBody: Effect.Effect<string, Refusal, HttpServerRequest.HttpServerRequest> = Effect.gen(function*() {
+  const request = yield* HttpServerRequest.HttpServerRequest
+  // a length that is announced need not be waited for
+  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) return yield* attempt(tooLarge)
+  const bytes = yield* Effect.mapError(Effect.interruptible(readAll(request)), broken)
+  return yield* attempt(() => bytes === undefined ? tooLarge() : decode(bytes))
+})

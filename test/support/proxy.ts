@@ -1,0 +1,149 @@
+/** `nomyo proxy` in front of `nomyo router` in front of a scripted model server: three processes' worth of sockets. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { createServer, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import { createInterface } from "node:readline"
+import { text as textOf } from "node:stream/consumers"
+import { setTimeout as sleep } from "node:timers/promises"
+import { type RunningRouter, startRouter } from "./cli.js"
+import * as Servers from "./servers.js"
+
+const BIN = "dist/cli/nomyo.cjs"
+
+/** Words that stand in prompts, answers, model names and paths, and nowhere else. */
+export const MARKER = "marzipan from Lübeck"
+
+/** The variables that would change what the proxy does. */
+const CLEAN = Object.fromEntries(
+  Object.keys(process.env).filter((name) => /^NOMYO_|_proxy$/i.test(name)).map((name) => [name, undefined])
+)
+
+/** A `nomyo proxy` that is listening. */
+export interface RunningProxy {
+  readonly child: ChildProcess
+  /** The base URL that it printed, and the same without `/v1`. */
+  readonly baseUrl: string
+  readonly url: string
+  /** All that it has written so far. */
+  readonly output: () => string
+  /** Stops it, and gives its exit code. */
+  readonly stop: (signal?: NodeJS.Signals) => Promise<number | null>
+}
+
+/** Starts `nomyo proxy` on a free port, and waits for its base URL. */
+export const startProxy = async (
+  args: ReadonlyArray<string>,
+  env: NodeJS.ProcessEnv = {}
+): Promise<RunningProxy> => {
+  const child = spawn(process.execPath, [BIN, "proxy", "--port", "0", ...args], {
+    env: { ...process.env, ...CLEAN, ...env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  let output = ""
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => void (output += chunk))
+  const lines = createInterface(child.stdout)
+  const [baseUrl] = await Promise.race([
+    once(lines, "line"),
+    once(child, "exit").then(() => sleep(100)).then(() => Promise.reject(new Error(`nomyo proxy ended: ${output}`)))
+  ]) as [string]
+  const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
+    if (child.exitCode !== null) return child.exitCode
+    child.kill(signal)
+    await once(child, "exit")
+    return child.exitCode
+  }
+  return { child, baseUrl, url: baseUrl.replace(/\/v1$/, ""), output: () => output, stop }
+}
+
+/** What the model server was asked, and how often its caller left before the answer. */
+export interface Upstream {
+  readonly url: string
+  readonly requests: Array<{ readonly [field: string]: unknown }>
+  readonly left: () => number
+  readonly server: Server
+}
+
+interface Message {
+  readonly role: string
+  readonly content: string
+}
+
+const messageFor = (body: { readonly messages: ReadonlyArray<Message>; readonly tools?: unknown }) => {
+  const last = body.messages.at(-1)!
+  if (last.role === "tool") return { role: "assistant", content: `The tool says: ${last.content}` }
+  if (body.tools === undefined) return { role: "assistant", content: `You said: ${last.content}` }
+  const call = { name: "get_weather", arguments: JSON.stringify({ city: MARKER }) }
+  return { role: "assistant", content: null, tool_calls: [{ id: "call_1", type: "function", function: call }] }
+}
+
+/**
+ * A model server that repeats what it reads, and calls the tool that it is given. `wait 1000` in a prompt delays
+ * it by as many milliseconds, `fail 400` makes that its status.
+ */
+export const startUpstream = async (): Promise<Upstream> => {
+  const requests: Upstream["requests"] = []
+  let left = 0
+  const server = createServer((request, response) => {
+    response.on("close", () => void (response.writableEnded || left++))
+    const answer = async () => {
+      const text = await textOf(request)
+      response.setHeader("content-type", "application/json")
+      if (request.url === "/v1/models") return response.end(JSON.stringify({ data: [{ id: "llama3.2" }] }))
+      const body = JSON.parse(text)
+      requests.push(body)
+      await sleep(Number(/wait (\d+)/.exec(text)?.[1] ?? 0))
+      response.statusCode = Number(/fail (\d+)/.exec(text)?.[1] ?? 200)
+      if (response.statusCode !== 200) return response.end(JSON.stringify({ error: { message: MARKER } }))
+      const message = messageFor(body)
+      const finish_reason = "tool_calls" in message ? "tool_calls" : "stop"
+      const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
+      return response.end(JSON.stringify({ model: body.model, choices: [{ index: 0, message, finish_reason }], usage }))
+    }
+    void answer()
+  })
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, left: () => left, server }
+}
+
+/** Everything from a tool's base URL to the model. */
+export interface Chain {
+  readonly proxy: RunningProxy
+  readonly router: RunningRouter
+  readonly upstream: Upstream
+  /** Every byte between proxy and router. */
+  readonly bytes: () => Buffer
+  readonly close: () => Promise<void>
+}
+
+/** Waits until the proxy has made its key pair, which takes its time on a busy machine. */
+const firstAnswer = async ({ baseUrl }: RunningProxy): Promise<void> => {
+  const body = JSON.stringify({ model: "llama3.2", messages: [{ role: "user", content: "Hello!" }] })
+  const response = await fetch(`${baseUrl}/chat/completions`, { method: "POST", body, headers: { "content-type": "application/json" } })
+  await response.text()
+}
+
+/** Starts a chain, which has answered once. */
+export const startChain = async (
+  { proxy: proxyArgs = [], router: routerArgs = [] }: {
+    readonly proxy?: ReadonlyArray<string>
+    readonly router?: ReadonlyArray<string>
+  } = {}
+): Promise<Chain> => {
+  const upstream = await startUpstream()
+  const router = await startRouter(["--upstream", upstream.url, ...routerArgs])
+  const tap = await Servers.scoped(Servers.wiretap(router.url))
+  const args = ["--base-url", tap.value.url, "--allow-http", ...proxyArgs]
+  const proxy = await startProxy(args, { NOMYO_KEY_SIZE: "2048" })
+  await firstAnswer(proxy)
+  const close = async () => {
+    await proxy.stop()
+    await tap.close()
+    // a router waits for requests in flight; Ctrl-C does not
+    await router.stop("SIGINT")
+    upstream.server.close()
+    upstream.server.closeAllConnections()
+  }
+  return { proxy, router, upstream, bytes: tap.value.bytes, close }
+}
