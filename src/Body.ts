@@ -1,5 +1,5 @@
 /**
- * The body of an HTTP request: ASCII text in chunks, with its length.
+ * The body of an HTTP request in chunks, with its length.
  *
  * @since 0.3.0
  */
@@ -16,10 +16,10 @@ export interface Body {
   /** In bytes, of all chunks together. */
   readonly length: number
   /**
-   * ASCII texts. Take them once: they may be made as they are taken, and throw a `SecurityError` if that
-   * fails.
+   * ASCII texts, or bytes. Take them once: they may be made as they are taken, and throw a `SecurityError` if
+   * that fails.
    */
-  readonly chunks: Iterable<string>
+  readonly chunks: Iterable<string | Uint8Array<ArrayBuffer>>
 }
 
 const invalidBody = () =>
@@ -37,13 +37,18 @@ const invalidBody = () =>
  */
 export const checked = (body: Body): Body => ({ length: body.length, chunks: checkedChunks(body) })
 
-const checkedChunks = function*({ chunks, length }: Body): Generator<string, void> {
+const isAscii = (chunk: string | Uint8Array): boolean =>
+  typeof chunk !== "string" || Bytes.utf8Length(chunk) === chunk.length
+
+const checkedChunks = function*(
+  { chunks, length }: Body
+): Generator<string | Uint8Array<ArrayBuffer>, void> {
   let left = length
-  let held = ""
+  let held: string | Uint8Array<ArrayBuffer> = ""
   for (const chunk of chunks) {
     left -= chunk.length
-    if (left < 0 || Bytes.utf8Length(chunk) !== chunk.length) throw invalidBody()
-    if (held !== "") yield held
+    if (left < 0 || !isAscii(chunk)) throw invalidBody()
+    if (held.length > 0) yield held
     held = chunk
   }
   if (left !== 0) throw invalidBody()
@@ -60,6 +65,10 @@ const checkedChunks = function*({ chunks, length }: Body): Generator<string, voi
 export const toBytes = (body: Body): Uint8Array<ArrayBuffer> => {
   const bytes = new Uint8Array(body.length)
   let at = 0
-  for (const chunk of checkedChunks(body)) at += Bytes.write(chunk, bytes.subarray(at)).written
+  for (const chunk of checkedChunks(body)) {
+    if (typeof chunk === "string") Bytes.write(chunk, bytes.subarray(at))
+    else bytes.set(chunk, at)
+    at += chunk.length
+  }
   return bytes
 }

@@ -251,16 +251,20 @@ export interface Encoded {
 }
 
 /**
- * Checks a request and encodes it. Fails with an `InvalidRequestError` that names the field.
+ * Checks a request and encodes it. `stream` asks for the answer in chunks. Fails with an `InvalidRequestError` that names the field.
  *
  * @since 0.2.0
  * @category encoding
  */
-export const encodeRequest = (request: ChatCompletionRequest): Effect.Effect<Encoded, InvalidRequestError> =>
+export const encodeRequest = (
+  request: ChatCompletionRequest,
+  { stream = false }: { readonly stream?: boolean } = {}
+): Effect.Effect<Encoded, InvalidRequestError> =>
   Effect.flatMap(reading(() => takeApart(request)), (parts) => {
     if (typeof parts === "string") return Effect.fail(invalid(parts))
     const { api_key, base_url, payload, security_tier } = parts
-    return Effect.map(encodeJson(payload), (encoded) => ({
+    const asked = stream ? { ...payload, stream, stream_options: { include_usage: true } } : payload
+    return Effect.map(encodeJson(asked), (encoded) => ({
       model: payload["model"] as string,
       payload: encoded,
       apiKey: api_key,

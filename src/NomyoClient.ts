@@ -8,35 +8,47 @@ import * as Chunk from "effect/Chunk"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Batch from "./Batch.js"
 import * as ChatCompletion from "./ChatCompletion.js"
+import type { ChatCompletionChunk } from "./ChatCompletionChunk.js"
 import { Crypto, type PublicKey } from "./Crypto.js"
+import { withRequest } from "./internal/errors.js"
 import { makeCalls } from "./internal/fibers/deadline.js"
 import { makeFairSemaphore } from "./internal/fibers/fairSemaphore.js"
 import type * as OptionTypes from "./internal/optionTypes.js"
-import { prepareRequest, type Target } from "./internal/preparedRequest.js"
+import { type PreparedRequest, prepareRequest } from "./internal/preparedRequest.js"
 import { makeRateLimiter } from "./internal/rateLimit.js"
 import { retry, type RetryDependencies } from "./internal/retry.js"
 import * as testClient from "./internal/testClient.js"
 import * as KeyRing from "./KeyRing.js"
 import type { KeyStore } from "./KeyStore.js"
 import * as NomyoConfig from "./NomyoConfig.js"
-import type { DisposedError, InvalidRequestError, NomyoError, SecurityError } from "./NomyoError.js"
+import {
+  APIConnectionError,
+  type DisposedError,
+  type InvalidRequestError,
+  type NomyoError,
+  SecurityError
+} from "./NomyoError.js"
 import type { Plaintext } from "./Plaintext.js"
+import * as Protocol from "./Protocol.js"
+import * as Protocol1 from "./Protocol1.js"
 import * as RouterKey from "./RouterKey.js"
-import { SecureMemory } from "./SecureMemory.js"
-import { Transport } from "./Transport.js"
+import type { SecureMemory } from "./SecureMemory.js"
+import type { Transport } from "./Transport.js"
 
 /**
  * Options of one call.
@@ -82,6 +94,17 @@ export interface SendOptions extends RequestOptions {
 }
 
 /**
+ * An answer that is read chunk by chunk.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface OpenStream {
+  /** The next chunks; `undefined` after the last, once the answer has proved to be complete. */
+  readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, NomyoError>
+}
+
+/**
  * The operations of `NomyoClient`. Each fails with a `DisposedError` once the client's scope has closed.
  *
  * @since 0.2.0
@@ -103,6 +126,15 @@ export interface Service {
     request: ChatCompletion.ChatCompletionRequest,
     options?: RequestOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
+  /**
+   * Checks a request, sends it, and opens its answer, to be read chunk by chunk. `NomyoClient.stream` gives the
+   * chunks as a stream. An attempt is repeated as `create` repeats it, until the answer begins. `timeout` counts
+   * until then; later, 60 seconds without a byte are a timeout. The scope's end closes the connection.
+   */
+  readonly openStream: (
+    request: ChatCompletion.ChatCompletionRequest,
+    options?: RequestOptions
+  ) => Effect.Effect<OpenStream, NomyoError, Scope.Scope>
   /**
    * Sends a payload that is JSON already, unchecked, and retries as `create` does. The payload's owner zeroes
    * its bytes.
@@ -147,8 +179,7 @@ const MAX_EXCHANGES = 64
 interface ClientDependencies extends RetryDependencies {
   readonly config: NomyoConfig.NomyoConfig
   readonly crypto: Context.Tag.Service<Crypto>
-  readonly defaultTarget: Target
-  readonly context: Context.Context<Crypto | Transport | SecureMemory>
+  readonly protocol: Protocol.Service
 }
 
 const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
@@ -159,19 +190,42 @@ const warnOfHttp = (baseUrl: string): Effect.Effect<void> =>
     )
     : Effect.void
 
-const sendTo = (client: ClientDependencies, target: Target, payload: Plaintext, options: SendOptions) =>
-  Effect.flatMap(prepareRequest(client.config, target, payload, options), (request) => retry(client, request))
+const sendTo = (
+  client: ClientDependencies,
+  router: Protocol.Router,
+  payload: Plaintext,
+  options: SendOptions
+) =>
+  Effect.flatMap(prepareRequest(client.config, router, payload, options), (request) =>
+    retry(client, request, router.create))
 
 /** The router of a request's own `base_url`, whose key is fetched for this request alone. */
-const makeTarget = Effect.fnUntraced(function*(
-  { config }: ClientDependencies,
+const routerAt = Effect.fnUntraced(function*(
+  { config, protocol }: ClientDependencies,
   url: string,
   apiKey: string | undefined
 ) {
   const baseUrl = yield* NomyoConfig.checkRequestUrl(url, apiKey, config)
   yield* warnOfHttp(baseUrl)
-  const target: Target = { baseUrl, routerKey: yield* RouterKey.make({ ...config, baseUrl }) }
-  return target
+  return yield* protocol.routerAt(baseUrl)
+})
+
+/** Checks a request, and hands it on prepared. */
+const withPrepared = Effect.fnUntraced(function*<A, R>(
+  client: ClientDependencies,
+  encoded: ChatCompletion.Encoded,
+  { maxRetries, timeout }: RequestOptions,
+  use: (request: PreparedRequest) => Effect.Effect<A, NomyoError, R>
+) {
+  const { apiKey, baseUrl, payload, securityTier } = encoded
+  const prepared = (router: Protocol.Router) =>
+    Effect.flatMap(client.crypto.randomId, (payloadId) => {
+      const options = { timeout, maxRetries, payloadId, apiKey, securityTier }
+      return Effect.flatMap(prepareRequest(client.config, router, payload, options), use)
+    })
+  return yield* baseUrl === undefined
+    ? prepared(client.protocol.router)
+    : Effect.scoped(Effect.flatMap(routerAt(client, baseUrl, apiKey), prepared))
 })
 
 const createInSpan = Effect.fnUntraced(function*(
@@ -180,15 +234,10 @@ const createInSpan = Effect.fnUntraced(function*(
   options: RequestOptions | undefined,
   span: Tracer.Span
 ) {
-  const { apiKey, baseUrl, model, payload, securityTier } = yield* ChatCompletion.encodeRequest(request)
-  span.attribute("gen_ai.request.model", model)
-  const { maxRetries, timeout } = options ?? {}
-  const send = (target: Target) =>
-    Effect.flatMap(client.crypto.randomId, (payloadId) =>
-      sendTo(client, target, payload, { timeout, maxRetries, payloadId, apiKey, securityTier }))
-  return yield* baseUrl === undefined
-    ? send(client.defaultTarget)
-    : Effect.scoped(Effect.flatMap(makeTarget(client, baseUrl, apiKey), send))
+  const encoded = yield* ChatCompletion.encodeRequest(request)
+  span.attribute("gen_ai.request.model", encoded.model)
+  return yield* withPrepared(client, encoded, options ?? {}, (prepared) =>
+    retry(client, prepared, prepared.router.create))
 })
 
 /**
@@ -208,12 +257,51 @@ const create = (
     const createUnder = (span: Tracer.Span) =>
       createInSpan(client, request, options, span).pipe(
         Effect.map(keep),
-        Effect.provide(Context.add(client.context, Tracer.ParentSpan, span))
+        Effect.provideService(Tracer.ParentSpan, span)
       )
     const attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "nomyo" }
     const traced = Effect.useSpan("NomyoClient.create", { captureStackTrace: false, attributes }, createUnder)
     return Effect.map(traced, () => answer)
   })
+
+/** Answers that were opened are read chunk by chunk: no more than this passes between two of them. */
+const IDLE_TIMEOUT = Duration.seconds(60)
+
+const idle = () =>
+  new APIConnectionError({ reason: "timeout", message: "The router was silent for 60 seconds within an answer" })
+
+/** Opens an answer to be read chunk by chunk. The scope's end closes its connection. */
+const openStream = Effect.fnUntraced(function*(
+  client: ClientDependencies,
+  request: ChatCompletion.ChatCompletionRequest,
+  options: RequestOptions
+): Effect.fn.Return<OpenStream, NomyoError, Scope.Scope> {
+  const encoded = yield* ChatCompletion.encodeRequest(request, { stream: true })
+  const scope = yield* Effect.scope
+  return yield* withPrepared(client, encoded, options, (prepared) => {
+    const open = retry(client, prepared, (_, turn) => openIn(scope, prepared, turn))
+    return Effect.map(open, ({ pull }) => ({ pull: boundedPull(client, prepared, pull) }))
+  })
+})
+
+/** One attempt, whose connection ends with it if it fails, and otherwise with the scope. */
+const openIn = (scope: Scope.Scope, request: PreparedRequest, turn: Protocol.Turn) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) =>
+      restore(Scope.extend(request.router.stream(request, turn), own)).pipe(
+        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void)
+      )))
+
+/** Chunks that come in time, until the client is disposed. */
+const boundedPull = (
+  { calls }: ClientDependencies,
+  { payloadId }: PreparedRequest,
+  pull: Protocol.Chunks["pull"]
+): OpenStream["pull"] => {
+  const bounded = Effect.timeoutFail(pull, { duration: IDLE_TIMEOUT, onTimeout: idle })
+  return Effect.mapError(calls.untilDisposed(bounded), (error) =>
+    withRequest(error, { payloadId, attempts: 1 }))
+}
 
 /**
  * A client over its services and parts, until the scope closes.
@@ -226,20 +314,14 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<
   Service,
   never,
-  Crypto | Transport | SecureMemory | KeyRing.KeyRing | RouterKey.RouterKey | Scope.Scope
+  Crypto | Protocol.Protocol | KeyRing.KeyRing | Scope.Scope
 > {
-  const services = yield* Effect.context<Crypto | Transport | SecureMemory>()
   const keyRing = yield* KeyRing.KeyRing
   const calls = yield* makeCalls
   const client: ClientDependencies = {
     config,
     crypto: yield* Crypto,
-    // these services and nothing else of the context, such as the span in which the client is made
-    context: Context.pick(Crypto, Transport, SecureMemory)(services),
-    defaultTarget: { baseUrl: config.baseUrl, routerKey: yield* RouterKey.RouterKey },
-    transport: yield* Transport,
-    maxResponseBytes: config.maxResponseBytes,
-    keyRing,
+    protocol: yield* Protocol.Protocol,
     withPermit: makeFairSemaphore(MAX_EXCHANGES),
     awaitRateLimit: config.throttle ? makeRateLimiter() : Effect.void,
     calls
@@ -247,8 +329,8 @@ export const make = Effect.fnUntraced(function*(
   yield* warnOfHttp(config.baseUrl)
   return {
     create: (request, options) => create(client, request, options),
-    send: (payload, options) =>
-      Effect.provide(sendTo(client, client.defaultTarget, payload, options), client.context),
+    openStream: (request, options) => openStream(client, request, options ?? {}),
+    send: (payload, options) => sendTo(client, client.protocol.router, payload, options),
     ready: calls.untilDisposed(keyRing.lease(({ publicKey }) => Effect.succeed(publicKey))),
     rotateKeys: Effect.map(calls.untilDisposed(keyRing.rotate), ({ publicKey }) => publicKey),
     forgetKeys: calls.untilDisposed(keyRing.forget),
@@ -272,6 +354,41 @@ export const make = Effect.fnUntraced(function*(
 export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = Stream.unwrapScoped(
   Effect.flatMap(NomyoClient, (client) => Effect.map(client.keyEvents, (queue) => Stream.fromQueue(queue)))
 )
+
+/**
+ * The chunks of an answer as they come. Over protocol 2 they are real: each is authenticated, in order, and the
+ * stream fails with a `SecurityError` if the answer is cut short. Over protocol 1.0 the answer comes whole, and
+ * then in chunks. The last chunk has the usage and no choices.
+ *
+ * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer closes
+ * the connection. Once a chunk is out, nothing is repeated.
+ *
+ * @example
+ * import * as Stream from "effect/Stream"
+ * import { NomyoClient } from "nomyo-js/effect"
+ *
+ * const chunks = NomyoClient.stream({
+ *   model: "Qwen/Qwen3-0.6B",
+ *   messages: [{ role: "user", content: "Good morning!" }]
+ * })
+ * const text = Stream.map(chunks, ({ choices }) => choices[0]?.delta.content ?? "")
+ *
+ * @since 0.3.0
+ * @category streams
+ */
+export const stream = (
+  request: ChatCompletion.ChatCompletionRequest,
+  options?: RequestOptions
+): Stream.Stream<ChatCompletionChunk, NomyoError, NomyoClient> =>
+  Stream.unwrapScoped(Effect.map(
+    Effect.flatMap(NomyoClient, (client) => client.openStream(request, options)),
+    ({ pull }) =>
+      Stream.repeatEffectChunkOption(Effect.matchEffect(pull, {
+        onFailure: (error) => Effect.fail(Option.some(error)),
+        onSuccess: (chunks) =>
+          chunks === undefined ? Effect.fail(Option.none()) : Effect.succeed(Chunk.unsafeFromArray([...chunks]))
+      }))
+  ))
 
 /** A request's own failure is an outcome; the client's end and a defect are the batch's. */
 const toOutcome = (
@@ -352,11 +469,19 @@ export const layerParts = (
   InvalidRequestError | SecurityError,
   Platform
 > =>
-  Layer.unwrapEffect(Effect.map(NomyoConfig.make(options), (config) =>
-    Layer.provideMerge(
-      Layer.scoped(NomyoClient, make(config)),
-      Layer.merge(KeyRing.layer(config), RouterKey.layer(config))
-    )))
+  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), (config) =>
+    config.protocol === 1
+      ? Effect.succeed(partsOf(config))
+      : Effect.fail(new SecurityError({ reason: "unsupported", message: NOT_HERE }))))
+
+const NOT_HERE = "Protocol 2 has layers of its own: use layer of nomyo-js/node, or Protocol2.layer of " +
+  "nomyo-js/protocol-2"
+
+const partsOf = (config: NomyoConfig.NomyoConfig) =>
+  Layer.scoped(NomyoClient, make(config)).pipe(
+    Layer.provide(Protocol1.layer(config)),
+    Layer.provideMerge(Layer.merge(KeyRing.layer(config), RouterKey.layer(config)))
+  )
 
 /**
  * The client over the four services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser`

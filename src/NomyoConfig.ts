@@ -43,6 +43,12 @@ export interface NomyoConfig {
   readonly keyRotationInterval: Duration.Duration
   /** Lower-case, without colons; empty if any key is accepted. */
   readonly routerKeyFingerprints: ReadonlyArray<string>
+  /** The protocol that is spoken, and no other. */
+  readonly protocol: 1 | 2
+  /** Of protocol 2: lower-case, without colons; empty if any key is accepted. */
+  readonly routerKeyConfigFingerprints: ReadonlyArray<string>
+  /** Of protocol 2: a key configuration in base64, in place of what the router publishes. */
+  readonly routerKeyConfig: string | undefined
   readonly routerKeyTtl: Duration.Duration
   readonly maxResponseBytes: number
 }
@@ -152,6 +158,36 @@ export const checkRequestUrl = (
   )
 }
 
+const pins = (
+  name: string,
+  given: ReadonlyArray<string> = []
+): Effect.Effect<ReadonlyArray<string>, InvalidRequestError> => {
+  const digests = given.map((pin) => pin.replaceAll(":", "").toLowerCase())
+  return digests.every((pin) => /^[0-9a-f]{64}$/.test(pin))
+    ? Effect.succeed(digests)
+    : Effect.fail(refuse(name, "are SHA-256 digests: 64 hexadecimal digits each"))
+}
+
+/**
+ * The protocol that the options ask for: a key of protocol 2 alone asks for it, since the client must not fall
+ * back to 1.0 then. Fails where options contradict each other.
+ */
+const protocolOf = (
+  { protocol, routerKeyConfig, routerKeyConfigFingerprints, routerKeyFingerprints }: Options
+): Effect.Effect<1 | 2, InvalidRequestError> => {
+  const hasKey = routerKeyConfig !== undefined || routerKeyConfigFingerprints !== undefined
+  const chosen = protocol ?? (hasKey ? 2 : 1)
+  if (chosen === 1 && hasKey) {
+    const names = "routerKeyConfig and routerKeyConfigFingerprints"
+    return Effect.fail(refuse(names, "belong to protocol 2: leave them out, or set protocol to 2"))
+  }
+  if (chosen === 2 && routerKeyFingerprints !== undefined) {
+    const rule = "belong to protocol 1: protocol 2 has routerKeyConfigFingerprints"
+    return Effect.fail(refuse("routerKeyFingerprints", rule))
+  }
+  return Effect.succeed(chosen)
+}
+
 /**
  * Fills in the defaults and checks every value. Fails with an error that names the option.
  *
@@ -172,11 +208,7 @@ export const make = Effect.fnUntraced(function*(
   }
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
   if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
-  const routerKeyFingerprints = (options.routerKeyFingerprints ?? [])
-    .map((pin) => pin.replaceAll(":", "").toLowerCase())
-  if (!routerKeyFingerprints.every((pin) => /^[0-9a-f]{64}$/.test(pin))) {
-    return yield* Effect.fail(refuse("routerKeyFingerprints", "are SHA-256 digests: 64 hexadecimal digits each"))
-  }
+  const protocol = yield* protocolOf(options)
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",
     options.keyRotationInterval ?? Duration.days(1),
@@ -192,7 +224,10 @@ export const make = Effect.fnUntraced(function*(
     throttle: options.throttle ?? false,
     keySize: options.keySize ?? 4096,
     keyRotationInterval: Duration.isZero(keyRotationInterval) ? Duration.infinity : keyRotationInterval,
-    routerKeyFingerprints,
+    protocol,
+    routerKeyFingerprints: yield* pins("routerKeyFingerprints", options.routerKeyFingerprints),
+    routerKeyConfigFingerprints: yield* pins("routerKeyConfigFingerprints", options.routerKeyConfigFingerprints),
+    routerKeyConfig: options.routerKeyConfig,
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
     maxResponseBytes
   }
@@ -209,6 +244,7 @@ export const optional = <A>(config: Config.Config<A>): Config.Config<A | undefin
  * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`, `NOMYO_TRUSTED_BASE_URLS` (separated by
  * commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
  * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas),
+ * `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas), `NOMYO_ROUTER_KEY_CONFIG`,
  * `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`.
  *
  * @since 0.2.0
@@ -228,6 +264,9 @@ export const config: Config.Config<Options> = Config.all({
   keySize: optional(Config.literal(2048, 4096)("NOMYO_KEY_SIZE")),
   keyRotationInterval: optional(time("NOMYO_KEY_ROTATION_INTERVAL")),
   routerKeyFingerprints: optional(Config.array(Config.string(), "NOMYO_ROUTER_KEY_FINGERPRINTS")),
+  protocol: optional(Config.literal(1, 2)("NOMYO_PROTOCOL")),
+  routerKeyConfigFingerprints: optional(Config.array(Config.string(), "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS")),
+  routerKeyConfig: optional(Config.string("NOMYO_ROUTER_KEY_CONFIG")),
   routerKeyTtl: optional(time("NOMYO_ROUTER_KEY_TTL")),
   maxResponseBytes: optional(Config.integer("NOMYO_MAX_RESPONSE_BYTES"))
 })

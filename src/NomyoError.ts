@@ -39,6 +39,11 @@ export interface HttpContext extends Context {
   readonly errorDetails?: unknown
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   readonly retryAfter?: number | undefined
+  /**
+   * Whether the router itself says so, under encryption. `false`: anybody on the path may have said it. Absent
+   * under protocol 1.0.
+   */
+  readonly authenticated?: boolean | undefined
 }
 
 /** What the ten have in common: the fields that they are made with, in JSON too. */
@@ -71,6 +76,7 @@ export class APIError<Tag extends string = "APIError"> extends Failure<HttpConte
   declare readonly statusCode: number
   declare readonly errorDetails?: unknown
   declare readonly retryAfter?: number | undefined
+  declare readonly authenticated?: boolean | undefined
   constructor(context: HttpContext & { readonly statusCode: number }) {
     super(context)
     this._tag = new.target.tag as Tag

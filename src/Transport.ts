@@ -8,11 +8,12 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { type Body, checked, toBytes } from "./Body.js"
 import * as Bytes from "./internal/codecs/bytes.js"
 import { connectionError, truncated } from "./internal/connectionError.js"
 import { fromStatus } from "./internal/errors.js"
-import { bracket } from "./internal/fibers/acquire.js"
+import { acquire, bracket } from "./internal/fibers/acquire.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { strictFetch } from "./internal/strictFetch.js"
 import { type APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
@@ -66,6 +67,28 @@ export interface Service {
    * never followed. Interruption closes the connection.
    */
   readonly send: (request: Request) => Effect.Effect<Uint8Array<ArrayBuffer>, TransportError>
+  /**
+   * Sends a request and gives a 200 answer as soon as its headers are there, for you to read its body as it
+   * arrives. It fails as `send` does. The scope's end closes the connection.
+   */
+  readonly open: (request: Request) => Effect.Effect<Opened, TransportError, Scope.Scope>
+}
+
+/**
+ * A 200 answer whose body is still to be read.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Opened {
+  /** The value of a header, by its name in lower case. */
+  readonly header: Response["header"]
+  /**
+   * The next bytes of the body; `undefined` at its end. Nothing is read before you ask. Fails with reason
+   * `truncated` if the connection is lost, and with a `SecurityError` if the body is larger than
+   * `maxResponseBytes`.
+   */
+  readonly pull: Effect.Effect<Uint8Array<ArrayBuffer> | undefined, TransportError>
 }
 
 /**
@@ -171,27 +194,43 @@ const statusError = Effect.fnUntraced(function*(
 /** A browser reports a redirect that it did not follow as status 0. */
 const isRedirect = ({ status }: Response): boolean => status === 0 || (status >= 300 && status < 400)
 
-/** The body of a response, or the error for its status. */
-const answerOf = (
+/** Fails with the error of a response that is none of status 200. */
+const checkStatus = (
   request: Request,
   response: Response,
   body: AsyncIterator<Uint8Array>
-): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> => {
+): Effect.Effect<void, TransportError> => {
   if (isRedirect(response)) {
     const message = "The router answered with a redirect, which is not followed"
     return Effect.fail(new SecurityError({ reason: "redirect", message }))
   }
-  if (response.status !== 200) return Effect.flatMap(statusError(request, response, body), Effect.fail)
-  const { maxResponseBytes } = request
-  return Effect.flatMap(read(body, maxResponseBytes), ({ bytes, isComplete }) =>
-    isComplete
-      ? Effect.succeed(bytes)
-      : Effect.fail(
-        new SecurityError({
-          reason: "response-too-large",
-          message: `The answer is larger than ${maxResponseBytes} bytes`
-        })
-      ))
+  return response.status === 200
+    ? Effect.void
+    : Effect.flatMap(statusError(request, response, body), Effect.fail)
+}
+
+const tooLarge = ({ maxResponseBytes }: Request) =>
+  new SecurityError({
+    reason: "response-too-large",
+    message: `The answer is larger than ${maxResponseBytes} bytes`
+  })
+
+/** All of a body. */
+const readBody = (request: Request, { body }: Begun): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> =>
+  Effect.flatMap(read(body, request.maxResponseBytes), ({ bytes, isComplete }) =>
+    isComplete ? Effect.succeed(bytes) : Effect.fail(tooLarge(request)))
+
+/** A body to be read piece by piece. */
+const openBody = (request: Request, { body, response }: Begun): Opened => {
+  let left = request.maxResponseBytes
+  const next = Effect.tryPromise({ try: () => body.next(), catch: truncated })
+  const pull = Effect.flatMap(next, ({ done, value }) => {
+    if (done === true) return Effect.succeed(undefined)
+    left -= value.length
+    // some clients use a buffer again for the next chunk
+    return left < 0 ? Effect.fail(tooLarge(request)) : Effect.succeed(Uint8Array.from(value))
+  })
+  return { header: response.header, pull }
 }
 
 /**
@@ -216,7 +255,12 @@ export type Exchange = (
  * @category constructors
  */
 export const make = (exchange: Exchange): Service => ({
-  send: (request) => bracket((): Closing => [], (closing) => run(exchange, request, closing), closeAll)
+  send: (request) =>
+    bracket((): Closing => [], (closing) =>
+      Effect.flatMap(begin(exchange, request, closing), (begun) => readBody(request, begun)), closeAll),
+  open: (request) =>
+    Effect.flatMap(acquire(Effect.sync((): Closing => []), closeAll), (closing) =>
+      Effect.map(begin(exchange, request, closing), (begun) => openBody(request, begun)))
 })
 
 /** What the end of an exchange closes, the last opened first. */
@@ -231,12 +275,23 @@ const closeBody = (body: AsyncIterator<Uint8Array>) => (): void => {
   void body.return?.().catch(() => undefined)
 }
 
-const run = (exchange: Exchange, request: Request, closing: Closing) => {
+/** A 200 answer, and the iterator of its body. */
+interface Begun {
+  readonly response: Response
+  readonly body: AsyncIterator<Uint8Array>
+}
+
+/** Sends a request and waits for the headers of a 200 answer. */
+const begin = (
+  exchange: Exchange,
+  request: Request,
+  closing: Closing
+): Effect.Effect<Begun, TransportError> => {
   const strict = request.body === undefined ? request : { ...request, body: checked(request.body) }
   return Effect.flatMap(exchange(strict, (close) => closing.unshift(close)), (response) => {
     const body = response.body[Symbol.asyncIterator]()
     closing.unshift(closeBody(body))
-    return answerOf(request, response, body)
+    return Effect.as(checkStatus(request, response, body), { response, body })
   })
 }
 

@@ -4,7 +4,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { ChatCompletionRequest } from "../ChatCompletion.js"
 import type { Crypto } from "../Crypto.js"
-import * as NomyoClient from "../NomyoClient.js"
 import * as Node from "../platform/node/index.js"
 import type { Transport } from "../Transport.js"
 
@@ -26,6 +25,10 @@ export const clientOptions = {
     Options.optional,
     Options.withDescription("The router. Default: NOMYO_BASE_URL, or https://api.nomyo.ai")
   ),
+  protocol: Options.choiceWithValue("protocol", [["1", 1 as const], ["2", 2 as const]]).pipe(
+    Options.optional,
+    Options.withDescription("The protocol to speak with the router. Default: NOMYO_PROTOCOL, or 1")
+  ),
   allowHttp: Options.boolean("allow-http").pipe(
     Options.withDescription("Allow a router without TLS, for development")
   )
@@ -36,6 +39,7 @@ export interface ClientOptions {
   readonly system: Option.Option<string>
   readonly tier: Option.Option<"standard" | "high" | "maximum">
   readonly baseUrl: Option.Option<string>
+  readonly protocol: Option.Option<1 | 2>
   readonly allowHttp: boolean
 }
 
@@ -53,7 +57,7 @@ export const request = (prompt: string, { model, system, tier }: ClientOptions):
  * unless `NOMYO_KEY_DIR` is set.
  */
 export const layer = (
-  { allowHttp, baseUrl }: Pick<ClientOptions, "allowHttp" | "baseUrl">,
+  { allowHttp, baseUrl, protocol }: Pick<ClientOptions, "allowHttp" | "baseUrl" | "protocol">,
   decorate: Layer.Layer<never, never, Crypto | Transport> | Layer.Layer<Crypto | Transport, never, Crypto | Transport> = Layer.empty
 ) =>
   Layer.unwrapEffect(Effect.map(Node.config, (environment) => {
@@ -61,7 +65,8 @@ export const layer = (
       ...environment,
       keyDir: environment.keyDir ?? false,
       baseUrl: Option.getOrElse(baseUrl, () => environment.baseUrl),
+      protocol: Option.getOrElse(protocol, () => environment.protocol),
       allowHttp: allowHttp || environment.allowHttp
     }
-    return Layer.provide(NomyoClient.layer(options), Layer.provideMerge(decorate, Node.layerPlatform(options)))
+    return Layer.provide(Node.layerParts(options), Layer.provideMerge(decorate, Node.layerPlatform(options)))
   }))

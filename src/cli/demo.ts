@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { toBytes } from "../Body.js"
 import type { ChatCompletionResponse } from "../ChatCompletion.js"
 import { Crypto, type Service as CryptoService } from "../Crypto.js"
 import { NomyoClient } from "../NomyoClient.js"
@@ -77,6 +78,14 @@ const watchTransport = (transport: TransportService, record: Record): TransportS
     }
     const wire = record.wire = Array.from(sent.body.chunks).join("")
     return record.timed("The router answers", transport.send({ ...sent, body: { length: wire.length, chunks: [wire] } }))
+  },
+  open: (sent) => {
+    if (sent.body === undefined) {
+      return record.timed("The client fetches the router's key configurations", transport.open(sent))
+    }
+    const bytes = toBytes(sent.body)
+    record.wire = Buffer.from(bytes).toString("latin1")
+    return record.timed("The router begins to answer", transport.open({ ...sent, body: { length: bytes.length, chunks: [bytes] } }))
   }
 })
 
@@ -114,7 +123,7 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
   yield* out(JSON.stringify(asked, null, 2))
 
   const client = layer(
-    { baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn },
+    { ...options, baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn },
     watchedServices(record)
   )
   const [total, answer] = yield* Effect.flatMap(NomyoClient, (client) => client.create(asked)).pipe(
@@ -124,7 +133,7 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
   )
 
   yield* title(`The request on the wire: ${record.wire.length} bytes, beginning with`)
-  yield* out(styled("dim", `${record.wire.slice(0, WIRE_BYTES)}…`))
+  yield* out(styled("dim", `${plain(record.wire.slice(0, WIRE_BYTES))}…`))
   yield* showAnswer(answer)
   yield* showSteps([...record.steps, ["From the call to the answer", total]])
 }, Effect.scoped)

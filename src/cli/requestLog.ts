@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import { currentKeyLabel } from "../router/authorize.js"
-import { payloadIdOf } from "../router/complete.js"
+import { payloadIdOf } from "../router/payloadId.js"
 
 /** As much of a path as is logged, in characters. */
 const LONGEST_PATH = 200

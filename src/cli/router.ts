@@ -8,9 +8,12 @@ import type { PublicKey } from "../Crypto.js"
 import * as KeyStore from "../KeyStore.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
+import * as NodePrimitives from "../platform/node/NodePrimitives.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as EchoModel from "../router/EchoModel.js"
+import * as GatewayKeys from "../router/GatewayKeys.js"
 import * as Model from "../router/Model.js"
+import * as ReplayStore from "../router/ReplayStore.js"
 import * as Router from "../router/Router.js"
 import * as RouterKeys from "../router/RouterKeys.js"
 import * as UpstreamModel from "../router/UpstreamModel.js"
@@ -80,8 +83,10 @@ const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey
 
 const printBanner = Effect.fnUntraced(function*(
   url: string,
-  { needsKey, options, publicKey }: {
+  { needsKey, options, pins, publicKey }: {
     readonly publicKey: PublicKey
+    /** Fingerprints of protocol 2: of the key in use, then of the next ones. */
+    readonly pins: ReadonlyArray<string>
     readonly options: Options
     readonly needsKey: boolean
   },
@@ -91,11 +96,13 @@ const printBanner = Effect.fnUntraced(function*(
   const environment = [
     `NOMYO_BASE_URL=${local}`,
     ...(options.tlsCert._tag === "None" ? ["NOMYO_ALLOW_HTTP=true"] : []),
+    ...(options.protocol._tag === "None" ? [] : ["NOMYO_PROTOCOL=2"]),
     ...(needsKey ? ["NOMYO_API_KEY=…"] : [])
   ]
   yield* out(`listening on ${url}`)
   yield* out(`page         ${local}/`)
   yield* out(`fingerprint  ${publicKey.fingerprint}`)
+  yield* Effect.forEach(pins, (pin, i) => out(`${i === 0 ? "protocol 2" : "  next    "}   ${pin}`))
   yield* out(`key          ${Option.match(options.keyDir, {
     onNone: () => "new, and gone when the router stops; --key-dir keeps it",
     onSome: (dir) => `kept in ${dir}`
@@ -117,11 +124,23 @@ const run = Effect.fnUntraced(function*(given: Options) {
     Effect.all([starting, makeKeys(given)], { concurrency: 2 })
   )
   const { model, models } = backend
-  const app = yield* Router.make({ model, models, keys, apiKeys, rateLimit: given.rateLimit })
+  const gatewayKeys = yield* GatewayKeys.make()
+  const replayStore = yield* ReplayStore.makeMemory()
+  const app = yield* Router.make({
+    model,
+    models,
+    keys,
+    apiKeys,
+    rateLimit: given.rateLimit,
+    protocol: Option.getOrUndefined(given.protocol),
+    // the keys are new: no request to them is older than this memory
+    gateway: { keys: gatewayKeys, replayStore: { ...replayStore, remembersSince: Number.NEGATIVE_INFINITY } }
+  })
   const guardedApp = withRequestLog(guarded(given, tls !== undefined)(withPage(app)))
   const url = yield* serve(guardedApp, { host: given.host, port: given.port, tls, drain: given.drain })
   const needsKey = apiKeys.length > 0
-  yield* printBanner(url, { publicKey: keys.publicKey(), options: given, needsKey }, backend)
+  const pins = yield* gatewayKeys.fingerprints
+  yield* printBanner(url, { publicKey: keys.publicKey(), pins, options: given, needsKey }, backend)
   return yield* Effect.never
 }, Effect.scoped)
 
@@ -131,7 +150,11 @@ const layerHttpClient = Layer.provide(
   NodeHttpClient.makeAgentLayer({ keepAlive: true, timeout: Duration.toMillis("4 seconds") })
 )
 
-const platform = Layer.merge(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer), layerHttpClient)
+const platform = Layer.mergeAll(
+  Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer),
+  NodePrimitives.layer,
+  layerHttpClient
+)
 
 /** `nomyo router`: serves the protocol until it is stopped. */
 export const router = Command.make("router", options, (given) =>

@@ -11,6 +11,7 @@ export interface Options extends ServerOptions {
   readonly upstreamApiKeyFile: Option.Option<string>
   readonly keyDir: Option.Option<string>
   readonly keyRotationInterval: Option.Option<Duration.Duration>
+  readonly protocol: Option.Option<2>
   readonly rateLimit: boolean
   readonly logFormat: Format
   readonly drain: Duration.Duration
@@ -37,6 +38,10 @@ export const options = {
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,
     Cli.withDescription("How old a pair becomes, such as \"30 days\". Default: nomyo keys rotate replaces it")
+  ),
+  protocol: Cli.choiceWithValue("protocol", [["2", 2 as const]]).pipe(
+    Cli.optional,
+    Cli.withDescription("Speak protocol 2 only. Default: both")
   ),
   rateLimit: Cli.boolean("rate-limit").pipe(
     Cli.withDescription("Refuse requests beyond the service's limit: 2 in a second, or 4 once in ten seconds")

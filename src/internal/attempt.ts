@@ -8,15 +8,11 @@ import type { InvalidRequestError } from "../NomyoError.js"
 import type * as RouterKey from "../RouterKey.js"
 import type { TransportError } from "../Transport.js"
 import { exchange, type ExchangeDependencies, type Keys } from "./exchange.js"
-import type { WithDeadline } from "./fibers/deadline.js"
-import type { PreparedRequest } from "./preparedRequest.js"
+import type { Request, Turn } from "../Protocol.js"
 
 export interface AttemptDependencies extends ExchangeDependencies {
   readonly keyRing: KeyRing.Service
-  /** Bounds the number of exchanges at a time. */
-  readonly withPermit: <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Waits until the rate limit allows one more request. */
-  readonly awaitRateLimit: Effect.Effect<void>
+  readonly routerKey: RouterKey.Service
 }
 
 /** The router's key, perhaps in flight. */
@@ -28,10 +24,10 @@ type Answer = Effect.Effect<ChatCompletionResponse, TransportError, Crypto>
  */
 const exchangeInTime = (
   dependencies: AttemptDependencies,
-  request: PreparedRequest,
+  request: Request,
   keys: Keys,
-  withDeadline: WithDeadline
-): Answer => Effect.zipRight(dependencies.awaitRateLimit, withDeadline(exchange(dependencies, request, keys)))
+  { awaitRateLimit, withDeadline }: Turn
+): Answer => Effect.zipRight(awaitRateLimit, withDeadline(exchange(dependencies, request, keys)))
 
 /**
  * Fetches the router's key again after a 400. A connection that fails says nothing about the key, and may be
@@ -39,24 +35,24 @@ const exchangeInTime = (
  */
 const refetchAfter = (
   error: InvalidRequestError,
-  { target }: PreparedRequest,
-  withDeadline: WithDeadline
+  { routerKey }: AttemptDependencies,
+  { withDeadline }: Turn
 ): Effect.Effect<RouterKey.CachedRouterKey, TransportError> =>
-  Effect.mapError(withDeadline(target.routerKey.refetch), (failure) =>
+  Effect.mapError(withDeadline(routerKey.refetch), (failure) =>
     failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)
 
 /** Seals the request again, if the router's key is another than the one that the 400 answered to. */
 const exchangeAgain = (
   dependencies: AttemptDependencies,
-  request: PreparedRequest,
+  request: Request,
   keys: Keys,
-  withDeadline: WithDeadline,
+  turn: Turn,
   error: InvalidRequestError
 ): Answer =>
-  Effect.flatMap(refetchAfter(error, request, withDeadline), (router) =>
+  Effect.flatMap(refetchAfter(error, dependencies, turn), (router) =>
     router.key.fingerprint === keys.router.key.fingerprint
       ? Effect.fail(error)
-      : exchangeInTime(dependencies, request, { pair: keys.pair, router }, withDeadline))
+      : exchangeInTime(dependencies, request, { pair: keys.pair, router }, turn))
 
 /**
  * Exchanges once, and once more if the router has changed its key: it cannot read the request then, and
@@ -64,16 +60,16 @@ const exchangeAgain = (
  */
 const exchangeOrRekey = (
   dependencies: AttemptDependencies,
-  request: PreparedRequest,
+  request: Request,
   keys: Keys,
-  withDeadline: WithDeadline
+  turn: Turn
 ): Answer =>
   Effect.flatMap(Clock.currentTimeMillis, (startedAt) => {
-    const first = exchangeInTime(dependencies, request, keys, withDeadline)
+    const first = exchangeInTime(dependencies, request, keys, turn)
     return Effect.catchTag(first, "InvalidRequestError", (error) =>
       keys.router.fetchedAt >= startedAt
         ? Effect.fail(error)
-        : exchangeAgain(dependencies, request, keys, withDeadline, error))
+        : exchangeAgain(dependencies, request, keys, turn, error))
   })
 
 /**
@@ -82,7 +78,7 @@ const exchangeOrRekey = (
  */
 const startFetching = (
   routerKey: RouterKey.Service,
-  withDeadline: WithDeadline
+  { withDeadline }: Turn
 ): Effect.Effect<Fetched> =>
   Effect.map(Effect.fork(Effect.exit(withDeadline(routerKey.get))), (fetching) =>
     Effect.flatten(Fiber.join(fetching)))
@@ -93,17 +89,16 @@ const startFetching = (
  */
 export const attempt = (
   dependencies: AttemptDependencies,
-  request: PreparedRequest,
-  withDeadline: WithDeadline
+  request: Request,
+  turn: Turn
 ): Answer => {
-  const { keyRing, withPermit } = dependencies
-  const { routerKey } = request.target
+  const { keyRing, routerKey } = dependencies
   const exchangeUnder = (pair: KeyPair, fetched: Fetched) =>
     Effect.flatMap(fetched, (router) =>
-      withPermit(exchangeOrRekey(dependencies, request, { pair, router }, withDeadline)))
+      turn.withPermit(exchangeOrRekey(dependencies, request, { pair, router }, turn)))
   const leaseAndExchange = (fetched: Fetched) => keyRing.lease((pair) => exchangeUnder(pair, fetched))
   return Effect.flatMap(routerKey.cached, (cached) =>
     cached === undefined
-      ? Effect.flatMap(startFetching(routerKey, withDeadline), leaseAndExchange)
+      ? Effect.flatMap(startFetching(routerKey, turn), leaseAndExchange)
       : leaseAndExchange(Effect.succeed(cached)))
 }

@@ -2,12 +2,13 @@ import * as Effect from "effect/Effect"
 import * as ChatCompletion from "../ChatCompletion.js"
 import type { Crypto, KeyPair } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
+import type { Request } from "../Protocol.js"
 import type { CachedRouterKey } from "../RouterKey.js"
 import type { Body } from "../Body.js"
 import type { Service as Transport, TransportError } from "../Transport.js"
-import type { PreparedRequest } from "./preparedRequest.js"
 
 export interface ExchangeDependencies {
+  readonly baseUrl: string
   readonly transport: Transport
   readonly maxResponseBytes: number
 }
@@ -19,7 +20,7 @@ export interface Keys {
 }
 
 const headersOf = (
-  { apiKey, payloadId, securityTier }: PreparedRequest,
+  { apiKey, payloadId, securityTier }: Request,
   { pair }: Keys
 ): { readonly [name: string]: string } => ({
   "Content-Type": "application/octet-stream",
@@ -31,14 +32,14 @@ const headersOf = (
 
 /** Seals a request, sends it, opens the answer and decodes it. */
 export const exchange = (
-  { maxResponseBytes, transport }: ExchangeDependencies,
-  request: PreparedRequest,
+  { baseUrl, maxResponseBytes, transport }: ExchangeDependencies,
+  request: Request,
   keys: Keys
 ): Effect.Effect<ChatCompletion.ChatCompletionResponse, TransportError, Crypto> => {
   const post = (body: Body) =>
     transport.send({
       method: "POST",
-      url: `${request.target.baseUrl}/v1/chat/secure_completion`,
+      url: `${baseUrl}/v1/chat/secure_completion`,
       headers: headersOf(request, keys),
       body,
       maxResponseBytes

@@ -48,6 +48,22 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
   /**
+   * Protocol between client and router: 1 is the NOMYO service's, and 2 is that of `nomyo router`, where only
+   * the asker can open the answer. The client never speaks the other one. Default 1, or 2 with one of the
+   * next two options.
+   */
+  readonly protocol?: 1 | 2 | undefined
+  /**
+   * SHA-256 fingerprints of the router's key configurations to accept under protocol 2, as 64 hexadecimal
+   * digits each, colons allowed. Default: any is accepted.
+   */
+  readonly routerKeyConfigFingerprints?: ReadonlyArray<string> | undefined
+  /**
+   * The router's list of key configurations under protocol 2, in base64. Default: it is fetched from the
+   * router.
+   */
+  readonly routerKeyConfig?: string | undefined
+  /**
    * Time that the router's key is used before it is fetched again. A number is milliseconds. Default 1 hour.
    */
   readonly routerKeyTtl?: Time | undefined

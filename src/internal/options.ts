@@ -31,6 +31,7 @@ const hasMethod = (value: unknown, name: string): boolean =>
   isObject(value) && typeof (value as { readonly [name: string]: unknown })[name] === "function"
 
 const text = rule("a string", isString)
+const strings = rule("a list of strings", (value) => Array.isArray(value) && value.every(isString))
 const flag = rule("true or false", (value) => typeof value === "boolean")
 const number = rule("a number", (value) => typeof value === "number")
 const secret = rule("a string", isSecret)
@@ -63,7 +64,10 @@ export const clientRules = {
   throttle: flag,
   keySize,
   keyRotationInterval: time,
-  routerKeyFingerprints: rule("a list of strings", (value) => Array.isArray(value) && value.every(isString)),
+  routerKeyFingerprints: strings,
+  protocol: rule("1 or 2", (value) => value === 1 || value === 2),
+  routerKeyConfigFingerprints: strings,
+  routerKeyConfig: text,
   routerKeyTtl: time,
   maxResponseBytes: number,
   keyDir,

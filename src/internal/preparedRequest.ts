@@ -4,25 +4,14 @@ import * as Redacted from "effect/Redacted"
 import type { Plaintext } from "../Plaintext.js"
 import * as NomyoConfig from "../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../NomyoError.js"
-import type * as RouterKey from "../RouterKey.js"
+import type * as Protocol from "../Protocol.js"
 import { isVisibleAscii } from "./codecs/header.js"
 
-/** The router that a request goes to. */
-export interface Target {
-  readonly baseUrl: string
-  readonly routerKey: RouterKey.Service
-}
-
-/** A checked request: all that its attempts have in common. */
-export interface PreparedRequest {
-  readonly target: Target
-  readonly payload: Plaintext
+/** A checked request, the router that it goes to, and how it is tried. */
+export interface PreparedRequest extends Protocol.Request {
+  readonly router: Protocol.Router
   /** The length of the payload when the call began, in bytes. */
   readonly length: number
-  readonly payloadId: string
-  /** Absent if the request has none. */
-  readonly apiKey: string | undefined
-  readonly securityTier: string | undefined
   /** The time that one attempt may take. */
   readonly timeout: Duration.Duration
   readonly maxRetries: number
@@ -56,12 +45,12 @@ const checkApiKey = (
 /** Checks the options of a call and fills in the client's defaults. */
 export const prepareRequest = Effect.fnUntraced(function*(
   config: NomyoConfig.NomyoConfig,
-  target: Target,
+  router: Protocol.Router,
   payload: Plaintext,
   { apiKey, maxRetries = config.maxRetries, payloadId, securityTier, timeout = config.timeout }: Options
 ): Effect.fn.Return<PreparedRequest, InvalidRequestError | SecurityError> {
   return {
-    target,
+    router,
     payload,
     length: payload.length,
     timeout: yield* NomyoConfig.positiveDuration("timeout", timeout),

@@ -1,17 +1,19 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import type { ChatCompletionResponse } from "../ChatCompletion.js"
-import type { Crypto } from "../Crypto.js"
 import { APIConnectionError, InvalidRequestError, type NomyoError } from "../NomyoError.js"
-import { attempt, type AttemptDependencies } from "./attempt.js"
+import type { Turn } from "../Protocol.js"
+import type { TransportError } from "../Transport.js"
 import { withRequest } from "./errors.js"
-import type { Calls, WithDeadline } from "./fibers/deadline.js"
+import type { Calls } from "./fibers/deadline.js"
 import type { PreparedRequest } from "./preparedRequest.js"
 
-export interface RetryDependencies extends AttemptDependencies {
+export interface RetryDependencies extends Omit<Turn, "withDeadline"> {
   readonly calls: Calls
 }
+
+/** One attempt of a request. */
+export type Attempt<A, R> = (request: PreparedRequest, turn: Turn) => Effect.Effect<A, TransportError, R>
 
 /** The statuses that another attempt may change; 404 and the other 4xx would only repeat themselves. */
 const RETRIED_STATUSES = new Set([429, 500, 502, 503, 504])
@@ -61,28 +63,32 @@ const logFailure = (
   )
 
 /** An attempt under the request's deadline. */
-const attemptOnce = (
-  dependencies: RetryDependencies,
-  request: PreparedRequest
-): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> => {
+const attemptOnce = <A, R>(
+  { awaitRateLimit, calls, withPermit }: RetryDependencies,
+  request: PreparedRequest,
+  attempt: Attempt<A, R>
+): Effect.Effect<A, NomyoError, R> => {
   if (request.payload.length !== request.length) return Effect.fail(payloadMoved())
   const deadline = { duration: request.timeout, onTimeout: timedOut }
-  const work = (withDeadline: WithDeadline) => attempt(dependencies, request, withDeadline)
-  return dependencies.calls.untilDeadline(work, deadline)
+  return calls.untilDeadline(
+    (withDeadline) => attempt(request, { awaitRateLimit, withDeadline, withPermit }),
+    deadline
+  )
 }
 
 /**
  * Repeats the attempt of a request until it succeeds, its error is not retryable, or `maxRetries` is reached.
  */
-export const retry = (
+export const retry = <A, R>(
   dependencies: RetryDependencies,
-  request: PreparedRequest
-): Effect.Effect<ChatCompletionResponse, NomyoError, Crypto> =>
+  request: PreparedRequest,
+  attempt: Attempt<A, R>
+): Effect.Effect<A, NomyoError, R> =>
   Effect.suspend(() => {
     let attempts = 0
     const counted = Effect.suspend(() => {
       attempts++
-      return attemptOnce(dependencies, request)
+      return attemptOnce(dependencies, request, attempt)
     })
     const logged = Effect.tapError(counted, (error) => logFailure(error, attempts, request))
     const retried = Effect.retry(logged, retrySchedule(request.maxRetries))

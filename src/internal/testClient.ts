@@ -4,6 +4,7 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import type { PublicKey } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
 import * as Bytes from "./codecs/bytes.js"
+import { wholeChunks } from "./wholeChunks.js"
 import type { KeyEvent } from "../KeyRing.js"
 import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import { type Plaintext, withBytes } from "../Plaintext.js"
@@ -65,12 +66,14 @@ const readPayload = (
 /** A client that answers from a function. Its payload ids count up: `test-1`, `test-2`, … */
 export const make = (answer: Answer) => {
   let requests = 0
+  const create = (request: ChatCompletion.ChatCompletionRequest) =>
+    Effect.zipRight(
+      ChatCompletion.encodeRequest(request),
+      Effect.suspend(() => respond(answer, request, `test-${++requests}`))
+    )
   return {
-    create: (request: ChatCompletion.ChatCompletionRequest) =>
-      Effect.zipRight(
-        ChatCompletion.encodeRequest(request),
-        Effect.suspend(() => respond(answer, request, `test-${++requests}`))
-      ),
+    create,
+    openStream: (request: ChatCompletion.ChatCompletionRequest) => Effect.map(create(request), wholeChunks),
     send: (payload: Plaintext, { payloadId }: { readonly payloadId: string }) =>
       Effect.flatMap(readPayload(payload), (request) => respond(answer, request, payloadId)),
     ready: Effect.succeed(publicKey),

@@ -64,10 +64,13 @@ const asChoice = (choice: unknown): unknown => {
  * stream breaks off is kept, with the `error` that broke it off beside it.
  */
 export const foldStream = (text: string): JsonObject | undefined => {
-  const [first, ...rest] = eventsOf(text)
-  if (first === undefined) return undefined
+  const events = eventsOf(text)
+  return events.length === 0 ? undefined : foldEvents(events)
+}
+
+const foldEvents = (events: ReadonlyArray<JsonObject>): JsonObject => {
   const answer: JsonObject = {}
-  for (const { choices, ...fields } of [first, ...rest]) {
+  for (const { choices, ...fields } of events) {
     // what is said of the whole answer is said anew, and not added to
     for (const [name, value] of Object.entries(fields)) set(answer, name, value)
     if (isList(choices)) merge(answer, { choices: choices.map(asChoice) })
@@ -76,6 +79,12 @@ export const foldStream = (text: string): JsonObject | undefined => {
   for (const choice of isList(answer["choices"]) ? answer["choices"] : []) dropIndexes(choice)
   return answer
 }
+
+/** The whole answer that chunks make up. */
+export const completionOfChunks = (chunks: ReadonlyArray<object>): JsonObject => ({
+  ...foldEvents(chunks as ReadonlyArray<JsonObject>),
+  object: "chat.completion"
+})
 
 const dropIndexes = (choice: unknown): void => {
   const message = isObject(choice) ? choice["message"] : undefined

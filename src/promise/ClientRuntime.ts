@@ -9,11 +9,11 @@ import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
-import { environment, layerPlatform } from "#platform"
+import { environment, layerParts, layerPlatform } from "#platform"
 import type { Crypto } from "../Crypto.js"
 import * as Options from "../internal/options.js"
 import type * as KeyRing from "../KeyRing.js"
-import * as NomyoClient from "../NomyoClient.js"
+import type * as NomyoClient from "../NomyoClient.js"
 import { DisposedError, type InvalidRequestError, SecurityError } from "../NomyoError.js"
 import type * as RouterKey from "../RouterKey.js"
 import type { SecureMemory } from "../SecureMemory.js"
@@ -73,7 +73,7 @@ const layerOf = (
     onRight: (options) => {
       const clientOptions = Options.pickOptions(Options.clientRules, options)
       const transport = options.fetch === undefined ? undefined : layerFetch(options.fetch)
-      return NomyoClient.layerParts(clientOptions).pipe(
+      return layerParts(clientOptions).pipe(
         Layer.provideMerge(layerPlatform(clientOptions, transport)),
         Layer.provideMerge(Layer.merge(severalVersions, layerLogger(options)))
       )

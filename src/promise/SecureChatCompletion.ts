@@ -12,6 +12,7 @@ import { type BatchResult, createAll } from "./Batch.js"
 import { ClientRuntime, readConfig } from "./ClientRuntime.js"
 import type { BatchOptions, CallOptions, ClientConfig } from "./options.js"
 import { PromiseClient } from "./PromiseClient.js"
+import { type CompletionStream, stream } from "./stream.js"
 
 /**
  * Options of `SecureChatCompletion`.
@@ -63,6 +64,18 @@ export class SecureChatCompletion extends PromiseClient {
   /** Another name for `create`. */
   acreate(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
     return this.create(request, options)
+  }
+
+  /**
+   * Gives the answer's chunks as they come, for `for await`. With `protocol: 2` they are real, and an answer
+   * that is cut short throws a `SecurityError`. Over protocol 1 the answer comes whole, and then in chunks.
+   * The last chunk has the usage and no choices. Nothing is sent before the first chunk is asked for; leaving the
+   * loop closes the connection.
+   *
+   * @since 0.3.0
+   */
+  stream(request: ChatCompletionRequest, options?: CallOptions): CompletionStream {
+    return stream(this.#runtime, request, options)
   }
 
   /**

@@ -49,6 +49,8 @@ export type {
   Time
 } from "./options.js"
 
+export type { CompletionStream } from "./stream.js"
+
 export type { BatchResult } from "./Batch.js"
 
 export { type ChatCompletionConfig, SecureChatCompletion } from "./SecureChatCompletion.js"

@@ -2,9 +2,11 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
 import type { ChatCompletionRequest } from "../ChatCompletion.js"
 import { fromStatus } from "../internal/errors.js"
 import { type HttpError, InvalidRequestError } from "../NomyoError.js"
+import * as Chunks from "../openai/chunks.js"
 import * as JsonSchema from "./jsonSchema.js"
 import * as Logprobs from "./logprobs.js"
 import type { Model, Models, Opened } from "./Model.js"
@@ -140,10 +142,24 @@ const checkedChoice = Effect.fnUntraced(function*(request: ChatCompletionRequest
     : choice
 })
 
+/** The events of an answer, a word of it at a time. */
+const wordEvents = function*(answer: Chunks.Answer): Generator<string, void> {
+  for (const chunk of Chunks.chunksOf(answer, { includeUsage: true })) {
+    const [choice] = chunk.choices
+    const content = choice?.delta["content"]
+    const spoken = typeof content === "string" && content !== "" ? words(content) : []
+    if (spoken.length === 0) yield Chunks.eventOf(chunk)
+    for (const word of spoken) {
+      yield Chunks.eventOf({ ...chunk, choices: [{ ...choice, delta: { ...choice?.delta, content: word } }] })
+    }
+  }
+  yield Chunks.DONE
+}
+
 /** The model that says back what it reads. */
 export const make: Effect.Effect<Model> = Effect.sync(() => {
   const failureOf = makeFailure()
-  return Effect.fnUntraced(function*(opened: Opened) {
+  const answer = Effect.fnUntraced(function*(opened: Opened) {
     const { payload, payloadId } = opened
     const failure = failureOf(opened)
     if (failure !== undefined) return yield* Effect.fail(failure)
@@ -160,4 +176,8 @@ export const make: Effect.Effect<Model> = Effect.sync(() => {
       ...(typeof payload["seed"] === "number" ? { system_fingerprint: "fp_echo" } : {})
     }
   })
+  const stream = (opened: Opened) =>
+    // one event at a time, as a model makes them
+    Effect.map(answer(opened), (whole) => Stream.rechunk(Stream.fromIterable(wordEvents(whole)), 1))
+  return Object.assign(answer, { stream })
 })

@@ -5,6 +5,8 @@
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { ChatCompletionRequest, SecurityTier } from "../ChatCompletion.js"
 import type { HttpError, InvalidRequestError } from "../NomyoError.js"
 import * as EchoModel from "./EchoModel.js"
@@ -29,7 +31,16 @@ export interface Opened {
  * @since 0.2.0
  * @category models
  */
-export type Model = (request: Opened) => Effect.Effect<object, HttpError>
+export interface Model {
+  (request: Opened): Effect.Effect<object, HttpError>
+  /**
+   * Answers with server-sent events as the model makes them, each with its empty line. Default: the answer
+   * comes whole. The scope's end, or that of the stream, ends the model's work.
+   */
+  readonly stream?: (
+    request: Opened
+  ) => Effect.Effect<Stream.Stream<string, HttpError>, HttpError, Scope.Scope>
+}
 
 /**
  * The ids of the models that a router offers, for its `GET /v1/models`.

@@ -19,6 +19,7 @@ import type { SecureMemory } from "../SecureMemory.js"
 import * as Transport from "../Transport.js"
 import { makeAuthorize } from "./authorize.js"
 import { complete } from "./complete.js"
+import { type Gateway, withGateway } from "./gateway.js"
 import * as EchoModel from "./EchoModel.js"
 import * as Model from "./Model.js"
 import { makeRateLimit } from "./rateLimit.js"
@@ -56,6 +57,10 @@ export interface Options {
   readonly keyPair?: KeyPair | undefined
   /** Key pairs that are replaced while the router runs, in place of `keyPair`. */
   readonly keys?: RouterKeys.RouterKeys | undefined
+  /** Keys and memory of protocol 2. Default: new ones, which a restart loses. */
+  readonly gateway?: Gateway | undefined
+  /** Speaks this protocol only: the paths of protocol 1.0 are a 404. Default: both are spoken. */
+  readonly protocol?: 2 | undefined
   /**
    * Refuses requests beyond the service's limit (2 in a second, and up to 4 in one second out of ten, for
    * each API key) with a 429. A key that does not stop gets a 503 for 30 minutes. Default `false`.
@@ -113,24 +118,35 @@ export const make = Effect.fnUntraced(function*(
   const context = yield* Effect.context<Crypto | SecureMemory>()
   const model = options.model ?? (yield* Model.makeEcho)
   const models = options.models ?? (options.model === undefined ? EchoModel.models : noModels)
-  const keys = yield* keysOf(options)
   const authorize = yield* makeAuthorize(apiKeysOf(options))
   const rateLimit = options.rateLimit === true ? makeRateLimit() : () => Effect.void
   const authorized = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
     Effect.as(authorize(headers["authorization"]), headers["authorization"] ?? ""))
 
-  return HttpRouter.empty.pipe(
-    HttpRouter.get("/pki/public_key", publicKey(keys)),
+  const common = HttpRouter.empty.pipe(
     HttpRouter.get("/health", HttpServerResponse.unsafeJson({ status: "ok" })),
-    HttpRouter.get("/v1/models", Effect.map(Effect.zipRight(authorized, models), listOf)),
+    HttpRouter.get("/v1/models", Effect.map(Effect.zipRight(authorized, models), listOf))
+  )
+  const limited = (authorization: string | undefined) =>
+    Effect.zipRight(authorize(authorization), rateLimit(authorization ?? ""))
+  const router = yield* withGateway(common, options.gateway, { model, authorize: limited })
+  if (options.protocol === 2) return finished(router)
+  const keys = yield* keysOf(options)
+  return finished(router.pipe(
+    HttpRouter.get("/pki/public_key", publicKey(keys)),
     HttpRouter.post(
       "/v1/chat/secure_completion",
       Effect.zipRight(Effect.flatMap(authorized, rateLimit), Effect.provide(complete(keys, model), context))
-    ),
-    Effect.catchTag("RouteNotFound", () => refuse(404, "There is no such path")),
-    withErrors
-  )
+    )
+  ))
 })
+
+const finished = <E extends HttpError>(router: HttpRouter.HttpRouter<E>): HttpApp.Default =>
+  withErrors(Effect.catchTag(
+    router as HttpRouter.HttpRouter<HttpError>,
+    "RouteNotFound",
+    () => refuse(404, "There is no such path")
+  ))
 
 /**
  * A `Transport` that leads straight into a router, with no network: for tests of code that uses the client.

@@ -7,17 +7,19 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatCompletionRequest } from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { fromStatus } from "../internal/errors.js"
 import { retryAfter } from "../internal/retryAfter.js"
 import type { HttpError, InvalidRequestError } from "../NomyoError.js"
+import * as Chunks from "../openai/chunks.js"
 import { foldStream, isEventStream } from "../openai/foldStream.js"
 import { isList, isObject, parseLoosely } from "../openai/looseJson.js"
 import { errorOf, meaningOf, reasonOf, type UpstreamFailure } from "../openai/upstreamReason.js"
 import { cleaned } from "./logReason.js"
-import type { Model, Models } from "./Model.js"
+import type { Model, Models, Opened } from "./Model.js"
 import * as UpstreamUrl from "./upstreamUrl.js"
 
 /** Which server, and the key to it. */
@@ -106,21 +108,49 @@ const answerOf = Effect.fnUntraced(function*(
 /** A failure, and the wait that the server asks for. */
 type Failure = UpstreamFailure & { readonly retryAfter?: number | undefined }
 
-const exchange = Effect.fnUntraced(function*(
+/** Sends a request, and reads the answer by `use`. */
+const exchangeWith = Effect.fnUntraced(function*<A>(
   client: HttpClient.HttpClient,
-  request: HttpClientRequest.HttpClientRequest
-): Effect.fn.Return<Answer, Failure> {
+  request: HttpClientRequest.HttpClientRequest,
+  use: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, UpstreamFailure>
+): Effect.fn.Return<A, Failure, Scope.Scope> {
   const response = yield* client.execute(request).pipe(
     // no HTTP client of a router follows redirects: one could lead a decrypted prompt to another host
     Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
     Effect.mapError((error): Failure => ({ code: codeOf(error) }))
   )
   const now = yield* Clock.currentTimeMillis
-  return yield* Effect.mapError(answerOf(response), (failure) => ({
+  return yield* Effect.mapError(use(response), (failure) => ({
     ...failure,
     retryAfter: retryAfter((name) => response.headers[name], now)
   }))
-}, Effect.scoped)
+})
+
+const exchange = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClientRequest) =>
+  Effect.scoped(exchangeWith(client, request, answerOf))
+
+/** Texts cut into events, each with its empty line. What follows the last one is dropped: it is no event. */
+const cutEvents = <E>(texts: Stream.Stream<string, E>): Stream.Stream<string, E> =>
+  Stream.mapConcat(
+    Stream.mapAccum(texts, "", (left, text) => {
+      const events = `${left}${text}`.replaceAll("\r\n", "\n").split("\n\n")
+      return [events.pop() ?? "", events.map((event) => `${event}\n\n`)] as const
+    }),
+    (events) => events
+  )
+
+/** The events of a server's answer. One that does not stream answers whole. */
+const eventsOf = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Stream.Stream<string, UpstreamFailure>, UpstreamFailure> => {
+  const isStream = response.status === 200 && response.headers["content-type"]?.startsWith("text/event-stream")
+  if (isStream !== true) {
+    return Effect.map(answerOf(response), (answer) =>
+      Stream.fromIterable(Chunks.eventsOf(answer as unknown as Chunks.Answer, { includeUsage: true })))
+  }
+  const bytes = Stream.mapError(response.stream, (error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED }))
+  return Effect.succeed(cutEvents(Stream.decodeText(bytes)))
+}
 
 /** What a client gets: a status and a reason of the closed list. */
 const clientError = (failure: Failure): HttpError => {
@@ -188,6 +218,14 @@ export const make = Effect.fnUntraced(function*(
       onSuccess: (answer) => ({ warnings: warningsOf(url, undefined), ids: idsOf(answer) })
     })
   )
+  const stream = ({ payload }: Opened) => {
+    const request = HttpClientRequest.bodyUnsafeJson(post, payload)
+    const onFailure = (failure: Failure) => Effect.zipRight(warn(failure, payload), Effect.fail(clientError(failure)))
+    return exchangeWith(client, request, eventsOf).pipe(
+      Effect.catchAll(onFailure),
+      Effect.map(Stream.catchAll(onFailure))
+    )
+  }
   return {
     url,
     probe,
@@ -195,13 +233,16 @@ export const make = Effect.fnUntraced(function*(
       Effect.tapError((failure) => warn(failure, {})),
       Effect.mapBoth({ onFailure: clientError, onSuccess: idsOf })
     ),
-    model: ({ payload }) =>
-      exchange(
-        client,
-        HttpClientRequest.bodyUnsafeJson(post, unstreamed(payload))
-      ).pipe(
-        Effect.tapError((failure) => warn(failure, payload)),
-        Effect.mapError(clientError)
-      )
+    model: Object.assign(
+      ({ payload }: Opened) =>
+        exchange(
+          client,
+          HttpClientRequest.bodyUnsafeJson(post, unstreamed(payload))
+        ).pipe(
+          Effect.tapError((failure) => warn(failure, payload)),
+          Effect.mapError(clientError)
+        ),
+      { stream }
+    )
   }
 })

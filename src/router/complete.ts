@@ -7,24 +7,15 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import { Crypto, type PrivateKey, type PublicKey } from "../Crypto.js"
 import * as Envelope from "../Envelope.js"
 import * as Bytes from "../internal/codecs/bytes.js"
-import { isVisibleAscii } from "../internal/codecs/header.js"
 import type { HttpError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
 import { body } from "./body.js"
 import type { Model, Opened } from "./Model.js"
+import { payloadIdOf } from "./payloadId.js"
 import { refuse } from "./refuse.js"
 import type { RouterKeys } from "./RouterKeys.js"
 
 const isSecurityTier = Schema.is(ChatCompletion.SecurityTier)
-
-/** A longer id is refused, in characters. */
-const LONGEST_ID = 128
-
-/** The id of a request, if its header holds one. */
-export const payloadIdOf = (headers: { readonly [name: string]: string | undefined }): string | undefined => {
-  const id = headers["x-payload-id"]
-  return isVisibleAscii(id) && id.length <= LONGEST_ID ? id : undefined
-}
 
 const percentDecode = (text: string): Uint8Array => {
   try {

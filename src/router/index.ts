@@ -5,9 +5,19 @@
  */
 
 /**
+ * @since 0.3.0
+ */
+export * as GatewayKeys from "./GatewayKeys.js"
+
+/**
  * @since 0.2.0
  */
 export * as Model from "./Model.js"
+
+/**
+ * @since 0.3.0
+ */
+export * as ReplayStore from "./ReplayStore.js"
 
 /**
  * @since 0.2.0

@@ -50,7 +50,10 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
         const crypto = yield* Lent.crypto
         yield* TestClock.setTime(1234)
         const { createdAt, privateKey, publicKey } = yield* crypto.generateKeyPair(2048)
-        assert.deepStrictEqual([createdAt, publicKey.modulusLength], [1234, 2048])
+        assert.deepStrictEqual(
+          { createdAt, modulusLength: publicKey.modulusLength },
+          { createdAt: 1234, modulusLength: 2048 }
+        )
         const { asymmetricKeyDetails, asymmetricKeyType } = NodeCryptoModule.createPublicKey(publicKey.pem)
         assert.deepStrictEqual([asymmetricKeyType, asymmetricKeyDetails], ["rsa", { modulusLength: 2048, publicExponent: 65_537n }])
         assert.strictEqual(publicKey.fingerprint, NodeCryptoModule.createHash("sha256").update(publicKey.spki).digest("hex"))

@@ -29,6 +29,7 @@ import * as Model from "../../src/router/Model.js"
 import * as SecureMemoryModule from "../../src/SecureMemory.js"
 import { SecureMemory } from "../../src/SecureMemory.js"
 import * as Lent from "../support/lent.js"
+import * as Report from "../support/report.js"
 import * as Servers from "../support/servers.js"
 import * as Vectors from "../support/vectors.js"
 
@@ -337,7 +338,9 @@ describe("NodeKeyStore among processes", () => {
       }
     }).pipe(Effect.provide(Servers.platform)), 60_000)
 
-  it.live("holds a whole pair whenever its writer is killed, 200 times", () =>
+  const kills = Report.isFull ? 200 : 20
+
+  it.live(`holds a whole pair whenever its writer is killed, ${kills} times`, () =>
     Effect.gen(function*() {
       const dir = temporaryDirectory()
       const sources = yield* Effect.forEach(["one", "two"], (name) => {
@@ -347,7 +350,7 @@ describe("NodeKeyStore among processes", () => {
       const expected = new Set((yield* Effect.forEach(sources, (source) => NodeKeyStore.loadKeyPair(source))).map(fingerprint))
       let mismatches = 0
       yield* store(dir, put(yield* NodeKeyStore.loadKeyPair(sources[0]!)))
-      for (let kill = 0; kill < 200; kill++) {
+      for (let kill = 0; kill < kills; kill++) {
         const child = spawn(process.execPath, [script, "save", dir, ...sources])
         yield* Effect.promise(() => once(child.stdout, "data"))
         yield* Effect.sleep(Math.random() * 20)

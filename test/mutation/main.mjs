@@ -23,6 +23,13 @@ const modules = {
   connectionError: ["src/internal/connectionError.ts", "unit/connectionError"],
   rateLimit: ["src/internal/rateLimit.ts", "throttle"]
 }
+const suiteFiles = (suite) => suite.includes("/") ? [`test/${suite}.test.ts`] : ["contract", "system", "unit"].map((folder) => `test/${folder}/${suite}.test.ts`)
+for (const [name, [file, ...suites]] of Object.entries(modules)) {
+  if (!Fs.existsSync(file)) throw new Error(`${name}: there is no ${file}`)
+  const missing = suites.find((suite) => !suiteFiles(suite).some((path) => Fs.existsSync(path)))
+  if (missing !== undefined) throw new Error(`${name}: there is no suite ${missing}`)
+}
+
 const page = "doc/reliability.md"
 /** In percent. */
 const LOWEST_SCORE = 85

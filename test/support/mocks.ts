@@ -43,6 +43,7 @@ export const scripted = (script: Script) => {
   const layer = Layer.effect(
     Transport.Transport,
     Effect.map(Crypto.Crypto, (crypto): Transport.Service => ({
+      open: () => Effect.never,
       send: (request) =>
         Effect.gen(function*() {
           if (request.method === "GET") {

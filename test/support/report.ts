@@ -1,7 +1,7 @@
 import * as Fs from "node:fs"
 import { fileURLToPath } from "node:url"
 
-/** `npm run test:faults` runs everything, and writes down what came of it; `npm test` leaves out what takes long, and writes nothing. */
+/** Whether inputs are tried in full, and the results written down: `npm run test:faults`. `npm test` takes fewer inputs, and writes nothing. */
 export const isFull = process.env["NOMYO_FAULTS"] === "full"
 
 const page = fileURLToPath(new URL("../../doc/reliability.md", import.meta.url))

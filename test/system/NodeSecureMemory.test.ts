@@ -110,9 +110,9 @@ describe("NodeSecureMemory", () => {
         Effect.runSync(memory.useSync(32, () => undefined))
         vi.advanceTimersByTime(30)
       }
-      assert.deepStrictEqual([given, freed], [1, 0])
+      assert.deepStrictEqual({ given, freed }, { given: 1, freed: 0 })
       vi.advanceTimersByTime(50)
-      assert.deepStrictEqual([given, freed], [1, 1])
+      assert.deepStrictEqual({ given, freed }, { given: 1, freed: 1 })
     } finally {
       vi.useRealTimers()
     }

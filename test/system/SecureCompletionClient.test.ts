@@ -97,7 +97,7 @@ describe("SecureCompletionClient", () => {
     }
   })
 
-  it("gives up a router that is silent", async () => {
+  it("times out for a router that is silent", async () => {
     const silent = await Servers.scoped(Servers.tcpServer(() => undefined))
     const client = makeLower({ routerUrl: silent.value, timeout: 200 })
     for (const call of [client.fetchServerPublicKey(), client.encryptPayload(hello())]) {
@@ -114,7 +114,7 @@ describe("SecureCompletionClient", () => {
     expect((await make({ apiKey: null as never }).create(hello({ api_key: API_KEY }))).choices).toHaveLength(1)
   })
 
-  it("generates keys, saves them where it is told, and uses them", async () => {
+  it("generates keys, saves them to the given directory, and uses them", async () => {
     const keyDir = temporaryDirectory()
     const client = makeLower()
     const before = await client.ready()

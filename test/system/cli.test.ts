@@ -41,7 +41,7 @@ describe("nomyo", () => {
   it("explains itself", async () => {
     for (const args of [["--help"], ["chat", "--help"], ["keys", "--help"], ["keys", "rotate", "--help"], ["router", "--help"], ["demo", "--help"]]) {
       const { code, stderr, stdout } = await nomyo(args)
-      expect([code, stderr]).toEqual([0, ""])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
       expect(stdout).toContain("DESCRIPTION")
       // oxlint-disable-next-line no-control-regex
       expect(stdout).not.toMatch(/\u001b/)
@@ -58,7 +58,7 @@ describe("nomyo", () => {
     "answers wrong usage with 2: %j",
     async (args) => {
       const { code, stderr, stdout } = await nomyo(args)
-      expect([code, stdout]).toEqual([2, ""])
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
       // oxlint-disable-next-line no-control-regex
       expect(stderr).toMatch(/^[^\u001b]+$/)
     }
@@ -68,7 +68,7 @@ describe("nomyo", () => {
 describe("nomyo chat", () => {
   it("prints the answer to a prompt, and nothing else, on stdout", async () => {
     const { code, stderr, stdout } = await chat("What is 2+2?", "--system", "Be brief.", "--tier", "high", "--model", "m")
-    expect([code, stdout]).toEqual([0, "You said: What is 2+2?\n"])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "You said: What is 2+2?\n" })
     expect(stderr).toContain("plain HTTP")
     expect(seen.at(-1)).toMatchObject({
       securityTier: "high",
@@ -78,9 +78,9 @@ describe("nomyo chat", () => {
 
   it("reads the prompt from standard input", async () => {
     const { code, stdout } = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: "two\nlines ü\n" })
-    expect([code, stdout]).toEqual([0, "You said: two\nlines ü\n"])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "You said: two\nlines ü\n" })
     const empty = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: " \n" })
-    expect([empty.code, empty.stdout]).toEqual([1, ""])
+    expect({ code: empty.code, stdout: empty.stdout }).toEqual({ code: 1, stdout: "" })
     expect(empty.stderr).toContain("no prompt")
   })
 
@@ -113,12 +113,12 @@ describe("nomyo chat", () => {
 
   it("says what went wrong on stderr, with 1, and never the key", async () => {
     const wrong = await nomyo(["chat", "hi", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: "sk-wrong" } })
-    expect([wrong.code, wrong.stdout]).toEqual([1, ""])
+    expect({ code: wrong.code, stdout: wrong.stdout }).toEqual({ code: 1, stdout: "" })
     expect(wrong.stderr).toMatch(/nomyo: AuthenticationError: .*\n$/)
     const http = await nomyo(["chat", "hi", "--base-url", url])
     expect(http.stderr).toMatch(/^nomyo: SecurityError: .*--?allow|allowHttp/)
     const bad = await nomyo(["chat", "hi"], { env: { ...environment, NOMYO_TIMEOUT: "soon" } })
-    expect([bad.code, bad.stdout]).toEqual([1, ""])
+    expect({ code: bad.code, stdout: bad.stdout }).toEqual({ code: 1, stdout: "" })
     expect(bad.stderr).toContain("NOMYO_TIMEOUT")
     for (const { stderr } of [wrong, http, bad]) expect(stderr).not.toContain("sk-")
   })
@@ -131,14 +131,14 @@ describe("nomyo keys", () => {
   it("makes, shows, replaces and checks a pair, and shows nothing private", async () => {
     const dir = Path.join(temporaryDirectory(), "keys")
     const made = await keys("generate", "--dir", dir)
-    expect([made.code, made.stderr]).toEqual([0, ""])
+    expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" })
     const fingerprint = /SHA-256 ([0-9a-f]{64})/.exec(made.stdout)![1]
     const shown = await keys("show", "--dir", dir)
     for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644", "made             20"]) {
       expect(shown.stdout).toContain(part)
     }
     const again = await keys("generate", "--dir", dir)
-    expect([again.code, again.stdout]).toEqual([1, ""])
+    expect({ code: again.code, stdout: again.stdout }).toEqual({ code: 1, stdout: "" })
     expect(again.stderr).toContain("nomyo keys rotate")
     expect((await keys("check", "--dir", dir)).stdout).toBe(`${dir} is in order\n`)
     const rotated = await keys("rotate", "--dir", dir)
@@ -159,7 +159,7 @@ describe("nomyo keys", () => {
     expect(Fs.readFileSync(Path.join(dir, "private_key.pem"), "utf8")).toContain("ENCRYPTED")
     expect((await withPassword("correct horse", "show")).code).toBe(0)
     for (const failed of [await withPassword("wrong horse", "rotate"), await keys("show", "--dir", dir)]) {
-      expect([failed.code, failed.stdout]).toEqual([1, ""])
+      expect({ code: failed.code, stdout: failed.stdout }).toEqual({ code: 1, stdout: "" })
       expect(failed.stderr).toMatch(/password/)
       expect(failed.stderr).not.toContain("horse")
     }

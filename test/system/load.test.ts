@@ -120,6 +120,7 @@ describe("load", () => {
     const layer = Layer.map(platform, (context) => {
       const transport = Context.get(context, Transport.Transport)
       return Context.add(context, Transport.Transport, {
+        open: () => Effect.never,
         send: (request) =>
           Effect.tapError(transport.send(request), (error) =>
             Effect.sync(() => {

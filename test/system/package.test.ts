@@ -181,7 +181,7 @@ describe("the package", () => {
         const error = await client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((error) => error)
         console.log((await import("effect/ModuleVersion")).getCurrentVersion(), error instanceof SecurityError)
       `)
-      expect([stdout, stderr]).toEqual(["3.99.0 true\n", ""])
+      expect({ stdout, stderr }).toEqual({ stdout: "3.99.0 true\n", stderr: "" })
     } finally {
       Fs.writeFileSync(file, original)
     }

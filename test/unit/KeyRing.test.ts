@@ -19,20 +19,23 @@ import { day, never, setup, fingerprint } from "../support/keyRing.js"
 import * as Lent from "../support/lent.js"
 
 describe("KeyRing", () => {
-  it.scoped("does nothing until the first lease, and then makes one pair for all who ask", () => {
+  it.scoped("does nothing until the first lease, then makes one pair for concurrent callers", () => {
     const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
     return Effect.gen(function*() {
       const self = yield* ring
       yield* TestClock.adjust("3 days")
-      assert.deepStrictEqual([keys.generated, store.loads], [0, 0])
+      assert.deepStrictEqual({ generated: keys.generated, loads: store.loads }, { generated: 0, loads: 0 })
       const leases = yield* Effect.fork(Effect.all(Array.from({ length: 20 }, () => fingerprint(self)), { concurrency: "unbounded" }))
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(new Set(yield* Fiber.join(leases)).size, 1)
-      assert.deepStrictEqual([keys.generated, store.loads, store.saves.length], [1, 1, 1])
+      assert.deepStrictEqual(
+        { generated: keys.generated, loads: store.loads, saves: store.saves.length },
+        { generated: 1, loads: 1, saves: 1 }
+      )
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("makes one pair for all who ask in the same turn, each in a fiber that starts at once", () => {
+  it.scoped("makes one pair for callers whose fibers start synchronously", () => {
     const { keys, layer, ring, store } = setup(never, { delay: "2 seconds" })
     return Effect.gen(function*() {
       const self = yield* ring
@@ -40,7 +43,7 @@ describe("KeyRing", () => {
       const leases = Array.from({ length: 20 }, () => Runtime.runFork(runtime)(fingerprint(self)))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(new Set(yield* Fiber.join(Fiber.all(leases))).size, 1)
-      assert.deepStrictEqual([keys.generated, store.loads], [1, 1])
+      assert.deepStrictEqual({ generated: keys.generated, loads: store.loads }, { generated: 1, loads: 1 })
     }).pipe(Effect.provide(layer))
   })
 
@@ -52,11 +55,14 @@ describe("KeyRing", () => {
       const events = yield* self.events
       assert.strictEqual(yield* fingerprint(self), first)
       assert.deepStrictEqual(yield* Queue.take(events), { _tag: "Loaded", fingerprint: first })
-      assert.deepStrictEqual([keys.generated, store.loads, store.saves.length], [1, 2, 1])
+      assert.deepStrictEqual(
+        { generated: keys.generated, loads: store.loads, saves: store.saves.length },
+        { generated: 1, loads: 2, saves: 1 }
+      )
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("takes the first pair that another process has stored meanwhile, and says so", () => {
+  it.scoped("takes the first pair that another process has stored meanwhile, and reports it", () => {
     const { keys, layer, ring } = setup(never, { delay: "1 second" })
     return Effect.gen(function*() {
       const [one, two] = [yield* ring, yield* ring]
@@ -67,7 +73,10 @@ describe("KeyRing", () => {
       assert.strictEqual(second, first)
       const told = yield* Effect.forEach(events, Queue.take)
       assert.deepStrictEqual(told.map(({ _tag }) => _tag).toSorted(), ["Generated", "Loaded"])
-      assert.deepStrictEqual([keys.generated, keys.destroyed.length], [2, 1])
+      assert.deepStrictEqual(
+        { generated: keys.generated, destroyed: keys.destroyed.length },
+        { generated: 2, destroyed: 1 }
+      )
     }).pipe(Effect.provide(layer))
   })
 
@@ -81,7 +90,7 @@ describe("KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("tells all who waited of a failure, and tries again for the next", () => {
+  it.scoped("fails for all waiting callers, and tries again for the next", () => {
     const { layer, ring, store } = setup()
     return Effect.gen(function*() {
       const self = yield* ring
@@ -100,7 +109,7 @@ describe("KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("goes on making the pair when the one who asked first gives up", () => {
+  it.scoped("goes on making the pair when the first caller is interrupted", () => {
     const { keys, layer, ring } = setup(never, { delay: "2 seconds" })
     return Effect.gen(function*() {
       const self = yield* ring
@@ -160,11 +169,14 @@ describe("KeyRing", () => {
       yield* Scope.close(scope, Exit.void)
       yield* TestClock.adjust("1 hour")
       assert.isTrue(Exit.isInterrupted(yield* Fiber.await(lease)))
-      assert.deepStrictEqual([keys.generated, store.saves.length], [1, 0])
+      assert.deepStrictEqual(
+        { generated: keys.generated, saves: store.saves.length },
+        { generated: 1, saves: 0 }
+      )
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("tells what happens", () => {
+  it.scoped("publishes an event for every change of its keys", () => {
     const { keys, layer, ring } = setup(day)
     return Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -189,7 +201,7 @@ describe("KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("makes no pair after it has forgotten one, until it is asked", () => {
+  it.scoped("makes no pair after it has forgotten one, until the next lease", () => {
     const { keys, layer, ring, store } = setup(day)
     return Effect.gen(function*() {
       const self = yield* ring
@@ -197,7 +209,10 @@ describe("KeyRing", () => {
       yield* TestClock.adjust("1 hour")
       yield* self.forget
       yield* TestClock.adjust("2 hours")
-      assert.deepStrictEqual([keys.generated, Option.isNone(store.saved)], [1, true])
+      assert.deepStrictEqual(
+        { generated: keys.generated, isEmpty: Option.isNone(store.saved) },
+        { generated: 1, isEmpty: true }
+      )
     }).pipe(Effect.provide(layer))
   })
 
@@ -242,7 +257,10 @@ describe("KeyRing", () => {
       const out = yield* Scope.extend(Lent.lease(self), scope)
       yield* self.forget
       assert.isTrue(Option.isNone(store.saved))
-      assert.deepStrictEqual([keys.generated, keys.destroyed.length], [1, 0])
+      assert.deepStrictEqual(
+        { generated: keys.generated, destroyed: keys.destroyed.length },
+        { generated: 1, destroyed: 0 }
+      )
       assert.notStrictEqual(yield* fingerprint(self), out.publicKey.fingerprint)
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(keys.destroyed, [out.privateKey])

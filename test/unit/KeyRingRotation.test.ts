@@ -144,7 +144,10 @@ describe("rotation of the KeyRing", () => {
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* fingerprint(two), rotated.publicKey.fingerprint)
       // the second made one too, and let it go when it saw that it was late
-      assert.deepStrictEqual([keys.generated, store.saves.length], [3, 2])
+      assert.deepStrictEqual(
+        { generated: keys.generated, saves: store.saves.length },
+        { generated: 3, saves: 2 }
+      )
       assert.lengthOf(keys.destroyed, 3)
     }).pipe(Effect.provide(layer))
   })
@@ -157,7 +160,10 @@ describe("rotation of the KeyRing", () => {
       const unwritable = new SecurityError({ reason: "client-key", message: "disk full" })
       store.failure = unwritable
       assert.strictEqual(yield* Effect.flip(self.rotate), unwritable)
-      assert.deepStrictEqual([keys.generated, keys.destroyed.length], [2, 1])
+      assert.deepStrictEqual(
+        { generated: keys.generated, destroyed: keys.destroyed.length },
+        { generated: 2, destroyed: 1 }
+      )
       assert.strictEqual(yield* fingerprint(self), first)
     }).pipe(Effect.provide(layer))
   })
@@ -169,7 +175,10 @@ describe("rotation of the KeyRing", () => {
       const events = yield* self.events
       store.failure = new SecurityError({ reason: "key-password", message: "wrong" })
       assert.strictEqual((yield* Effect.flip(self.rotate)).reason, "key-password")
-      assert.deepStrictEqual([keys.generated, store.saves.length], [0, 0])
+      assert.deepStrictEqual(
+        { generated: keys.generated, saves: store.saves.length },
+        { generated: 0, saves: 0 }
+      )
       assert.deepInclude(yield* Queue.take(events), { _tag: "RotationFailed", fingerprint: undefined })
     }).pipe(Effect.provide(layer))
   })
@@ -184,11 +193,14 @@ describe("rotation of the KeyRing", () => {
       const [rotated] = yield* Fiber.join(both)
       assert.strictEqual(yield* fingerprint(self), rotated.publicKey.fingerprint)
       assert.deepStrictEqual([...(yield* Queue.takeAll(events))].map(({ _tag }) => _tag), ["Generated", "Rotated"])
-      assert.deepStrictEqual([keys.generated, store.saves.length, keys.destroyed.length], [2, 2, 1])
+      assert.deepStrictEqual(
+        { generated: keys.generated, saves: store.saves.length, destroyed: keys.destroyed.length },
+        { generated: 2, saves: 2, destroyed: 1 }
+      )
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("never rotates when told so", () => {
+  it.scoped("never rotates with an interval of 0", () => {
     const { layer, ring, store } = setup(never)
     return Effect.gen(function*() {
       yield* fingerprint(yield* ring)
@@ -277,12 +289,18 @@ describe("rotation of the KeyRing", () => {
       yield* TestClock.adjust("6 seconds")
       const pairs = yield* Fiber.join(rotations)
       assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
-      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [6, 5])
+      assert.deepStrictEqual(
+        { saves: store.saves.length, destroyed: keys.destroyed.length },
+        { saves: 6, destroyed: 5 }
+      )
       const interrupted = yield* Effect.fork(self.rotate)
       yield* TestClock.adjust("500 millis")
       yield* Fiber.interrupt(interrupted)
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual([store.saves.length, keys.destroyed.length], [6, 5])
+      assert.deepStrictEqual(
+        { saves: store.saves.length, destroyed: keys.destroyed.length },
+        { saves: 6, destroyed: 5 }
+      )
       assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)
     }).pipe(Effect.provide(layer))
   })

@@ -33,7 +33,10 @@ describe("NodeTransport", () => {
           assert.lengthOf(yield* send(url), 4)
           assert.strictEqual((yield* Effect.flip(send(failing.url)))._tag, "ServiceUnavailableError")
         }
-        assert.deepStrictEqual([seen.connections, failing.seen.connections], [1, 1])
+        assert.deepStrictEqual(
+          { answered: seen.connections, failed: failing.seen.connections },
+          { answered: 1, failed: 1 }
+        )
       }))
 
     it.scoped("uses no connection twice whose answer was not read to its end, or was followed by more", () =>
@@ -84,7 +87,7 @@ describe("NodeTransport", () => {
         const { seen, url } = yield* counting((socket) => ++requests === 1 ? socket.write(real) : socket.destroy())
         yield* send(url)
         assert.deepInclude(yield* Effect.flip(send(url, { method: "POST" })), { _tag: "APIConnectionError", reason: "network" })
-        assert.deepStrictEqual([requests, seen.connections], [2, 1])
+        assert.deepStrictEqual({ requests, connections: seen.connections }, { requests: 2, connections: 1 })
       }))
 
     it.scoped("fails with a typed error for what cannot be sent", () =>

@@ -72,7 +72,7 @@ describe("NomyoClient over mock layers", () => {
     }).pipe(Effect.provide(Mocks.client(router.layer, { apiKey: Redacted.make("theirs") })))
   })
 
-  it.effect("tells of its keys in a stream that ends with it", () => {
+  it.effect("publishes key events in a stream that ends with the client", () => {
     const router = Mocks.scripted(() => ok)
     return Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -129,15 +129,19 @@ describe("NomyoClient over mock layers", () => {
         const error = yield* Effect.flip(create({ ...hello, ...unsafe }))
         assert.strictEqual(error._tag, "SecurityError")
       }
-      assert.deepStrictEqual([router.state.keyFetches, router.state.sent.length, store.state.loads], [0, 0, 0])
+      assert.deepStrictEqual(
+        { keyFetches: router.state.keyFetches, sent: router.state.sent.length, loads: store.state.loads },
+        { keyFetches: 0, sent: 0, loads: 0 }
+      )
       assert.isTrue(Exit.isSuccess(yield* Effect.exit(create({ ...hello, user: "x".repeat(10 * 1024 * 1024 - 80) }))))
     }).pipe(Effect.provide(Mocks.client(router.layer, {}, store.layer)))
   })
 
-  it.effect("treats a 200 that is no envelope as unsafe, and never hands it on", () => {
+  it.effect("refuses a 200 that is no envelope as unsafe, and never returns its body", () => {
     const layer = Layer.map(Mocks.scripted(() => ok).layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
       return Context.make(Transport.Transport, {
+        open: () => Effect.never,
         send: (request) =>
           request.method === "GET"
             ? transport.send(request)
@@ -151,7 +155,7 @@ describe("NomyoClient over mock layers", () => {
     }).pipe(Effect.provide(Mocks.client(layer)))
   })
 
-  it.effect("zeroes the payload and the opened answer on every way out", () => {
+  it.effect("zeroes the payload and the opened answer on every exit path", () => {
     const plaintexts: Array<Uint8Array> = []
     const spied = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
@@ -190,7 +194,7 @@ describe("NomyoClient over mock layers", () => {
     })
   })
 
-  it.effect("keeps what it is told out of errors, logs and spans", () => {
+  it.effect("keeps secrets out of errors, logs and spans", () => {
     const secrets = /SENTINEL|c2VudGluZWw|sk-secret/
     const shown: Array<string> = []
     const logger = Logger.make((options) => void shown.push(Logger.stringLogger.log(options)))

@@ -75,7 +75,10 @@ describe("NomyoError", () => {
   it("is filled in on a copy", () => {
     for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })), ...others]) {
       const copy = withRequest(error, { payloadId: "id", attempts: 2 })
-      assert.deepStrictEqual([copy.constructor, copy.message, copy._tag], [error.constructor, error.message, error._tag])
+      assert.deepStrictEqual(
+        { constructor: copy.constructor, message: copy.message, _tag: copy._tag },
+        { constructor: error.constructor, message: error.message, _tag: error._tag }
+      )
       assert.deepStrictEqual([copy.payloadId, copy.attempts, error.payloadId], ["id", 2, undefined])
     }
   })

@@ -29,6 +29,7 @@ describe("RouterKey", () => {
   it.effect("asks the router that is configured, and takes no more than a key is long", () => {
     const requests: Array<Transport.Request> = []
     const noting = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: (request) => Effect.as(Effect.sync(() => requests.push(request)), pem)
     })
     return Effect.gen(function*() {
@@ -42,7 +43,7 @@ describe("RouterKey", () => {
     assert.strictEqual(RouterKey.RouterKey.key, "nomyo-js/RouterKey")
   })
 
-  it.scoped("fetches once for all who ask, and keeps the key for an hour", () => {
+  it.scoped("fetches once for concurrent callers, and caches the key for an hour", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
@@ -58,7 +59,7 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("fetches once for all who ask in the same turn, each in a fiber that starts at once", () => {
+  it.scoped("fetches once for callers whose fibers start synchronously", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
@@ -69,9 +70,10 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("shares a request though one before it, which nobody waits for, has not ended yet", () => {
+  it.scoped("shares a request while an abandoned one has not ended yet", () => {
     let requests = 0
     const transport = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: () =>
         Effect.suspend(() => ++requests === 1
           ? Effect.onInterrupt(Effect.never, () => Effect.sleep("5 seconds"))
@@ -92,7 +94,7 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(Layer.provideMerge(transport, TestCrypto.layer)))
   })
 
-  it.scoped("refreshes a key in use before it runs out, and lets nobody wait", () => {
+  it.scoped("refreshes a key in use before it expires, without delaying a caller", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
@@ -111,7 +113,7 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("refreshes at 80 % of its time, and waits at the end of it", () => {
+  it.scoped("refreshes at 80 % of its lifetime, and blocks callers once it has expired", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
@@ -146,10 +148,11 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("does not let one who gives up take the others' answer away, and stops when nobody waits", () => {
+  it.scoped("keeps the fetch when one caller is interrupted, and stops it when none is left", () => {
     let fetches = 0
     let stopped = 0
     const slow = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: () =>
         Effect.suspend(() => {
           fetches++
@@ -164,17 +167,18 @@ describe("RouterKey", () => {
       yield* Fiber.interrupt(first)
       yield* TestClock.adjust("4 seconds")
       yield* Fiber.join(second)
-      assert.deepStrictEqual([fetches, stopped], [1, 0])
+      assert.deepStrictEqual({ fetches, stopped }, { fetches: 1, stopped: 0 })
       const third = yield* Effect.fork(self.refetch)
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(third)
-      assert.deepStrictEqual([fetches, stopped], [2, 1])
+      assert.deepStrictEqual({ fetches, stopped }, { fetches: 2, stopped: 1 })
     }).pipe(Effect.provide(Layer.merge(slow, TestCrypto.layer)))
   })
 
-  it.scoped("gives up a fetch that hangs, for all who wait and for those who come later", () => {
+  it.scoped("ends a fetch that hangs, for waiting callers and for later ones", () => {
     let fetches = 0
     const hanging = Layer.succeed(Transport.Transport, {
+      open: () => Effect.never,
       send: () => Effect.suspend(() => ++fetches === 2 ? Effect.never : Effect.succeed(pem))
     })
     return Effect.gen(function*() {
@@ -194,7 +198,7 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(Layer.merge(hanging, TestCrypto.layer)))
   })
 
-  it.scoped("does not trust a key for longer because the clock was set back", () => {
+  it.scoped("caches no key for longer when the clock is set back", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       yield* TestClock.setTime(1_000_000)
@@ -206,7 +210,7 @@ describe("RouterKey", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("keeps no key that is too long to be used", () => {
+  it.scoped("caches no key that is too long to be used", () => {
     const { layer } = setup()
     let modulusLength = 8193
     const choosy = Layer.map(layer, (context) => {

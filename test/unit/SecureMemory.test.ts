@@ -33,10 +33,10 @@ describe("SecureByteContext", () => {
       throw new Error("no")
     }).catch((error: Error) => error.message)
     assert.strictEqual(failure, "no")
-    assert.deepStrictEqual([returned, awaited, thrown], [zeros, zeros, zeros])
+    assert.deepStrictEqual({ returned, awaited, thrown }, { returned: zeros, awaited: zeros, thrown: zeros })
   })
 
-  it("leaves the bytes when told so, for one or for all", async () => {
+  it("does not zero where that is switched off, for one buffer or for all", async () => {
     const [one, all] = [secret(), secret()]
     await new SecureByteContext(one, false).use(() => undefined)
     disableSecureMemory()
@@ -44,7 +44,7 @@ describe("SecureByteContext", () => {
     assert.deepStrictEqual([one, all], [secret(), secret()])
   })
 
-  it("zeroes after the last of the uses that overlap or are nested, and is of no use then", async () => {
+  it("zeroes after the last of overlapping or nested uses, and rejects later ones", async () => {
     const bytes = secret()
     const context = new SecureByteContext(bytes)
     let finish!: () => void
@@ -58,7 +58,7 @@ describe("SecureByteContext", () => {
     assert.instanceOf(await context.use(() => 1).catch((error: unknown) => error), DisposedError)
   })
 
-  it("zeroes when the callback ends, though whoever waited for it has been interrupted", async () => {
+  it("zeroes when the callback ends, although its caller has been interrupted", async () => {
     const bytes = secret()
     let finish!: () => void
     const use = new SecureByteContext(bytes).use(() => new Promise<void>((resolve) => (finish = resolve)))
@@ -70,7 +70,7 @@ describe("SecureByteContext", () => {
     assert.deepStrictEqual(bytes, zeros)
   })
 
-  it("leaves a callback's outcome as it is that has handed its buffer on", async () => {
+  it("keeps the outcome of a callback that has transferred its buffer", async () => {
     const handOn = (bytes: Uint8Array) => structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] })
     assert.strictEqual((await new SecureByteContext(secret()).use(handOn)).byteLength, secret().length)
     const failure = await new SecureByteContext(secret()).use((bytes) => {
@@ -100,7 +100,10 @@ describe("SecureMemory", () => {
       yield* Deferred.await(held)
       assert.deepStrictEqual(interrupted, secret())
       yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual([done, failed, died, interrupted], [zeros, zeros, zeros, zeros])
+      assert.deepStrictEqual(
+        { done, failed, died, interrupted },
+        { done: zeros, failed: zeros, died: zeros, interrupted: zeros }
+      )
     }).pipe(Effect.provide(SecureMemory.layer)))
 
   it.effect("zeroes what one effect has used, whatever ended it", () =>
@@ -148,7 +151,7 @@ describe("SecureMemory", () => {
       assert.deepStrictEqual(seen, [zeros, zeros])
     }).pipe(Effect.provide(SecureMemory.layer)))
 
-  it.effect("gives special memory back zeroed, to the allocation it came from", () =>
+  it.effect("frees locked memory zeroed, by the allocation it came from", () =>
     Effect.gen(function*() {
       class Page {
         isFree = false
@@ -160,13 +163,13 @@ describe("SecureMemory", () => {
       const page = new Page()
       const memory = SecureMemory.make({ allocate: () => page, info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
       yield* memory.use(3, (bytes) => Effect.sync(() => bytes.set(secret())))
-      assert.deepStrictEqual([page.isFree, page.bytes], [true, zeros])
+      assert.deepStrictEqual({ isFree: page.isFree, bytes: page.bytes }, { isFree: true, bytes: zeros })
       page.isFree = false
       yield* memory.useSync(3, (bytes) => bytes.set(secret()))
-      assert.deepStrictEqual([page.isFree, page.bytes], [true, zeros])
+      assert.deepStrictEqual({ isFree: page.isFree, bytes: page.bytes }, { isFree: true, bytes: zeros })
     }))
 
-  it.effect("leaves the bytes when it is off", () =>
+  it.effect("does not zero when it is off", () =>
     Effect.gen(function*() {
       const bytes = secret()
       yield* Effect.scoped(hold(bytes))
@@ -178,7 +181,7 @@ describe("SecureMemory", () => {
       assert.strictEqual((yield* memory.info).method, "none")
     }).pipe(Effect.provide(SecureMemory.layerOff)))
 
-  it("says what is in force", () => {
+  it("reports the protection in force", () => {
     const info = () => Effect.runSync(SecureMemory.zeroOnly.info)
     assert.deepInclude(info(), { method: "zero-only", canLock: false, isPlatformSecure: false })
     disableSecureMemory()

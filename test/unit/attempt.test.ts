@@ -21,7 +21,7 @@ import * as Mocks from "../support/mocks.js"
 describe("attempt", () => {
   it.effect("bounds every attempt by the timeout, the router's key included", () => {
     const silent = Mocks.scripted(() => Effect.never)
-    const mute = Layer.succeed(Transport.Transport, { send: () => Effect.never })
+    const mute = Layer.succeed(Transport.Transport, { open: () => Effect.never, send: () => Effect.never })
     return Effect.gen(function*() {
       const one = yield* timed(Effect.flip(create(hello, { timeout: "5 seconds", maxRetries: 0 }))).pipe(
         Effect.provide(Mocks.client(silent.layer))
@@ -38,7 +38,7 @@ describe("attempt", () => {
     const slowKey = Mocks.scripted(() => Effect.never)
     const delayed = Layer.map(slowKey.layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
-      return Context.make(Transport.Transport, { send: (request) => Effect.delay(transport.send(request), "3 seconds") })
+      return Context.make(Transport.Transport, { open: () => Effect.never, send: (request) => Effect.delay(transport.send(request), "3 seconds") })
     })
     return Effect.gen(function*() {
       const { at, exit } = yield* timed(Effect.flip(create(hello, { timeout: "5 seconds", maxRetries: 0 })))
@@ -47,7 +47,7 @@ describe("attempt", () => {
     }).pipe(Effect.provide(Mocks.client(delayed)))
   })
 
-  it.effect("does not count the time that the client's own key takes, and fetches the router's meanwhile", () => {
+  it.effect("does not count the client's key generation, and fetches the router's key meanwhile", () => {
     const router = Mocks.scripted(() => ok)
     const slowCrypto = Layer.map(TestCrypto.layer, (context) => {
       const crypto = Context.get(context, Crypto.Crypto)
@@ -91,14 +91,20 @@ describe("attempt", () => {
     const router = Mocks.scripted(() => status(400))
     return Effect.gen(function*() {
       const fresh = yield* Effect.flip(create(hello))
-      assert.deepStrictEqual([fresh._tag, router.state.keyFetches, router.state.sent.length], ["InvalidRequestError", 1, 1])
+      assert.deepStrictEqual(
+        { _tag: fresh._tag, keyFetches: router.state.keyFetches, sent: router.state.sent.length },
+        { _tag: "InvalidRequestError", keyFetches: 1, sent: 1 }
+      )
       yield* TestClock.adjust("1 minute")
       const same = yield* Effect.flip(create(hello))
-      assert.deepStrictEqual([same._tag, router.state.keyFetches, router.state.sent.length], ["InvalidRequestError", 2, 2])
+      assert.deepStrictEqual(
+        { _tag: same._tag, keyFetches: router.state.keyFetches, sent: router.state.sent.length },
+        { _tag: "InvalidRequestError", keyFetches: 2, sent: 2 }
+      )
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
-  it.effect("looks for another key after a 400 though it fetched the key itself, if it has waited for its turn since", () => {
+  it.effect("looks for another key after a 400 although it fetched this one, if it waited for the rate limit since", () => {
     const router = Mocks.scripted((n) => n === 65 ? status(400) : Effect.delay(ok, "5 seconds"))
     return Effect.gen(function*() {
       const fiber = yield* Effect.fork(Effect.forEach(Array.from({ length: 65 }), () => create(hello), { concurrency: "unbounded" }))
@@ -106,7 +112,10 @@ describe("attempt", () => {
       router.state.routerKey = "another"
       yield* TestClock.adjust("8 seconds")
       assert.lengthOf(yield* Fiber.join(fiber), 65)
-      assert.deepStrictEqual([router.state.keyFetches, router.state.sent.length], [2, 66])
+      assert.deepStrictEqual(
+        { keyFetches: router.state.keyFetches, sent: router.state.sent.length },
+        { keyFetches: 2, sent: 66 }
+      )
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
@@ -139,7 +148,10 @@ describe("attempt", () => {
       const fiber = yield* Effect.fork(create(hello))
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* Fiber.join(fiber)).model, "m")
-      assert.deepStrictEqual([router.state.keyFetches, router.state.sent.length], [2, 3])
+      assert.deepStrictEqual(
+        { keyFetches: router.state.keyFetches, sent: router.state.sent.length },
+        { keyFetches: 2, sent: 3 }
+      )
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 })

@@ -63,7 +63,10 @@ describe("what goes to the model server, for it to judge", () => {
       Effect.sync(() => Object.assign(Object.prototype, polluted)),
       () =>
         Effect.map(encode(hello), ({ apiKey, baseUrl, payload, securityTier }) =>
-          assert.deepStrictEqual([apiKey, baseUrl, securityTier, JSON.stringify(payload)], [undefined, undefined, undefined, JSON.stringify(hello)])),
+          assert.deepStrictEqual(
+            { apiKey, baseUrl, securityTier, payload: JSON.stringify(payload) },
+            { apiKey: undefined, baseUrl: undefined, securityTier: undefined, payload: JSON.stringify(hello) }
+          )),
       () =>
         Effect.sync(() => {
           for (const name of Object.keys(polluted)) Reflect.deleteProperty(Object.prototype, name)

@@ -52,6 +52,7 @@ describe("disposal and deadline of NomyoClient", () => {
     const transport = Layer.map(router.layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
       return Context.make(Transport.Transport, {
+        open: () => Effect.never,
         send: (request) => request.method === "GET" && fetches++ === 0 && isSilent ? Effect.never : transport.send(request)
       })
     })

@@ -21,14 +21,14 @@ const join = (value: unknown) => {
   return text
 }
 
-describe("JSON in pieces", () => {
-  it("is what JSON.stringify gives", () => {
+describe("chunked JSON", () => {
+  it("equals JSON.stringify", () => {
     FastCheck.assert(FastCheck.property(FastCheck.jsonValue(), (value) => {
       assert.strictEqual(join(value), JSON.stringify(value))
     }))
   })
 
-  it("is that for what is no plain data, but says what it is in JSON", () => {
+  it("equals JSON.stringify for values with a JSON form of their own", () => {
     class Point {
       readonly x = 1
       get y() {
@@ -57,7 +57,7 @@ describe("JSON in pieces", () => {
     }
   )
 
-  it("is that for long strings of any characters, in pieces that are not long", () => {
+  it("equals JSON.stringify for long strings of any characters, in short chunks", () => {
     const text = FastCheck.string({ unit: FastCheck.constantFrom("a", "\"", "\\", "\n", "é", "漢", "😀", "\ud83d", "\ude00"), maxLength: 40 })
     FastCheck.assert(
       FastCheck.property(text, text, FastCheck.integer({ min: -3, max: 3 }), (unit, other, shift) => {
@@ -71,7 +71,7 @@ describe("JSON in pieces", () => {
     )
   })
 
-  it("is counted where a text cannot be asked whether it is well formed", () => {
+  it("counts bytes where a string has no isWellFormed", () => {
     const { isWellFormed } = String.prototype
     Reflect.set(String.prototype, "isWellFormed", undefined)
     try {
@@ -95,7 +95,7 @@ describe("JSON in pieces", () => {
     return new TextDecoder("utf-8", { fatal: true }).decode(Bytes.concat(copies))
   }
 
-  it("is the same in bytes, through a window of any size", () => {
+  it("encodes to the same bytes through a window of any size", () => {
     const text = FastCheck.string({ unit: FastCheck.constantFrom(...awkward), maxLength: 40 })
     const value = FastCheck.oneof(FastCheck.jsonValue(), FastCheck.dictionary(text, FastCheck.array(text)))
     FastCheck.assert(FastCheck.property(value, FastCheck.integer({ min: 6, max: 40 }), (value, size) => {
@@ -103,7 +103,7 @@ describe("JSON in pieces", () => {
     }))
   })
 
-  it.each(awkward)("is the same in bytes, of whatever length, for texts of %j", (character) => {
+  it.each(awkward)("encodes to the same bytes at any length, for texts of %j", (character) => {
     for (const length of [LONG, LONG / 3, 2 * LONG]) {
       for (let shift = -3; shift <= 3; shift++) {
         const text = character.repeat(length).slice(0, length + shift)
@@ -114,7 +114,7 @@ describe("JSON in pieces", () => {
     }
   })
 
-  it.effect.each([11, LONG, LONG + 1, 1024 * 1024, 2 * 1024 * 1024])("is no bytes before they are taken: %i of them", (length) =>
+  it.effect.each([11, LONG, LONG + 1, 1024 * 1024, 2 * 1024 * 1024])("makes no bytes before they are read: %i of them", (length) =>
     Effect.gen(function*() {
       const long = "x".repeat(length - JSON.stringify({ text: "" }).length)
       const plaintext = yield* ChatCompletion.encodePayload({ text: long })
@@ -135,14 +135,14 @@ describe("JSON in pieces", () => {
     for (const text of ["", "a", "é", "漢", "😀", "a😀漢é"]) assert.strictEqual(Bytes.utf8Length(text), Buffer.byteLength(text))
   })
 
-  it.scoped("is what bytes hold, of whatever realm they are", () =>
+  it.scoped("takes bytes of any realm", () =>
     Effect.gen(function*() {
       const foreign: Uint8Array = runInNewContext("Uint8Array.of(123, 125)")
       assert.notInstanceOf(foreign, Uint8Array)
       assert.deepStrictEqual(yield* ChatCompletion.encodePayload(foreign), Uint8Array.of(123, 125))
     }).pipe(Effect.provide(SecureMemory.layer)))
 
-  it.scoped("is what a payload was when it was given, though it changes before it is written", () =>
+  it.scoped("writes the payload as it was given, although it changes before it is sent", () =>
     Effect.gen(function*() {
       const message = { role: "user", content: "é".repeat(300_000) }
       const expected = JSON.stringify({ messages: [message] })

@@ -40,7 +40,7 @@ describe("KeyHandles", () => {
     await Promise.all(all)
   })
 
-  it("runs no operation that is not wanted any more, and passes the turn on", async () => {
+  it("skips an operation whose caller is gone, and runs the next", async () => {
     const { ends, operation, pool, used } = make(1)
     const first = pool.use(operation, always)
     const unwanted = pool.use(operation, () => false)

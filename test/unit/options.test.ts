@@ -1,7 +1,7 @@
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import { afterEach, describe, expect, it } from "vitest"
-import { closestName } from "../../src/internal/closestName.js"
+import { misspelled, related } from "../../src/internal/closestName.js"
 import * as Options from "../../src/internal/options.js"
 
 const message = (rules: Options.Rules, options: unknown): string =>
@@ -55,6 +55,9 @@ describe("readOptions", () => {
     keySize: 1024,
     keyRotationInterval: true,
     routerKeyFingerprints: "ab",
+    protocol: 3,
+    routerKeyConfigFingerprints: "ab",
+    routerKeyConfig: 7,
     routerKeyTtl: () => 1,
     maxResponseBytes: "1 MB",
     keyDir: true,
@@ -124,7 +127,7 @@ describe("inherited properties", () => {
   })
 })
 
-describe("closestName", () => {
+describe("the name that was meant", () => {
   it.each([
     ["", ["a"], undefined],
     ["_", ["a"], undefined],
@@ -132,6 +135,6 @@ describe("closestName", () => {
     ["max_tokns", ["max_tokens", "model"], "max_tokens"],
     ["modell", ["max_tokens", "model"], "model"]
   ])("of %j among %j is %j", (name, names, closest) => {
-    expect(closestName(name, names)).toBe(closest)
+    expect(misspelled(name, names) ?? related(name, names)).toBe(closest)
   })
 })

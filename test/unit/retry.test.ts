@@ -25,6 +25,7 @@ describe("retry", () => {
     const watched = Layer.map(router.layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
       return Context.make(Transport.Transport, {
+        open: () => Effect.never,
         send: (request) =>
           Effect.zipRight(
             Effect.map(Clock.currentTimeMillis, (now) => request.method === "POST" && times.push(now)),

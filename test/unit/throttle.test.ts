@@ -44,7 +44,7 @@ const waiting = (arrivals: ReadonlyArray<number>): ReadonlyArray<number> => {
 describe("the limit", () => {
   const gaps = FastCheck.array(FastCheck.oneof(FastCheck.constant(0), FastCheck.nat(600), FastCheck.nat(12_000)), { maxLength: 60 })
 
-  it("is kept by whoever waits for it, however requests come", () => {
+  it("holds for requests that wait for it, whenever they arrive", () => {
     FastCheck.assert(FastCheck.property(gaps, (gaps) => {
       let at = 0
       const times = waiting(gaps.map((gap) => at += gap))
@@ -60,7 +60,7 @@ describe("the limit", () => {
     assert.deepStrictEqual(waiting([0, 300, 600, 900, 10_000, 10_000, 10_000]).slice(-3), [10_000, 10_000, 10_000])
   })
 
-  it("holds nobody up for more than a second, even if the clock is set back", () => {
+  it("delays no request by more than a second when the clock is set back", () => {
     FastCheck.assert(FastCheck.property(FastCheck.array(FastCheck.nat(20_000)), (times) => {
       let history = RateLimit.none
       for (const now of times) {
@@ -72,7 +72,7 @@ describe("the limit", () => {
     }))
   })
 
-  it("can be broken", () => {
+  it("is exceeded by requests that do not wait", () => {
     assert.include(broken([0, 0, 0, 0, 999])[0], "5 in the second")
     assert.include(broken([0, 0, 0, 9000, 9000, 9000])[0], "a burst too soon")
     assert.lengthOf(broken([0, 0, 0, 10_000, 10_000, 10_000]), 0)
@@ -104,7 +104,7 @@ describe("throttle", () => {
       yield* TestClock.adjust("1 minute")
       assert.isTrue((yield* Fiber.join(calls)).every(Exit.isSuccess))
       assert.deepStrictEqual(broken(times.map((at) => (at * 10) / 11)), [])
-      assert.deepStrictEqual([times[3], times[4], times[59]], [0, 1100, 28_600])
+      assert.deepInclude({ ...times }, { 3: 0, 4: 1100, 59: 28_600 })
     }).pipe(Effect.provide(Mocks.client(layer, { throttle: true })))
   })
 
@@ -119,7 +119,7 @@ describe("throttle", () => {
     }).pipe(Effect.provide(Mocks.client(layer, { throttle: true })))
   })
 
-  it.effect("waits in no request's time, and takes no turn for one that gave up", () => {
+  it.effect("does not count against a request's timeout, and reserves nothing for an interrupted one", () => {
     const { layer, times } = noting()
     return Effect.gen(function*() {
       const calls = yield* Effect.forkAll(Array.from({ length: 20 }, () => Effect.exit(create)))
@@ -136,7 +136,7 @@ describe("throttle", () => {
     }).pipe(Effect.provide(Mocks.client(layer, { throttle: true, timeout: "1 second" })))
   })
 
-  it.effect("counts from when a turn came, which is later than it was due if a timer is late", () =>
+  it.effect("counts from the time a request was sent, when a timer fires late", () =>
     Effect.gen(function*() {
       let now = 0
       const late: Clock.Clock = Object.assign(Object.create(yield* Effect.clock), {
@@ -174,7 +174,7 @@ describe("a router that limits", () => {
   const posts = (url: string, apiKey: string, times: number) =>
     Effect.all(Array.from({ length: times }, () => post(url, apiKey)), { concurrency: 10 })
 
-  it.scoped("takes four at once for each API key, asks the fifth to wait, and locks out who does not listen", () =>
+  it.scoped("takes four at once for each API key, asks the fifth to wait, and locks out a key that ignores it", () =>
     Effect.gen(function*() {
       const url = yield* Servers.router({ rateLimit: true })
       const statuses = (answers: ReadonlyArray<{ readonly status: number }>) => answers.map(({ status }) => status).toSorted()
@@ -187,7 +187,7 @@ describe("a router that limits", () => {
       assert.strictEqual((yield* post(url, "two")).status, 429)
     }))
 
-  it.effect("lets in again who waited, and 30 minutes after a lock", () =>
+  it.effect("admits a key again after its wait, and 30 minutes after a lock", () =>
     Effect.gen(function*() {
       const limit = makeRateLimit()
       const ask = Effect.map(Effect.either(limit("key")), (either) => either._tag === "Right" ? 200 : either.left.statusCode)

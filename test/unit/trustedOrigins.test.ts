@@ -73,7 +73,10 @@ describe("base_url of a request", () => {
       const result = yield* Effect.either(client.create(request(fields)))
       const [first] = router.state.sent
       if (result._tag === "Right") return `${new URL(first!.url).origin} ${first!.headers["Authorization"] ?? "no key"}`
-      assert.deepStrictEqual([router.state.sent.length, router.state.keyFetches], [0, 0])
+      assert.deepStrictEqual(
+        { sent: router.state.sent.length, keyFetches: router.state.keyFetches },
+        { sent: 0, keyFetches: 0 }
+      )
       assert.notMatch(result.left.message, /SENTINEL|own-key/)
       return result.left
     }).pipe(Effect.provide(Mocks.client(router.layer, { apiKey: "own-key", ...options })))

@@ -15,7 +15,7 @@ import { BackgroundClock } from "./backgroundClock.js"
  * Counts one part of a call against its deadline, which bounds all such parts together. A part that fails
  * leaves the clock running for the next part. Parts do not nest.
  */
-export type WithDeadline = <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+type WithDeadline = <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 interface Deadline<E> {
   /** The time for all parts of the call together. */

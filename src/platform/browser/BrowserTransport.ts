@@ -49,12 +49,14 @@ const isNetworkFailure = (error: Transport.TransportError): boolean =>
  * @category layers
  */
 export const layer: Layer.Layer<Transport.Transport> = Layer.sync(Transport.Transport, () => {
-  const { send } = Transport.fromFetch((input, init) => globalThis.fetch(input, init))
+  const transport = Transport.fromFetch((input, init) => globalThis.fetch(input, init))
   // no page, and no CORS
-  if (globalThis.location === undefined) return { send }
+  if (globalThis.location === undefined) return transport
   const page = globalThis.origin
+  const explained = ({ url }: Transport.Request) => <A, R>(exchange: Effect.Effect<A, Transport.TransportError, R>) =>
+    Effect.catchIf(exchange, isNetworkFailure, (error) => explain(error, new URL(url), page))
   return {
-    send: (request) =>
-      Effect.catchIf(send(request), isNetworkFailure, (error) => explain(error, new URL(request.url), page))
+    send: (request) => explained(request)(transport.send(request)),
+    open: (request) => explained(request)(transport.open(request))
   }
 })

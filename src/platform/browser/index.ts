@@ -95,6 +95,15 @@ export const layer = (
     Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
 
 /**
+ * The client with its key ring and its router key. Protocol 2 fails with reason `unsupported` here: its layer
+ * is in `nomyo-js/protocol-2`.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerParts: typeof NomyoClient.layerParts = NomyoClient.layerParts
+
+/**
  * Options of the environment: there are none in a browser.
  *
  * @internal

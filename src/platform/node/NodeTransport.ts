@@ -60,6 +60,12 @@ const open = ({ http, https }: Agents, { headers, method, url }: Transport.Reque
     : Http.request(target, { ...options, agent: http })
 }
 
+/** All chunks as one: Node writes text faster than it joins bytes. */
+const whole = (chunks: ReadonlyArray<string | Uint8Array>): string | Uint8Array =>
+  chunks.every((chunk) => typeof chunk === "string")
+    ? chunks.join("")
+    : Buffer.concat(chunks.map((chunk) => typeof chunk === "string" ? Buffer.from(chunk) : chunk))
+
 /** Writes a request's body and ends it. Throws, or calls `onError`, if a chunk is not right. */
 const write = (
   outgoing: Http.ClientRequest,
@@ -69,7 +75,7 @@ const write = (
   outgoing.setHeader("Accept-Encoding", "identity")
   if (body === undefined) return void outgoing.end()
   outgoing.setHeader("Content-Length", body.length)
-  if (body.length <= LARGEST_WRITE) return void outgoing.end(Array.from(body.chunks).join(""), "latin1")
+  if (body.length <= LARGEST_WRITE) return void outgoing.end(whole(Array.from(body.chunks)), "latin1")
   const chunks = Readable.from(body.chunks, { objectMode: false })
   // to `pipeline` a chunk's error would be a lost connection, and a failure of the request is an event of the
   // request

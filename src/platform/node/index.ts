@@ -5,16 +5,19 @@
  */
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Crypto } from "../../Crypto.js"
 import { clientRules, readOptions } from "../../internal/options.js"
 import type * as OptionTypes from "../../internal/optionTypes.js"
+import type { KeyRing } from "../../KeyRing.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import * as NomyoConfig from "../../NomyoConfig.js"
 import { InvalidRequestError, SecurityError } from "../../NomyoError.js"
+import type { RouterKey } from "../../RouterKey.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import type * as Transport from "../../Transport.js"
 import * as NodeClock from "./NodeClock.js"
@@ -83,6 +86,26 @@ export const layerPlatform = (
     )
   )
 
+type Services = Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
+
+/**
+ * The client with its key ring and its router key, by the protocol that the options ask for.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerParts = (
+  options: NomyoConfig.Options
+): Layer.Layer<
+  NomyoClient.NomyoClient | KeyRing | RouterKey,
+  InvalidRequestError | SecurityError,
+  Services
+> =>
+  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), ({ protocol }) =>
+    protocol === 1
+      ? Effect.succeed(NomyoClient.layerParts(options))
+      : Effect.map(Effect.promise(() => import("./protocol2.js")), (module) => module.layerParts(options))))
+
 /**
  * The client with everything provided.
  *
@@ -93,7 +116,7 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError> =>
   Layer.unwrapEffect(Effect.map(readOptions(clientRules, options), (read) =>
-    Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
+    Layer.provide(Layer.map(layerParts(read), Context.pick(NomyoClient.NomyoClient)), layerPlatform(read))))
 
 /**
  * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR`,

@@ -1,0 +1,91 @@
+/**
+ * The protocol that a client speaks with its routers, as a service: one attempt of a request, sealed, sent and
+ * opened.
+ *
+ * @since 0.3.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ChatCompletionResponse } from "./ChatCompletion.js"
+import type { ChatCompletionChunk } from "./ChatCompletionChunk.js"
+import type { Plaintext } from "./Plaintext.js"
+import type { TransportError } from "./Transport.js"
+
+/**
+ * A checked request: what all of its attempts have in common.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Request {
+  /** The JSON of the OpenAI request. */
+  readonly payload: Plaintext
+  readonly payloadId: string
+  /** Absent if the request has none. */
+  readonly apiKey: string | undefined
+  readonly securityTier: string | undefined
+}
+
+/**
+ * What the client does around the parts of one attempt.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Turn {
+  /** Counts a part against the attempt's deadline. Parts do not nest. */
+  readonly withDeadline: <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Bounds the number of exchanges at a time. */
+  readonly withPermit: <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Waits until the rate limit allows one more request. */
+  readonly awaitRateLimit: Effect.Effect<void>
+}
+
+/**
+ * An answer that arrives in chunks.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Chunks {
+  /** The next chunks; `undefined` after the last, once the answer has proved to be complete. */
+  readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, TransportError>
+}
+
+/**
+ * One router. It keeps what the protocol needs to know of it, such as its key.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Router {
+  /** One attempt that gives the answer whole. */
+  readonly create: (request: Request, turn: Turn) => Effect.Effect<ChatCompletionResponse, TransportError>
+  /**
+   * One attempt that gives the answer in chunks. It ends when the answer begins; the scope's end closes the
+   * connection.
+   */
+  readonly stream: (request: Request, turn: Turn) => Effect.Effect<Chunks, TransportError, Scope.Scope>
+}
+
+/**
+ * What a protocol does.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Service {
+  /** The router that the client's options name. */
+  readonly router: Router
+  /** Another router, until the scope closes. */
+  readonly routerAt: (baseUrl: string) => Effect.Effect<Router, never, Scope.Scope>
+}
+
+/**
+ * The protocol of a client, as a service.
+ *
+ * @since 0.3.0
+ * @category tags
+ */
+export class Protocol extends Context.Tag("nomyo-js/Protocol")<Protocol, Service>() {}

@@ -1,0 +1,75 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { APIConnectionError } from "../NomyoError.js"
+import { makeSharedResource } from "./fibers/sharedResource.js"
+
+/** A router's key and the time of its fetch, in milliseconds since 1970. */
+export interface Dated<A> {
+  readonly key: A
+  readonly fetchedAt: number
+}
+
+/** What a router publishes, fetched when it is needed and kept for a while. */
+export interface Cached<A, E> {
+  /**
+   * The cached key, without waiting; `undefined` if it is stale. A key that is stale soon is fetched again in
+   * the background.
+   */
+  readonly cached: Effect.Effect<Dated<A> | undefined>
+  /**
+   * The cached key, or a fetched one if that is stale. Concurrent callers share one request. A failure is not
+   * cached.
+   */
+  readonly get: Effect.Effect<Dated<A>, E>
+  /** The key that the router publishes now. Concurrent callers share one request. */
+  readonly refetch: Effect.Effect<Dated<A>, E>
+}
+
+/** How long a key is used, and how long a fetch may take. */
+interface Times {
+  readonly routerKeyTtl: Duration.Duration
+  readonly timeout: Duration.Duration
+}
+
+/**
+ * The fraction of `routerKeyTtl` after which a key in use is fetched again, so that no request has to wait
+ * for it.
+ */
+const REFRESH_AFTER = 0.8
+
+const timedOut = () =>
+  new APIConnectionError({ reason: "timeout", message: "The router did not send its public key in time" })
+
+/** Keeps what `fetch` gives, until the scope closes. */
+export const makeCached = Effect.fnUntraced(function*<A, E>(
+  fetch: Effect.Effect<A, E>,
+  { routerKeyTtl, timeout }: Times
+): Effect.fn.Return<Cached<A, E | APIConnectionError>, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const ttl = Duration.toMillis(routerKeyTtl)
+  let cached: Dated<A> | undefined
+  const keep = Effect.flatMap(fetch, (key) =>
+    Effect.map(Clock.currentTimeMillis, (fetchedAt) => cached = { key, fetchedAt }))
+  // later callers join a fetch, so it must not hang for ever
+  const bounded = Effect.timeoutFail(keep, { duration: timeout, onTimeout: timedOut })
+
+  // retired from the start: a fetch lives while a caller waits for it, and concurrent callers share it
+  const flight = makeSharedResource(scope, bounded)
+  yield* flight.retire
+  const refetch = Effect.uninterruptibleMask((restore) => flight.lease(restore, Effect.succeed))
+
+  const fresh = Effect.clockWith((clock) => {
+    const now = clock.unsafeCurrentTimeMillis()
+    // a clock that was set back does not make a key fresh again
+    if (cached === undefined || now < cached.fetchedAt || now - cached.fetchedAt >= ttl) {
+      return Effect.succeed(undefined)
+    }
+    return now - cached.fetchedAt < ttl * REFRESH_AFTER
+      ? Effect.succeed(cached)
+      : Effect.as(Effect.forkIn(Effect.ignore(refetch), scope), cached)
+  })
+  const get = Effect.flatMap(fresh, (key) => key === undefined ? refetch : Effect.succeed(key))
+  return { cached: fresh, get, refetch }
+})

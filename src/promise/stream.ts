@@ -1,0 +1,94 @@
+/**
+ * An answer in chunks, for `for await`.
+ *
+ * @since 0.3.0
+ */
+import * as Effect from "effect/Effect"
+import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
+import type { ChatCompletionChunk } from "../ChatCompletionChunk.js"
+import { callRules } from "../internal/options.js"
+import { NomyoClient, type OpenStream } from "../NomyoClient.js"
+import { InvalidRequestError } from "../NomyoError.js"
+import { completionOfChunks } from "../openai/foldStream.js"
+import type { ClientRuntime } from "./ClientRuntime.js"
+import type { CallOptions } from "./options.js"
+
+/**
+ * An answer in chunks. Leaving the loop closes the connection.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface CompletionStream extends AsyncIterableIterator<ChatCompletionChunk, void, undefined> {
+  /**
+   * Reads the answer to its end, and joins its chunks. Those that you have read already are part of it.
+   * Rejects if you left the loop before the end.
+   */
+  finalCompletion(): Promise<ChatCompletionResponse>
+}
+
+/** An effect that ends when it is left, and gives what it has opened on the way. */
+const openUntil = (
+  request: ChatCompletionRequest,
+  options: CallOptions,
+  onOpen: (opened: OpenStream) => void,
+  left: Promise<void>
+) =>
+  Effect.scoped(Effect.gen(function*() {
+    const client = yield* NomyoClient
+    onOpen(yield* client.openStream(request, options))
+    yield* Effect.promise(() => left)
+  }))
+
+/** Gives chunks to `note` and to the loop. */
+async function* chunksOf(
+  runtime: ClientRuntime,
+  request: ChatCompletionRequest,
+  options: CallOptions | undefined,
+  note: (chunk: ChatCompletionChunk | undefined) => void
+): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+  let leave = (): void => undefined
+  const left = new Promise<void>((resolve) => {
+    leave = resolve
+  })
+  let end: Promise<void> = Promise.resolve()
+  const opening = new Promise<OpenStream>((resolve, reject) => {
+    end = runtime.call(callRules, options, (read) => openUntil(request, read, resolve, left))
+    end.catch(reject)
+  })
+  try {
+    const { pull } = await opening
+    for (;;) {
+      const chunks = await runtime.call(callRules, options, () => pull)
+      for (const chunk of chunks ?? []) {
+        note(chunk)
+        yield chunk
+      }
+      if (chunks === undefined) return note(undefined)
+    }
+  } finally {
+    leave()
+    await end.catch(() => undefined)
+  }
+}
+
+/** @internal */
+export const stream = (
+  runtime: ClientRuntime,
+  request: ChatCompletionRequest,
+  options: CallOptions | undefined
+): CompletionStream => {
+  const read: Array<ChatCompletionChunk> = []
+  let isComplete = false
+  const chunks = chunksOf(runtime, request, options, (chunk) => {
+    if (chunk === undefined) isComplete = true
+    else read.push(chunk)
+  })
+  const finalCompletion = async () => {
+    while ((await chunks.next()).done !== true);
+    if (isComplete) return completionOfChunks(read) as unknown as ChatCompletionResponse
+    const message = "The stream was left before its end: there is no final completion"
+    throw new InvalidRequestError({ message })
+  }
+  return Object.assign(chunks, { finalCompletion })
+}

@@ -1,0 +1,251 @@
+/**
+ * Hybrid Public Key Encryption (RFC 9180) in base mode, without a pre-shared key: KDF HKDF-SHA256, AEAD AES-GCM.
+ *
+ * @since 0.3.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Bytes from "../internal/codecs/bytes.js"
+import { SecurityError } from "../NomyoError.js"
+import { SecureMemory } from "../SecureMemory.js"
+import { type Aead, Primitives, type Service, type X25519KeyPair } from "./Primitives.js"
+
+/**
+ * A key encapsulation mechanism: DHKEM(X25519, HKDF-SHA256) or another.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Kem<PrivateKey> {
+  /** The identifier of RFC 9180, 7.1. */
+  readonly id: number
+  /** Lengths in bytes. */
+  readonly publicKeyLength: number
+  readonly encLength: number
+  /** A fresh shared secret of 32 bytes, and `enc`, by which the owner of `publicKey` finds it too. */
+  readonly encapsulate: (
+    primitives: Service,
+    publicKey: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<Encapsulated, SecurityError, Scope.Scope | SecureMemory>
+  /** The shared secret of `enc`. */
+  readonly decapsulate: (
+    primitives: Service,
+    keyPair: PrivateKey,
+    enc: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope | SecureMemory>
+}
+
+/**
+ * @since 0.3.0
+ * @category models
+ */
+interface Encapsulated {
+  readonly enc: Uint8Array<ArrayBuffer>
+  readonly sharedSecret: Uint8Array<ArrayBuffer>
+}
+
+/** HKDF-SHA256 (RFC 9180, 7.2). */
+const KDF_ID = 0x0001
+/** Length of a hash, and of an exporter secret, in bytes. */
+const HASH_LENGTH = 32
+/** AES-GCM's (RFC 9180, 7.3). */
+const NONCE_LENGTH = 12
+
+/**
+ * The key length of an AEAD, in bytes (RFC 9180, 7.3): AES-128-GCM, which serves the RFCs' vectors only, or AES-256-GCM.
+ *
+ * @internal
+ */
+export const keyLength = (aeadId: AeadId): number => aeadId === AES_256_GCM ? 32 : 16
+
+/**
+ * AES-256-GCM: the AEAD that protocol 2 uses.
+ *
+ * @since 0.3.0
+ * @category constants
+ */
+export const AES_256_GCM = 0x0002 as const
+
+/**
+ * An AEAD's identifier: AES-256-GCM, or AES-128-GCM for the RFCs' vectors.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type AeadId = 0x0001 | 0x0002
+
+const empty = new Uint8Array(0)
+const versionLabel = Bytes.fromText("HPKE-v1")
+
+const uint16 = (...values: ReadonlyArray<number>): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(values.flatMap((value) => [value >> 8, value & 0xff]))
+
+/** `LabeledExtract` and `LabeledExpand` of one suite (RFC 9180, 4). */
+const labeled = ({ hmac }: Service, suiteId: Uint8Array<ArrayBuffer>) => ({
+  extract: (salt: Uint8Array<ArrayBuffer>, label: string, ikm: Uint8Array<ArrayBuffer>) =>
+    hmac(salt, [versionLabel, suiteId, Bytes.fromText(label), ikm]),
+  /** At most `HASH_LENGTH` bytes: HKDF-Expand then is one block. */
+  expand: (
+    prk: Uint8Array<ArrayBuffer>,
+    label: string,
+    info: ReadonlyArray<Uint8Array<ArrayBuffer>>,
+    length: number
+  ) =>
+    Effect.map(
+      hmac(prk, [uint16(length), versionLabel, suiteId, Bytes.fromText(label), ...info, Uint8Array.of(1)]),
+      (block) => block.subarray(0, length)
+    )
+})
+
+/** The secrets of an exchange live until its scope closes, and are zeroed then. */
+const guard = <E, R>(secret: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>) =>
+  Effect.flatMap(SecureMemory, (memory) => memory.guard(secret))
+
+/** `ExtractAndExpand` (RFC 9180, 4.1). */
+const extractAndExpand = Effect.fnUntraced(function*(
+  primitives: Service,
+  kemId: number,
+  dh: Uint8Array<ArrayBuffer>,
+  kemContext: ReadonlyArray<Uint8Array<ArrayBuffer>>
+) {
+  const { expand, extract } = labeled(primitives, Bytes.concat([Bytes.fromText("KEM"), uint16(kemId)]))
+  const prk = yield* guard(extract(empty, "eae_prk", dh))
+  return yield* guard(expand(prk, "shared_secret", kemContext, HASH_LENGTH))
+})
+
+const X25519_ID = 0x0020
+
+/**
+ * DHKEM(X25519, HKDF-SHA256) with a given ephemeral key pair, as test vectors need it.
+ *
+ * @internal
+ */
+export const x25519With = (ephemeral: (primitives: Service) => Effect.Effect<X25519KeyPair, SecurityError>): Kem<X25519KeyPair> => ({
+  id: X25519_ID,
+  publicKeyLength: 32,
+  encLength: 32,
+  encapsulate: Effect.fnUntraced(function*(primitives, publicKey) {
+    const { privateKey, publicKey: enc } = yield* ephemeral(primitives)
+    const dh = yield* guard(primitives.diffieHellman(privateKey, publicKey))
+    return { enc, sharedSecret: yield* extractAndExpand(primitives, X25519_ID, dh, [enc, publicKey]) }
+  }),
+  decapsulate: Effect.fnUntraced(function*(primitives, keyPair, enc) {
+    const dh = yield* guard(primitives.diffieHellman(keyPair.privateKey, enc))
+    return yield* extractAndExpand(primitives, X25519_ID, dh, [enc, keyPair.publicKey])
+  })
+})
+
+/**
+ * DHKEM(X25519, HKDF-SHA256), KEM 0x0020.
+ *
+ * @since 0.3.0
+ * @category KEMs
+ */
+export const x25519: Kem<X25519KeyPair> = x25519With((primitives) => primitives.generateKeyPair)
+
+/**
+ * One side of an exchange. A sender seals, a receiver opens, in the same order; each chunk has a nonce of its own.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface HpkeContext {
+  readonly seal: (
+    aad: Uint8Array<ArrayBuffer>,
+    plaintext: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  readonly open: (
+    aad: Uint8Array<ArrayBuffer>,
+    ciphertext: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  /** A secret of at most 32 bytes, bound to `context`, that only the two sides of the exchange can make (RFC 9180, 5.3). */
+  readonly exportSecret: (
+    context: Uint8Array<ArrayBuffer>,
+    length: number
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope | SecureMemory>
+}
+
+/** The most chunks of one direction: the sequence number is a counter of 32 bits here. */
+const MAX_CHUNKS = 2 ** 32
+
+/**
+ * AES-GCM with a nonce that counts: `base XOR i` for the i-th chunk. Chunks run one after another.
+ *
+ * @internal
+ */
+export const counting = (aead: Aead, baseNonce: Uint8Array<ArrayBuffer>): Pick<HpkeContext, "seal" | "open"> => {
+  let sequence = 0
+  const nextNonce = () =>
+    Effect.suspend(() => {
+      if (sequence >= MAX_CHUNKS) return Effect.fail(new SecurityError({ reason: "envelope", message: "The message is too long" }))
+      const nonce = Uint8Array.from(baseNonce)
+      const counter = new DataView(nonce.buffer)
+      counter.setUint32(NONCE_LENGTH - 4, (counter.getUint32(NONCE_LENGTH - 4) ^ sequence++) >>> 0)
+      return Effect.succeed(nonce)
+    })
+  return {
+    seal: (aad, plaintext) => Effect.flatMap(nextNonce(), (nonce) => aead.seal(nonce, aad, plaintext)),
+    open: (aad, ciphertext) => Effect.flatMap(nextNonce(), (nonce) => aead.open(nonce, aad, ciphertext))
+  }
+}
+
+/** `KeySchedule` in base mode (RFC 9180, 5.1). */
+const keySchedule = Effect.fnUntraced(function*(
+  primitives: Service,
+  kemId: number,
+  aeadId: AeadId,
+  sharedSecret: Uint8Array<ArrayBuffer>,
+  info: Uint8Array<ArrayBuffer>
+) {
+  const { expand, extract } = labeled(primitives, Bytes.concat([Bytes.fromText("HPKE"), uint16(kemId, KDF_ID, aeadId)]))
+  const pskIdHash = yield* extract(empty, "psk_id_hash", empty)
+  const infoHash = yield* extract(empty, "info_hash", info)
+  const context = [Uint8Array.of(0), pskIdHash, infoHash]
+  const secret = yield* guard(extract(sharedSecret, "secret", empty))
+  const key = yield* guard(expand(secret, "key", context, keyLength(aeadId)))
+  const baseNonce = yield* guard(expand(secret, "base_nonce", context, NONCE_LENGTH))
+  const exporterSecret = yield* guard(expand(secret, "exp", context, HASH_LENGTH))
+  return {
+    ...counting(yield* primitives.aesGcm(key), baseNonce),
+    exportSecret: (exporterContext, length) => guard(expand(exporterSecret, "sec", [exporterContext], length))
+  } satisfies HpkeContext
+})
+
+/**
+ * Begins an exchange with the owner of a public key. Its secrets are zeroed when the scope closes.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const setupSender = Effect.fnUntraced(function*(
+  kem: Pick<Kem<never>, "id" | "encapsulate">,
+  aeadId: AeadId,
+  publicKey: Uint8Array<ArrayBuffer>,
+  info: Uint8Array<ArrayBuffer>
+): Effect.fn.Return<
+  { readonly enc: Uint8Array<ArrayBuffer>; readonly context: HpkeContext },
+  SecurityError,
+  Primitives | SecureMemory | Scope.Scope
+> {
+  const primitives = yield* Primitives
+  const { enc, sharedSecret } = yield* kem.encapsulate(primitives, publicKey)
+  return { enc, context: yield* keySchedule(primitives, kem.id, aeadId, sharedSecret, info) }
+})
+
+/**
+ * Takes up an exchange that another has begun with `enc`. Its secrets are zeroed when the scope closes.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const setupReceiver = Effect.fnUntraced(function*<PrivateKey>(
+  kem: Kem<PrivateKey>,
+  aeadId: AeadId,
+  keyPair: PrivateKey,
+  enc: Uint8Array<ArrayBuffer>,
+  info: Uint8Array<ArrayBuffer>
+): Effect.fn.Return<HpkeContext, SecurityError, Primitives | SecureMemory | Scope.Scope> {
+  const primitives = yield* Primitives
+  const sharedSecret = yield* kem.decapsulate(primitives, keyPair, enc)
+  return yield* keySchedule(primitives, kem.id, aeadId, sharedSecret, info)
+})

@@ -1,0 +1,131 @@
+/**
+ * Whole binary HTTP messages, padded and sealed chunk by chunk; and messages opened as they arrive.
+ *
+ * @since 0.3.0
+ */
+import * as Effect from "effect/Effect"
+import * as Bytes from "../internal/codecs/bytes.js"
+import { SecurityError } from "../NomyoError.js"
+import { SecureMemory } from "../SecureMemory.js"
+import * as BinaryHttp from "./BinaryHttp.js"
+import { CHUNK_LENGTH, type Opener, type Sealer } from "./ObliviousHttp.js"
+
+/** The least length of a padded message, in bytes (protocol 2, 5 and 6). */
+const MIN_PADDED_LENGTH = 1024
+
+/** The length of zero bytes that bring a message of `length` bytes to its padded length. */
+const paddingFor = (length: number, isPadded: boolean): number =>
+  isPadded ? Math.max(BinaryHttp.padme(length), MIN_PADDED_LENGTH) - length : 0
+
+/** The parts of a message, in order; `content` is taken as it is needed. */
+const partsOf = function*(
+  head: Uint8Array<ArrayBuffer>,
+  content: Iterable<Uint8Array>,
+  length: number,
+  isPadded: boolean
+): Generator<Uint8Array, void> {
+  const start = length === 0 ? head : Bytes.concat([head, BinaryHttp.varint(length)])
+  yield start
+  yield* content
+  const end = BinaryHttp.encodeEnd()
+  yield end
+  let left = paddingFor(start.length + length + end.length, isPadded)
+  for (; left > 0; left -= CHUNK_LENGTH) yield new Uint8Array(Math.min(left, CHUNK_LENGTH))
+}
+
+/** Fills `window` from the parts, again and again. Each filling is there until the next is taken. */
+const fillings = function*(parts: Iterable<Uint8Array>, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
+  let filled = 0
+  for (const part of parts) {
+    for (let at = 0; at < part.length;) {
+      if (filled === window.length) {
+        yield window
+        filled = 0
+      }
+      const taken = part.subarray(at, at + window.length - filled)
+      window.set(taken, filled)
+      filled += taken.length
+      at += taken.length
+    }
+  }
+  yield window.subarray(0, filled)
+}
+
+/**
+ * Seals a whole message: its head, `length` bytes of content, its end and its padding. Its plaintext is never whole in
+ * memory, and is zeroed chunk by chunk. Fails with reason `encryption` if the content has another length, or throws.
+ *
+ * @since 0.3.0
+ * @category operations
+ */
+export const seal = Effect.fnUntraced(function*(
+  sealer: Sealer,
+  head: Uint8Array<ArrayBuffer>,
+  content: Iterable<Uint8Array>,
+  length: number,
+  isPadded: boolean
+): Effect.fn.Return<ReadonlyArray<Uint8Array<ArrayBuffer>>, SecurityError, SecureMemory> {
+  const { use } = yield* SecureMemory
+  return yield* use(CHUNK_LENGTH, (window) =>
+    Effect.gen(function*() {
+      const source = fillings(partsOf(head, exactly(content, length), length, isPadded), window)
+      const take = Effect.try({
+        try: () => source.next().value,
+        catch: () => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
+      })
+      const framed: Array<Uint8Array<ArrayBuffer>> = []
+      // the window holds a filling until the next is taken: whether it is the last is known by its length only
+      for (let filling = yield* take; filling; filling = yield* take) {
+        const isLast = filling.length < CHUNK_LENGTH
+        framed.push(yield* isLast ? sealer.final(filling) : sealer.chunk(filling))
+        if (isLast) return framed
+      }
+      return [...framed, yield* sealer.final(new Uint8Array(0))]
+    }))
+})
+
+/** Throws where content does not come to `length` bytes. */
+const exactly = function*(content: Iterable<Uint8Array>, length: number): Generator<Uint8Array, void> {
+  let left = length
+  for (const part of content) {
+    left -= part.length
+    if (left < 0) break
+    yield part
+  }
+  if (left !== 0) throw new RangeError("length")
+}
+
+/**
+ * A message as it is opened.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export interface Reader<H> {
+  /** Takes sealed bytes; gives what is readable by now. */
+  readonly push: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
+  /** Takes the end of the bytes. Fails unless the final chunk opened and the message ended. */
+  readonly end: Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
+}
+
+const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
+
+/**
+ * Opens and decodes a message. Whatever is wrong with it, the failure is a `SecurityError` with reason `envelope`.
+ *
+ * @since 0.3.0
+ * @category constructors
+ */
+export const reader = <H extends BinaryHttp.RequestHead | BinaryHttp.ResponseHead>(
+  opener: Opener,
+  decoder: BinaryHttp.Decoder<H>
+): Reader<H> => {
+  const decode = (plaintext: Uint8Array<ArrayBuffer>) =>
+    Effect.try({ try: () => decoder.push(plaintext), catch: cannotOpen })
+  return {
+    push: (bytes) =>
+      Effect.map(Effect.flatMap(opener.push(bytes), Effect.forEach(decode)), (parts) => parts.flat()),
+    end: Effect.flatMap(opener.end, (last) =>
+      Effect.zipWith(decode(last), Effect.try({ try: () => decoder.end(), catch: cannotOpen }), (parts, rest) => [...parts, ...rest]))
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Protocol 2 of a client: each request has keys of its own, only its sender can open the answer, and the answer
+ * comes in chunks as the model speaks.
+ *
+ * @since 0.3.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as ChatCompletion from "../ChatCompletion.js"
+import type { Crypto } from "../Crypto.js"
+import * as Bytes from "../internal/codecs/bytes.js"
+import { fromStatus } from "../internal/errors.js"
+import { retryAfter } from "../internal/retryAfter.js"
+import { wholeChunks } from "../internal/wholeChunks.js"
+import * as KeyRing from "../KeyRing.js"
+import * as NomyoClient from "../NomyoClient.js"
+import * as NomyoConfig from "../NomyoConfig.js"
+import { type HttpError, type InvalidRequestError, SecurityError } from "../NomyoError.js"
+import * as Protocol from "../Protocol.js"
+import * as RouterKey from "../RouterKey.js"
+import { SecureMemory } from "../SecureMemory.js"
+import { Transport, type TransportError } from "../Transport.js"
+import { chunksOf } from "./events.js"
+import type { KeyConfiguration } from "./KeyConfiguration.js"
+import * as ObliviousHttp from "./ObliviousHttp.js"
+import { Primitives } from "./Primitives.js"
+import * as RouterConfiguration from "./RouterConfiguration.js"
+import { type Answer, type Asked, exchange, type Needs, readAll } from "./SealedExchange.js"
+
+/** The name of the suite in `_metadata`. */
+const ALGORITHM = "hpke-x25519-hkdf-sha256-aes256-gcm"
+
+interface Router {
+  readonly baseUrl: string
+  readonly configuration: RouterConfiguration.RouterConfiguration
+  readonly maxResponseBytes: number
+}
+
+/** The router's clock and the client's differ too much. */
+interface StaleDate {
+  readonly _tag: "StaleDate"
+  /** The router's time, in milliseconds since 1970. */
+  readonly date: number
+  readonly error: HttpError
+}
+
+const parse = (bytes: Uint8Array): unknown => {
+  try {
+    return JSON.parse(Bytes.toText(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+const textOf = (details: unknown, name: string): string => {
+  const value = Predicate.hasProperty(details, name) ? details[name] : undefined
+  return typeof value === "string" ? value : ""
+}
+
+/** Fails with what a status inside of an answer says: the router said it. */
+const checkStatus = Effect.fnUntraced(function*(answer: Answer) {
+  if (answer.status === 200) return
+  const errorDetails = parse(yield* readAll(answer))
+  const detail = textOf(errorDetails, "detail").slice(0, 500)
+  const error = fromStatus({
+    statusCode: answer.status,
+    message: `The router answered ${answer.status}${detail === "" ? "" : `: ${detail}`}`,
+    errorDetails,
+    retryAfter: retryAfter((name) => answer.headers[name], yield* Clock.currentTimeMillis),
+    authenticated: true
+  })
+  const date = Date.parse(answer.headers["date"] ?? "")
+  const isStale = textOf(errorDetails, "type") === ObliviousHttp.DATE_PROBLEM && !Number.isNaN(date)
+  return yield* isStale ? Effect.fail<StaleDate>({ _tag: "StaleDate", date, error }) : Effect.fail(error)
+})
+
+type Use<A> = (answer: Answer) => Effect.Effect<A, TransportError, SecureMemory | Scope.Scope>
+
+/** Fetches the keys again after an outer 400, which may mean that they have changed; that is all it may do. */
+const refetchAfter = (error: InvalidRequestError, { configuration }: Router, { withDeadline }: Protocol.Turn) =>
+  Effect.mapError(withDeadline(configuration.refetch), (failure) =>
+    failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)
+
+/** One attempt: an exchange, and one more if the clocks differ or the router's keys have changed. */
+const attempt = Effect.fnUntraced(function*<A>(router: Router, asked: Asked, turn: Protocol.Turn, use: Use<A>) {
+  const { key } = yield* turn.withDeadline(router.configuration.get)
+  const once = (key: KeyConfiguration, date: number) => {
+    const checked = Effect.flatMap(exchange(asked, key, date), (answer) =>
+      Effect.zipRight(checkStatus(answer), use(answer)))
+    return Effect.zipRight(turn.awaitRateLimit, turn.withDeadline(checked))
+  }
+  const dated = (key: KeyConfiguration) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => once(key, now)).pipe(
+      Effect.catchTag("StaleDate", ({ date }) => once(key, date)),
+      Effect.catchTag("StaleDate", ({ error }) => Effect.fail(error))
+    )
+  const orRekeyed = Effect.catchTag(dated(key), "InvalidRequestError", (error) =>
+    error.authenticated === true
+      ? Effect.fail(error)
+      : Effect.flatMap(refetchAfter(error, router, turn), (fetched) =>
+        fetched.key.fingerprint === key.fingerprint ? Effect.fail(error) : dated(fetched.key)))
+  return yield* turn.withPermit(orRekeyed)
+})
+
+const processedAtOf = ({ headers }: Answer): number | undefined => {
+  const date = Date.parse(headers["date"] ?? "")
+  return Number.isNaN(date) ? undefined : Math.floor(date / 1000)
+}
+
+const readWhole = (answer: Answer, payloadId: string) =>
+  Effect.flatMap(readAll(answer), (bytes) =>
+    ChatCompletion.decodeResponse(bytes, { algorithm: ALGORITHM, payloadId, processedAt: processedAtOf(answer) }))
+
+/** An answer in chunks; a router that does not stream gives it whole. */
+const readChunks = (answer: Answer, payloadId: string) => {
+  if (answer.headers["content-type"] !== "text/event-stream") {
+    return Effect.map(readWhole(answer, payloadId), wholeChunks)
+  }
+  const processedAt = processedAtOf(answer)
+  return Effect.succeed(chunksOf(answer, {
+    payload_id: payloadId,
+    ...(processedAt === undefined ? {} : { processed_at: processedAt }),
+    is_encrypted: true,
+    encryption_algorithm: ALGORITHM
+  }))
+}
+
+const routerOf = (router: Router, context: Context.Context<Needs>): Protocol.Router => ({
+  create: (request, turn) => {
+    const asked = { ...router, request, accept: "application/json" } as const
+    const use = (answer: Answer) => readWhole(answer, request.payloadId)
+    return Effect.provide(Effect.scoped(attempt(router, asked, turn, use)), context)
+  },
+  stream: (request, turn) => {
+    const asked = { ...router, request, accept: "text/event-stream" } as const
+    const use = (answer: Answer) => readChunks(answer, request.payloadId)
+    return Effect.provide(attempt(router, asked, turn, use), context)
+  }
+})
+
+const make = Effect.fnUntraced(function*(config: NomyoConfig.NomyoConfig) {
+  const context = Context.pick(Primitives, SecureMemory, Transport)(yield* Effect.context<Needs>())
+  const { maxResponseBytes } = config
+  const routerAt = (baseUrl: string) =>
+    Effect.map(Effect.provide(RouterConfiguration.make(config, baseUrl), context), (configuration) =>
+      routerOf({ baseUrl, configuration, maxResponseBytes }, context))
+  const service: Protocol.Service = { router: yield* routerAt(config.baseUrl), routerAt }
+  return service
+})
+
+const noKeys = Effect.suspend(() =>
+  Effect.fail(
+    new SecurityError({
+      reason: "unsupported",
+      message: "Protocol 2 has no client key, and no RSA key of the router: each request has keys of its own"
+    })
+  ))
+
+/** The client has no key to keep: what asks for one fails. */
+const layerNoKeys: Layer.Layer<KeyRing.KeyRing | RouterKey.RouterKey> = Layer.merge(
+  Layer.succeed(KeyRing.KeyRing, {
+    lease: () => noKeys,
+    rotate: noKeys,
+    replace: () => noKeys,
+    forget: Effect.void,
+    events: Effect.acquireRelease(Queue.unbounded<KeyRing.KeyEvent>(), Queue.shutdown)
+  }),
+  Layer.succeed(RouterKey.RouterKey, { cached: Effect.succeed(undefined), get: noKeys, refetch: noKeys })
+)
+
+/** The services that a platform provides for protocol 2. */
+type Platform = Crypto | Needs
+
+/**
+ * `NomyoClient` over protocol 2, with the key ring and the router key that protocol 1.0 has: these fail with
+ * reason `unsupported`.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerParts = (
+  options: NomyoConfig.Options = {}
+): Layer.Layer<
+  NomyoClient.NomyoClient | KeyRing.KeyRing | RouterKey.RouterKey,
+  InvalidRequestError | SecurityError,
+  Platform
+> =>
+  Layer.unwrapEffect(Effect.map(NomyoConfig.make({ ...options, protocol: options.protocol ?? 2 }), (config) =>
+    Layer.scoped(NomyoClient.NomyoClient, NomyoClient.make(config)).pipe(
+      Layer.provide(Layer.scoped(Protocol.Protocol, make(config))),
+      Layer.provideMerge(layerNoKeys)
+    )))
+
+/**
+ * The client over protocol 2 and nothing else, over the services of a platform. Its keys are never stored, so
+ * it needs no `KeyStore`.
+ *
+ * @example
+ * import * as Layer from "effect/Layer"
+ * import { SecureMemory, Transport } from "nomyo-js/effect"
+ * import { Protocol2, WebPrimitives } from "nomyo-js/protocol-2"
+ * import * as WebCrypto from "nomyo-js/WebCrypto"
+ *
+ * const client = Protocol2.layer({ baseUrl: "https://router.test" }).pipe(
+ *   Layer.provide([WebCrypto.layer, WebPrimitives.layer, Transport.layer]),
+ *   Layer.provide(SecureMemory.layer)
+ * )
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layer = (
+  options: NomyoConfig.Options = {}
+): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError, Platform> =>
+  Layer.map(layerParts(options), Context.pick(NomyoClient.NomyoClient))

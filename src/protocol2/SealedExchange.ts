@@ -1,0 +1,150 @@
+/** One exchange of protocol 2: a request sealed and sent, and its answer opened as it arrives. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Body } from "../Body.js"
+import * as Bytes from "../internal/codecs/bytes.js"
+import { httpDate } from "../internal/codecs/httpDate.js"
+import { SecurityError } from "../NomyoError.js"
+import { chunksOf, windowLength } from "../Plaintext.js"
+import type { Request } from "../Protocol.js"
+import { SecureMemory } from "../SecureMemory.js"
+import { type Opened, Transport, type TransportError } from "../Transport.js"
+import * as BinaryHttp from "./BinaryHttp.js"
+import * as Hpke from "./Hpke.js"
+import type { KeyConfiguration } from "./KeyConfiguration.js"
+import * as Message from "./Message.js"
+import * as ObliviousHttp from "./ObliviousHttp.js"
+import { asUnauthenticated } from "./outerError.js"
+import type { Primitives } from "./Primitives.js"
+
+/** The services that an exchange uses. Its secrets are zeroed when the scope closes. */
+export type Needs = Primitives | SecureMemory | Transport
+
+/** An answer whose head has opened. */
+export interface Answer extends BinaryHttp.ResponseHead {
+  /** The next bytes of content; `undefined` once the answer has proved to be complete. */
+  readonly pull: Effect.Effect<ReadonlyArray<Uint8Array<ArrayBuffer>> | undefined, TransportError>
+}
+
+/** What one exchange is about. */
+export interface Asked {
+  readonly request: Request
+  readonly baseUrl: string
+  readonly accept: "application/json" | "text/event-stream"
+  readonly maxResponseBytes: number
+}
+
+const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
+
+const headOf = ({ accept, baseUrl, request }: Asked, date: number): Uint8Array<ArrayBuffer> =>
+  BinaryHttp.encodeRequestHead({
+    method: "POST",
+    scheme: "https",
+    authority: new URL(baseUrl).host,
+    path: "/v1/chat/completions",
+    headers: {
+      "content-type": "application/json",
+      accept,
+      date: httpDate(date),
+      "x-payload-id": request.payloadId,
+      ...(request.apiKey === undefined ? {} : { authorization: `Bearer ${request.apiKey}` }),
+      ...(request.securityTier === undefined ? {} : { "x-security-tier": request.securityTier })
+    }
+  })
+
+/** Seals a request, chunk by chunk. */
+const seal = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExchange, asked: Asked, date: number) {
+  const memory = yield* SecureMemory
+  const { payload } = asked.request
+  const framed = yield* memory.use(windowLength(payload), (window) =>
+    Message.seal(exchange.request, headOf(asked, date), chunksOf(payload, window), payload.length, true))
+  const chunks = [exchange.header, ...framed]
+  const body: Body = { length: chunks.reduce((length, chunk) => length + chunk.length, 0), chunks }
+  return body
+})
+
+const post = Effect.fnUntraced(function*({ baseUrl, maxResponseBytes }: Asked, body: Body) {
+  const transport = yield* Transport
+  const opened = yield* Effect.mapError(
+    transport.open({
+      method: "POST",
+      url: `${baseUrl}${ObliviousHttp.gatewayPath}`,
+      headers: { "Content-Type": ObliviousHttp.requestType, Incremental: "?1" },
+      body,
+      maxResponseBytes
+    }),
+    asUnauthenticated
+  )
+  if (opened.header("content-type") === ObliviousHttp.responseType) return opened
+  const message = "The answer is not encrypted: it may come from anybody on the path, and is not read"
+  return yield* Effect.fail(new SecurityError({ reason: "envelope", message }))
+})
+
+/** The bytes that an answer begins with, and what came with them. */
+const takeNonce = Effect.fnUntraced(function*({ pull }: Opened) {
+  let bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+  while (bytes.length < ObliviousHttp.NONCE_LENGTH) {
+    const next = yield* pull
+    if (next === undefined) return yield* Effect.fail(cannotOpen())
+    bytes = Bytes.concat([bytes, next])
+  }
+  return {
+    nonce: bytes.slice(0, ObliviousHttp.NONCE_LENGTH),
+    rest: bytes.slice(ObliviousHttp.NONCE_LENGTH)
+  }
+})
+
+type Parts = ReadonlyArray<BinaryHttp.Part<BinaryHttp.ResponseHead>>
+
+const contentOf = (parts: Parts) => parts.flatMap((part) => part._tag === "Content" ? [part.content] : [])
+
+/** Opens an answer up to its head. */
+const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExchange, opened: Opened) {
+  const { nonce, rest } = yield* takeNonce(opened)
+  const opener = yield* exchange.response(nonce)
+  const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"))
+  let isOver = false
+  const next: Effect.Effect<Parts, TransportError> = Effect.flatMap(opened.pull, (bytes) => {
+    isOver = bytes === undefined
+    return bytes === undefined ? reader.end : reader.push(bytes)
+  })
+  let parts = yield* reader.push(rest)
+  // fails at the end of an answer without a head
+  while (parts.length === 0) parts = yield* next
+  const [first, ...others] = parts
+  if (first?._tag !== "Head") return yield* Effect.fail(cannotOpen())
+  let held: ReadonlyArray<Uint8Array<ArrayBuffer>> | undefined = contentOf(others)
+  const pull = Effect.suspend(() => {
+    const content = held
+    held = undefined
+    if (content !== undefined) return Effect.succeed(content)
+    return isOver ? Effect.succeed(undefined) : Effect.map(next, contentOf)
+  })
+  return { ...first.head, pull } satisfies Answer
+})
+
+/** Sends a request that is dated `date`, in milliseconds, and opens its answer up to the head. */
+export const exchange = Effect.fnUntraced(function*(
+  asked: Asked,
+  key: KeyConfiguration,
+  date: number
+): Effect.fn.Return<Answer, TransportError, Needs | Scope.Scope> {
+  const { keyId, publicKey } = key
+  const begun = yield* ObliviousHttp.client({
+    keyId,
+    publicKey,
+    kem: Hpke.x25519,
+    aeadId: Hpke.AES_256_GCM
+  })
+  return yield* openAnswer(begun, yield* post(asked, yield* seal(begun, asked, date)))
+})
+
+/** All of an answer's content. It is zeroed when the scope closes. */
+export const readAll = Effect.fnUntraced(function*(answer: Answer) {
+  const { guard } = yield* SecureMemory
+  const parts: Array<Uint8Array<ArrayBuffer>> = []
+  for (let next = yield* answer.pull; next !== undefined; next = yield* answer.pull) parts.push(...next)
+  const all = yield* guard(Effect.sync(() => Bytes.concat(parts)))
+  for (const part of parts) part.fill(0)
+  return all
+})

@@ -1,0 +1,55 @@
+/** The paths of protocol 2 in a router. */
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { HttpError, SecurityError } from "../NomyoError.js"
+import { gatewayPath } from "../protocol2/ObliviousHttp.js"
+import { Primitives } from "../protocol2/Primitives.js"
+import * as WebPrimitives from "../protocol2/WebPrimitives.js"
+import type { SecureMemory } from "../SecureMemory.js"
+import { completeSealed } from "./completeSealed.js"
+import * as GatewayKeys from "./GatewayKeys.js"
+import type { Model } from "./Model.js"
+import * as ObliviousGateway from "./ObliviousGateway.js"
+import * as ReplayStore from "./ReplayStore.js"
+
+/** A router's keys of protocol 2, and its memory of what it has answered under them. */
+export interface Gateway {
+  readonly keys: GatewayKeys.Service
+  readonly replayStore: ReplayStore.Service
+}
+
+/** New keys, and a memory of all requests that were ever sealed to them. */
+const fresh = Effect.gen(function*() {
+  const keys = yield* GatewayKeys.make()
+  const replayStore = yield* ReplayStore.makeMemory()
+  return { keys, replayStore: { ...replayStore, remembersSince: Number.NEGATIVE_INFINITY } }
+})
+
+/** Runs with the `Primitives` of the context, or with those of WebCrypto. */
+const withPrimitives = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Effect.serviceOption(Primitives), Option.match({
+    onNone: () => Effect.provide(effect, WebPrimitives.layer),
+    onSome: (primitives) => Effect.provideService(effect, Primitives, primitives)
+  }))
+
+interface Options {
+  readonly model: Model
+  readonly authorize: (authorization: string | undefined) => Effect.Effect<void, HttpError>
+}
+
+/** Adds the paths of protocol 2 to a router. */
+export const withGateway = Effect.fnUntraced(function*<E, R>(
+  router: HttpRouter.HttpRouter<E, R>,
+  given: Gateway | undefined,
+  { authorize, model }: Options
+): Effect.fn.Return<HttpRouter.HttpRouter<E, R>, SecurityError, SecureMemory> {
+  const { keys, replayStore } = given ?? (yield* withPrimitives(fresh))
+  const app = yield* withPrimitives(
+    ObliviousGateway.make({ keys, replayStore, authorize, answer: completeSealed(model) })
+  )
+  return router.pipe(
+    HttpRouter.get(gatewayPath, ObliviousGateway.serveKeys(keys)),
+    HttpRouter.post(gatewayPath, app)
+  ) as HttpRouter.HttpRouter<E, R>
+})
