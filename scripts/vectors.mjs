@@ -1,4 +1,4 @@
-/** Runs the vectors of a directory through the sources: `npm run test:wycheproof -- DIR`, and `test:standards`. */
+/** Runs the vectors of a directory: `npm run test:wycheproof -- DIR`, `npm run test:standards -- DIR`. */
 import { build } from "esbuild"
 import { spawnSync } from "node:child_process"
 import * as Path from "node:path"

@@ -1,5 +1,5 @@
 /**
- * Runs the vectors of RFC 9180, RFC 9458, chunked OHTTP and X-Wing through both sets of primitives:
+ * Runs the vectors of RFC 9180, RFC 9458 and chunked OHTTP through both sets of primitives:
  * `npm run test:standards -- DIRECTORY`.
  */
 import * as Effect from "effect/Effect"
@@ -13,7 +13,6 @@ import * as Hpke from "../../src/protocol2/Hpke.js"
 import * as ObliviousHttp from "../../src/protocol2/ObliviousHttp.js"
 import { Primitives } from "../../src/protocol2/Primitives.js"
 import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
-import * as XWing from "../../src/protocol2/XWing.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 
 type Needs = Primitives | SecureMemory.SecureMemory | Scope.Scope
@@ -97,19 +96,7 @@ const chunked = Effect.gen(function*() {
   Assert.equal(hex(Buffer.concat(plaintexts)), vector.response)
 })
 
-/** The shared secret of draft-ietf-hpke-pq, both sides. What follows in the vector uses another AEAD. */
-const xWing = Effect.gen(function*() {
-  const primitives = yield* Primitives
-  for (const vector of load("hpke-pq-647a")) {
-    const keyPair = XWing.keyPair(bytes(vector.skRm))
-    Assert.equal(hex(keyPair.publicKey), vector.pkRm)
-    const { enc, sharedSecret } = yield* XWing.xWingWith(bytes(vector.ikmE)).encapsulate(primitives, keyPair.publicKey)
-    Assert.deepEqual({ enc: hex(enc), sharedSecret: hex(sharedSecret) }, { enc: vector.enc, sharedSecret: vector.shared_secret })
-    Assert.equal(hex(yield* XWing.xWing.decapsulate(primitives, keyPair, enc)), vector.shared_secret)
-  }
-})
-
-const suites: { readonly [name: string]: Effect.Effect<void, unknown, Needs> } = { rfc9180, rfc9458, chunked, xWing }
+const suites: { readonly [name: string]: Effect.Effect<void, unknown, Needs> } = { rfc9180, rfc9458, chunked }
 const layers = { "node:crypto": NodePrimitives.layer, WebCrypto: WebPrimitives.layer }
 
 for (const [layerName, layer] of Object.entries(layers)) {

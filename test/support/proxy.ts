@@ -57,7 +57,7 @@ export const startProxy = async (
 }
 
 /** What the model server was asked, and how often its caller left before the answer. */
-export interface Upstream {
+interface Upstream {
   readonly url: string
   readonly requests: Array<{ readonly [field: string]: unknown }>
   readonly left: () => number
@@ -81,7 +81,7 @@ const messageFor = (body: { readonly messages: ReadonlyArray<Message>; readonly 
  * A model server that repeats what it reads, and calls the tool that it is given. `wait 1000` in a prompt delays
  * it by as many milliseconds, `fail 400` makes that its status.
  */
-export const startUpstream = async (): Promise<Upstream> => {
+const startUpstream = async (): Promise<Upstream> => {
   const requests: Upstream["requests"] = []
   let left = 0
   const server = createServer((request, response) => {

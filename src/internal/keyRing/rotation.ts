@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { KeyPair } from "../../Crypto.js"
 import type { SecurityError } from "../../NomyoError.js"
 import { BackgroundClock } from "../fibers/backgroundClock.js"
+import { keyAge } from "../keyAge.js"
 import type { Epochs } from "./epochs.js"
 
 /**
@@ -30,7 +31,7 @@ export interface RotationDependencies {
 }
 
 const ageOf = ({ createdAt }: KeyPair): Effect.Effect<Duration.Duration> =>
-  Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(0, now - createdAt)))
+  Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(keyAge(createdAt, now)))
 
 /** Rotates `old` if it is as old as `age`. Gives the pair in use afterwards. */
 const rotateIfAged = (

@@ -60,6 +60,8 @@ export interface Options {
   readonly keyDirReadOnly?: boolean | undefined
 }
 
+const fail = (message: string) => Effect.fail(Files.refuse(message))
+
 /** Runs file operations, whose errors become `message` with the system's code. */
 const io = (message: string) => <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({
@@ -91,7 +93,7 @@ const readPrivateKey = Effect.fnUntraced(function*(path: string, access: Files.A
   )
   while ((yield* read) > 0);
   if (length === bytes.length) {
-    return yield* Effect.fail(Files.refuse(`The private key ${path} is larger than ${KeyDirectory.LARGEST_FILE} bytes`))
+    return yield* fail(`The private key ${path} is larger than ${KeyDirectory.LARGEST_FILE} bytes`)
   }
   return { pem: bytes.subarray(0, length), createdAt: Math.round(stat.mtimeMs) }
 })
@@ -139,9 +141,9 @@ export const loadKeyPair = Effect.fnUntraced(function*(
 const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, path: string, privateKeyPath: string) {
   const read = () => Files.readSmall(path, KeyDirectory.LARGEST_FILE, KeyDirectory.namedFile)
   const pem = yield* io(`The public key ${path} cannot be read`)(read)
-  if (pem === undefined) return yield* Effect.fail(Files.refuse(`The public key ${path} does not exist`))
+  if (pem === undefined) return yield* fail(`The public key ${path} does not exist`)
   if (yield* isPublicKeyOf(pair, pem)) return
-  yield* Effect.fail(Files.refuse(`The public key ${path} does not belong to the private key ${privateKeyPath}`))
+  yield* fail(`The public key ${path} does not belong to the private key ${privateKeyPath}`)
 })
 
 interface Store {
@@ -246,7 +248,7 @@ const write = async (store: Store, dir: string, pem: Uint8Array, pair: KeyPair):
 }
 
 const isReadOnly = (dir: string) =>
-  Files.refuse(
+  fail(
     `Keys are not written to ${dir}, which is read-only (keyDirReadOnly); put a key pair there, and set ` +
       "keyRotationDir, or keyRotationInterval: 0"
   )
@@ -254,7 +256,7 @@ const isReadOnly = (dir: string) =>
 const save = Effect.fnUntraced(function*(store: Store, pair: KeyPair, replacing: KeyPair | undefined) {
   const crypto = yield* Crypto
   const dir = replacing === undefined ? store.keyDir : store.keyRotationDir
-  if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* Effect.fail(isReadOnly(dir)))
+  if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* isReadOnly(dir))
   const run = io(`Keys cannot be written to ${dir}; ${IN_MEMORY}`)
   // not interruptible, as long as they use bytes that are zeroed when the scope closes
   const pem = yield* Effect.uninterruptible(
@@ -277,7 +279,7 @@ const removeFrom = Effect.fnUntraced(function*(dir: string) {
 
 const remove = (store: Store): Effect.Effect<void, SecurityError> =>
   store.keyDirReadOnly
-    ? Effect.fail(Files.refuse(`Keys are not removed from ${store.keyDir}, which is read-only (keyDirReadOnly)`))
+    ? fail(`Keys are not removed from ${store.keyDir}, which is read-only (keyDirReadOnly)`)
     : Effect.forEach(directoriesOf(store), removeFrom, { discard: true })
 
 const isPath = (value: unknown): boolean => typeof value === "string" && value.trim() !== ""
@@ -286,11 +288,11 @@ const isPath = (value: unknown): boolean => typeof value === "string" && value.t
 const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Store, SecurityError> {
   const { keyDir, keyRotationPassword: password } = options
   const { keyDirReadOnly = false, keyHistory = 0, keyRotationDir = keyDir } = options
-  if (!isPath(keyDir)) return yield* Effect.fail(Files.refuse("keyDir must be the path of a directory, or false"))
-  if (!isPath(keyRotationDir)) return yield* Effect.fail(Files.refuse("keyRotationDir must be the path of a directory"))
-  if (typeof keyDirReadOnly !== "boolean") return yield* Effect.fail(Files.refuse("keyDirReadOnly must be true or false"))
+  if (!isPath(keyDir)) return yield* fail("keyDir must be the path of a directory, or false")
+  if (!isPath(keyRotationDir)) return yield* fail("keyRotationDir must be the path of a directory")
+  if (typeof keyDirReadOnly !== "boolean") return yield* fail("keyDirReadOnly must be true or false")
   if (!Number.isInteger(keyHistory) || keyHistory < 0) {
-    return yield* Effect.fail(Files.refuse("keyHistory must be a whole number, 0 or more"))
+    return yield* fail("keyHistory must be a whole number, 0 or more")
   }
   yield* KeyFile.checkPassword(password)
   return { keyDir, keyDirReadOnly, keyHistory, keyRotationDir, password }

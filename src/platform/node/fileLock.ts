@@ -91,6 +91,12 @@ const judge = (text: string): "alive" | "gone" | "unknown" => {
   return pid === process.pid ? "unknown" : "alive"
 }
 
+/** Whether a lock may be taken over that has stood for so many milliseconds. */
+const isStaleAfter = (text: string, time: number): boolean => {
+  const holder = judge(text)
+  return holder === "gone" || (holder === "unknown" && time >= STALE_AFTER)
+}
+
 /** A lock that is ready to be put in its place. */
 interface Claim {
   readonly path: string
@@ -107,12 +113,14 @@ const makeClaim = async (path: string): Promise<Claim> => {
   return { path, text, file }
 }
 
-/** What stands at the path of a lock: empty if nothing does. */
-const read = async (path: string): Promise<string> =>
-  Buffer.from((await Files.readSmall(path, LARGEST_LOCK, access)) ?? []).toString("latin1")
+/** The content of the lock at a path; `undefined` if there is none. */
+const read = async (path: string): Promise<string | undefined> => {
+  const bytes = await Files.readSmall(path, LARGEST_LOCK, access)
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString("latin1")
+}
 
 /** Takes the lock if it is free. Gives the lock that stands there then. */
-const take = ({ file, path, text }: Claim): Promise<string> =>
+const take = ({ file, path, text }: Claim): Promise<string | undefined> =>
   Files.linkExclusively(file, path).then(() => text, (error: unknown) => {
     if (Files.codeOf(error) === "EEXIST") return read(path)
     throw error
@@ -153,13 +161,13 @@ const takeOver = (
 }
 
 const isHeld = ({ path }: Claim) =>
-  Files.refuse(`${path} is held by another process; if none is writing keys, delete that file`)
+  Effect.fail(Files.refuse(`${path} is held by another process; if none is writing keys, delete that file`))
 
 /** Fails if the claim has not become the lock when the patience is at an end. */
 const contend = Effect.fnUntraced(function*(contest: Contest) {
   const { claim, patience, restore, run } = contest
   const begin = yield* Clock.currentTimeNanos
-  let standing = ""
+  let standing: string | undefined
   let since = begin
   for (;;) {
     const found = yield* run(() => take(claim))
@@ -169,10 +177,9 @@ const contend = Effect.fnUntraced(function*(contest: Contest) {
       standing = found
       since = yield* Clock.currentTimeNanos
     }
-    const holder = found === "" ? "alive" : judge(found)
-    const isStale = holder === "gone" || (holder === "unknown" && (yield* elapsed(since)) >= STALE_AFTER)
+    const isStale = found !== undefined && isStaleAfter(found, yield* elapsed(since))
     if (isStale && (yield* takeOver({ ...contest, patience: left }, found))) return
-    if (left <= 0) return yield* Effect.fail(isHeld(claim))
+    if (left <= 0) return yield* isHeld(claim)
     yield* restore(Effect.sleep(INTERVAL))
   }
 })

@@ -97,7 +97,7 @@ export const readSmall = async (
 const userId = process.geteuid?.()
 
 /** Throws unless the owner is this process's user or root. */
-export const checkOwner = (path: string, { uid }: Stats): void => {
+const checkOwner = (path: string, { uid }: Stats): void => {
   if (userId === undefined || uid === userId || uid === 0) return
   throw notPermitted(
     `${path} belongs to another user (${uid}), who could replace it; run: chown -h ${userId} ${path}`
@@ -134,7 +134,7 @@ export const checkMounted = (path: string, stat: Stats): void => {
   const isOurGroup = stat.gid === process.getegid?.() || process.getgroups?.().includes(stat.gid) === true
   if ((stat.mode & (isOurGroup ? 0o037 : 0o077)) === 0) return
   throw notPermitted(
-    `Others than the private key's owner can write ${path}, or others than a group of this process read it; ` +
+    `Others than its owner can write the private key ${path}, or others than a group of this process read it; ` +
       "run chmod 440, or set defaultMode: 0440 of the Kubernetes volume"
   )
 }

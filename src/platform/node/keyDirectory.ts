@@ -37,7 +37,7 @@ export const mountedFiles: Files.Access = { mayBeLink: true, check: Files.checkM
 export const namedFile: Files.Access = { mayBeLink: true, check: () => undefined }
 
 export const privatePath = (dir: string): string => Path.join(dir, PRIVATE)
-export const publicPath = (dir: string): string => Path.join(dir, PUBLIC)
+const publicPath = (dir: string): string => Path.join(dir, PUBLIC)
 export const lockPath = (dir: string): string => Path.join(dir, LOCK)
 
 /** When the private key was made, in milliseconds since 1970; `undefined` if there is none. */

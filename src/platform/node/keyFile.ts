@@ -107,7 +107,7 @@ const decrypt = Effect.fnUntraced(function*(encrypted: Pbes2.Encrypted, password
   return Der.spkiOfPkcs8(pkcs8) === undefined ? yield* Effect.fail(wrongPassword()) : pkcs8
 })
 
-const refuse = (message: string) => new SecurityError({ reason: "client-key", message })
+const refuse = (message: string) => Effect.fail(new SecurityError({ reason: "client-key", message }))
 
 const CONVERT = "convert it: openssl pkcs8 -topk8 -in OLD -out NEW"
 
@@ -117,13 +117,11 @@ const encryptedOf = ({ der, label }: Block): Effect.Effect<Pbes2.Encrypted, Secu
   if (Der.elements(der)?.length !== 1) return Effect.fail(wrongPassword())
   const encrypted = Pbes2.decode(der)
   if (encrypted === undefined) {
-    return Effect.fail(refuse(`The private key is encrypted by a scheme that is obsolete or unknown; ${CONVERT}`))
+    return refuse(`The private key is encrypted by a scheme that is obsolete or unknown; ${CONVERT}`)
   }
   return Pbes2.isBounded(encrypted.kdf)
     ? Effect.succeed(encrypted)
-    : Effect.fail(
-      refuse(`The private key's file asks for more work to derive its key than is reasonable; ${CONVERT}`)
-    )
+    : refuse(`The private key's file asks for more work to derive its key than is reasonable; ${CONVERT}`)
 }
 
 interface Block {
@@ -144,7 +142,7 @@ export const decode = Effect.fnUntraced(function*(
   const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
   if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* Effect.fail(wrongPassword())
   if (block === undefined) {
-    return yield* Effect.fail(refuse("The private key's file holds no private key in PEM"))
+    return yield* refuse("The private key's file holds no private key in PEM")
   }
   const { der, label } = block
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
@@ -155,10 +153,12 @@ export const decode = Effect.fnUntraced(function*(
     return der
   }
   if (password === undefined) {
-    return yield* Effect.fail(new SecurityError({
-      reason: "key-password",
-      message: "The private key needs a password and none was given, or its file is damaged"
-    }))
+    return yield* Effect.fail(
+      new SecurityError({
+        reason: "key-password",
+        message: "The private key needs a password and none was given, or its file is damaged"
+      })
+    )
   }
   return yield* Effect.mapError(decrypt(yield* encryptedOf(block), password), wrongPassword)
 })
