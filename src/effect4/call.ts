@@ -49,6 +49,8 @@ export const isNomyoError = (error: unknown): error is NomyoError => classes.som
 
 /** Runs a call of the client. Interruption aborts its signal. */
 export const call = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, NomyoError> =>
+  // the next step sorts errors and defects apart
+  // @effect-diagnostics-next-line unknownInEffectCatch:off
   Effect.tryPromise({ try: run, catch: (error) => error }).pipe(
     Effect.catch((error) => isNomyoError(error) ? Effect.fail(error) : Effect.die(error))
   )

@@ -94,6 +94,7 @@ const loggerOf = (context: Context.Context<never>): NonNullable<ChatCompletionCo
 const open = Effect.fnUntraced(function*(options: Options) {
   const logger = options.logger ?? loggerOf(yield* Effect.context<never>())
   const { apiKey, keyRotationPassword, ...others } = options
+  // @effect-diagnostics-next-line unknownInEffectCatch:off
   return yield* Effect.try({
     try: () =>
       new SecureChatCompletion({

@@ -20,7 +20,7 @@ const describePair = (pair: KeyPair | undefined) =>
 const same = (what: string, actual: KeyPair | undefined, expected: KeyPair | undefined) =>
   describePair(actual) === describePair(expected)
     ? Effect.void
-    : Effect.fail(new Error(`${what}: ${describePair(actual)} instead of ${describePair(expected)}`))
+    : Effect.fail(`${what}: ${describePair(actual)} instead of ${describePair(expected)}`)
 
 const loaded = Effect.flatMap(KeyStore, ({ load }) => Effect.map(load, Option.getOrUndefined))
 const save = (pair: KeyPair, replacing?: KeyPair) => Effect.flatMap(KeyStore, (store) => store.save(pair, replacing))
