@@ -8,10 +8,11 @@ let sent = 0
 
 const counting = Layer.effect(
   Transport.Transport,
-  Effect.map(Transport.Transport, ({ send }) => ({
+  Effect.map(Transport.Transport, (transport) => ({
+    ...transport,
     send: (request: Transport.Request) => {
       sent += request.body?.length ?? 0
-      return send(request)
+      return transport.send(request)
     }
   }))
 ).pipe(Layer.provide(Transport.layer))

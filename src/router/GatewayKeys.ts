@@ -52,6 +52,8 @@ export interface KeyStorage {
 export const inMemory: KeyStorage = { load: Effect.succeed([]), save: () => Effect.void, remove: () => Effect.void }
 
 /**
+ * How a router makes and keeps its keys.
+ *
  * @since 0.3.0
  * @category models
  */
@@ -70,6 +72,8 @@ interface Key extends ObliviousHttp.GatewayKey<X25519KeyPair> {
 }
 
 /**
+ * A router's keys: those that clients get, and those whose requests are still accepted.
+ *
  * @since 0.3.0
  * @category models
  */
@@ -82,7 +86,12 @@ export interface Service {
   readonly fingerprints: Effect.Effect<ReadonlyArray<string>, SecurityError>
 }
 
-/** How long clients may keep the list, in seconds: `max-age` (protocol 2, 3). */
+/**
+ * How long clients may keep the list, in seconds: its `max-age`. From the protocol's section on the router's keys.
+ *
+ * @since 0.3.0
+ * @category constants
+ */
 export const MAX_AGE = 3600
 /** A replaced key is accepted for this long after `max-age`, in seconds (protocol 2, 3). */
 const GRACE = 300

@@ -22,6 +22,8 @@ export class ReplayStoreUnavailable extends Data.TaggedError("ReplayStoreUnavail
 }> {}
 
 /**
+ * What a `ReplayStore` does.
+ *
  * @since 0.3.0
  * @category models
  */

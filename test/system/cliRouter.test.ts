@@ -79,17 +79,17 @@ describe("nomyo router", () => {
   })
 
   it.each([
-    [["--upstream", ""], 1, "is empty"],
-    [["--upstream", "http://u:SENTINEL@host"], 1, "user name or password"],
-    [["--upstream", "ftp://host"], 1, "neither http"],
+    [["--upstream", ""], 2, "is empty"],
+    [["--upstream", "http://u:SENTINEL@host"], 2, "user name or password"],
+    [["--upstream", "ftp://host"], 2, "neither http"],
     [["--port", "70000"], 2, "0 to 65535"],
     [["--allow-origin", "*"], 2, "--allow-origin"],
     [["--allow-origin", "null"], 2, "--allow-origin"],
     [["--key-rotation-interval", "soon"], 2, "--key-rotation-interval"],
-    [["--tls-cert", "x"], 1, "--tls-key"],
-    [["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], 1, "ENOENT"],
-    [["--api-key-file", "/nowhere"], 1, "ENOENT"],
-    [["--api-key-file", "/dev/zero"], 1, "regular file"],
+    [["--tls-cert", "x"], 2, "--tls-key"],
+    [["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], 2, "ENOENT"],
+    [["--api-key-file", "/nowhere"], 2, "ENOENT"],
+    [["--api-key-file", "/dev/zero"], 2, "regular file"],
     [["--host", "192.0.2.1"], 1, "another --host"],
     [["--api-key", "sk-SENTINEL"], 2, "--api-key"]
   ])("refuses to start, and says why: %j", async (args, code, why) => {

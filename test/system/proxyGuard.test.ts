@@ -214,12 +214,12 @@ describe("a start beyond loopback", () => {
     })
 
   it("needs a token", async () => {
-    expect(await start([])).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("NOMYO_PROXY_TOKEN") })
+    expect(await start([])).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("NOMYO_PROXY_TOKEN") })
   })
 
   it("needs TLS or the flag that says it is not needed", async () => {
     const ended = await start([], { NOMYO_PROXY_TOKEN: "proxy-token-1" })
-    expect(ended).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("--tls-cert") })
+    expect(ended).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("--tls-cert") })
     expect(ended.stderr).not.toContain("proxy-token-1")
   })
 
