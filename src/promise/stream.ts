@@ -5,10 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
-import type { ChatCompletionChunk } from "../ChatCompletionChunk.js"
+
 import { callRules } from "../internal/options.js"
 import { NomyoClient, type OpenStream } from "../NomyoClient.js"
 import { InvalidRequestError } from "../NomyoError.js"
+import type { ChatCompletionChunk } from "../openai/chatChunk.js"
 import { completionOfChunks } from "../openai/foldStream.js"
 import type { ClientRuntime } from "./ClientRuntime.js"
 import type { CallOptions } from "./options.js"

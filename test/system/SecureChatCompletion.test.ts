@@ -65,7 +65,7 @@ describe("SecureChatCompletion", () => {
     const answer = await make().create(hello({ ...fields, stream: true, api_key: API_KEY, security_tier: "high", base_url: router.url }))
     expect(seen.at(-1)?.payload).toEqual({ model: "Qwen/Qwen3-0.6B", ...fields })
     expect(answer.choices.map(({ index }) => index)).toEqual([0, 1])
-    expect(answer.choices[0]?.message.content).toBe("You said: What is this? [image_url] [input_audio]")
+    expect(answer.choices[0]?.message.content).toBe("{\"you_said\":\"What is this? [image_url] [input_audio]\"}")
   })
 
   it("carries tool calls both ways", async () => {

@@ -78,7 +78,7 @@ describe("the bundle in Chromium", () => {
     expect(await failure(page, { allowHttp: false })).toMatchObject({ name: "SecurityError", reason: "plain-http" })
     expect(await failure(page, { keyDir: "client_keys" })).toMatchObject({ name: "SecurityError", reason: "unsupported" })
     expect((await failure(page, { keyDir: "client_keys" }))?.message).toMatch(/Node/)
-    expect(await failure(page, { keyPersistence: "IndexedDB" })).toMatchObject({ name: "SecurityError", reason: "unsupported" })
+    expect(await failure(page, { keyPersistence: "IndexedDB" })).toMatchObject({ name: "InvalidRequestError" })
     const loading = await page.evaluate((options) =>
       new window.nomyo.SecureCompletionClient(options).loadKeys("key.pem").catch(({ message, reason }) => ({ message, reason })), {
       allowHttp: true
