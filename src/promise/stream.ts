@@ -4,12 +4,12 @@
  * @since 0.3.0
  */
 import * as Effect from "effect/Effect"
-import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
-
 import { callRules } from "../internal/options.js"
 import { NomyoClient, type OpenStream } from "../NomyoClient.js"
 import { InvalidRequestError } from "../NomyoError.js"
+import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
 import type { ChatCompletionChunk } from "../openai/chatChunk.js"
+import type { ChatCompletionRequest } from "../openai/chatRequest.js"
 import { completionOfChunks } from "../openai/foldStream.js"
 import type { ClientRuntime } from "./ClientRuntime.js"
 import type { CallOptions } from "./options.js"
