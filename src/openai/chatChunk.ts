@@ -1,7 +1,7 @@
 /** The chunks of a streamed answer as plain types: those of the Promise API name nothing of Effect. */
 
 /** A part of a tool call. The first for an `index` has the id and the name; the `arguments` of all are joined. */
-export interface ToolCallDelta {
+interface ToolCallDelta {
   readonly [field: string]: unknown
   /** Position of the tool call in its message, counted from 0. */
   readonly index: number
@@ -15,7 +15,7 @@ export interface ToolCallDelta {
 }
 
 /** What a chunk adds to a message. The texts of all chunks are joined. */
-export interface Delta {
+interface Delta {
   readonly [field: string]: unknown
   /** In the first chunk of a choice. */
   readonly role?: string | null | undefined
