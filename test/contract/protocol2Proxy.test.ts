@@ -63,7 +63,7 @@ layer(services, { excludeTestServices: true })("a proxy that ends TLS", (it) => 
       assert.include(read, "SECRET")
     }))
 
-  it.scoped("gets nothing of protocol 2, though it repeats, changes or seals requests itself", () =>
+  it.scoped("gets nothing of protocol 2, though it repeats and changes requests", () =>
     Effect.gen(function*() {
       const { asked, model } = noting()
       const { pin, url: target } = yield* router({ model })
