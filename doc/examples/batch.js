@@ -1,4 +1,4 @@
-// Many requests, some at a time and no faster than the service allows; one that fails does not stop the others.
+// Sends many requests within the service's limit. One that fails does not stop the others.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

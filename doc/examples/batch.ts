@@ -1,4 +1,4 @@
-// Many requests as a stream, some at a time; one that fails does not stop the others.
+// Sends a stream of requests. One that fails does not stop the others.
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"

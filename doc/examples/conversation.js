@@ -1,4 +1,4 @@
-// Several turns: the client keeps no history, so the whole of it is sent each time.
+// A conversation of several turns. The client keeps no history, so you send all of it each time.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

@@ -1,4 +1,4 @@
-// The package openai, encrypted: only the way its client is made changes.
+// The openai package, encrypted: only the constructor changes.
 import { SecureChatCompletion } from "nomyo-js"
 import { openAiOptions } from "nomyo-js/fetch"
 import OpenAI from "openai"

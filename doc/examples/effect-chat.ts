@@ -1,4 +1,4 @@
-// The client as an Effect service, with its options from the environment and every failure in the type.
+// The client as an Effect service, with options from the environment and typed errors.
 import * as Effect from "effect/Effect"
 import { NomyoClient } from "nomyo-js/effect"
 import * as NomyoNode from "nomyo-js/node"

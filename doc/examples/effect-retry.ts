@@ -1,4 +1,4 @@
-// A retry policy of your own: the client's is switched off, and a Schedule decides.
+// Your own retry policy: the client's is off, and a Schedule decides.
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { NomyoClient, type NomyoError } from "nomyo-js/effect"

@@ -1,4 +1,4 @@
-// Replaces two services: the key pair is kept in memory, and a Transport counts the bytes that leave.
+// Swaps two services: the key pair stays in memory, and a Transport counts the bytes it sends.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { KeyStore, NomyoClient, SecureMemory, Transport } from "nomyo-js/effect"

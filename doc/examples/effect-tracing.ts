@@ -1,4 +1,4 @@
-// Every call is a span. Here a tracer that prints; @effect/opentelemetry has one that exports.
+// Prints the span of every call. To export spans, use the tracer of @effect/opentelemetry.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"

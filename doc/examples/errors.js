@@ -1,4 +1,4 @@
-// What can go wrong, by class. The model names starting with status/ make the development router fail.
+// Handles each class of error. Model names that start with status/ make the development router fail.
 import {
   APIConnectionError,
   APIError,

@@ -1,4 +1,4 @@
-// Watches what happens to the key pair.
+// Watches changes of the key pair.
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"

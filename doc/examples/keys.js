@@ -1,4 +1,4 @@
-// A key pair in a directory of its own, encrypted with a password, and replaced by hand.
+// Keeps a password-protected key pair in its own directory, and rotates it.
 import { SecureChatCompletion } from "nomyo-js"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"

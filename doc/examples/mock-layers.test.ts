@@ -1,4 +1,4 @@
-// Tests of code that uses the client: no network, no disk, no real keys, and time that the test moves.
+// Tests code that uses the client: no network, disk or real keys, and a clock that the test controls.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

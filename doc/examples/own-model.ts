@@ -1,4 +1,4 @@
-// A development router in the same process, with a model of your own, and no network.
+// A development router in the same process, with your own model and no network.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { KeyStore, NomyoClient, NomyoError, SecureMemory, TestCrypto } from "nomyo-js/effect"

@@ -1,4 +1,4 @@
-// The parameters of OpenAI's API go in the request, and fields this library does not know pass through to the model.
+// Passes OpenAI's parameters, and fields that this library does not know, to the model.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

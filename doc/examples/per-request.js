@@ -1,4 +1,4 @@
-// Sends one request to another router, with another API key. The client itself stays as it is.
+// Sends one request to another router with another API key. The client keeps its own.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

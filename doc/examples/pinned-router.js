@@ -1,4 +1,4 @@
-// Gets the fingerprint of the router's key, and accepts no other key from then on.
+// Reads the fingerprint of the router's key, and then accepts no other key.
 import { SecureChatCompletion, SecureCompletionClient, SecurityError } from "nomyo-js"
 import { createHash } from "node:crypto"
 

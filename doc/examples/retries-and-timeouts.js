@@ -1,4 +1,4 @@
-// Failures that may pass are tried again by themselves; a call can say how often, how long, and be cancelled.
+// Retries temporary failures. Each call can set its retries, its timeout and a signal.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

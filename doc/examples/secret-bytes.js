@@ -1,4 +1,4 @@
-// Lends a secret buffer to a callback and zeroes it afterwards, whatever happens in between.
+// Lends a secret buffer to a callback, and zeroes it afterwards whatever happens.
 import { getMemoryProtectionInfo, SecureByteContext } from "nomyo-js"
 
 const secret = new TextEncoder().encode("correct horse battery staple")

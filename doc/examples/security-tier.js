@@ -1,4 +1,4 @@
-// Asks for hardware by how isolated it is. The tier goes in a header, in the clear: the router acts on it.
+// Asks for a hardware tier. The tier is a header in the clear, because the router acts on it.
 import { ForbiddenError, SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

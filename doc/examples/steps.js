@@ -1,4 +1,4 @@
-// The steps of a request one by one: the envelope can be stored, shown, or sent by other means.
+// Runs the steps of a request one by one, so you can store, show or send the envelope yourself.
 import { SecureCompletionClient } from "nomyo-js"
 import { randomUUID } from "node:crypto"
 

@@ -1,4 +1,4 @@
-// A thinking model's reasoning comes beside its answer.
+// Prints a thinking model's reasoning beside its answer.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

@@ -1,4 +1,4 @@
-// Lets the model call a function of yours, and gives it the result.
+// Lets the model call your function, and returns the result to it.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

@@ -15,6 +15,9 @@ import * as Vectors from "../support/vectors.js"
 
 const run = promisify(execFile)
 
+/** Where npm's page of the package leads: files of this project, by whole URLs. */
+const OWN_URL = /^https:\/\/(?:github\.com\/nomyo-ai\/nomyo-js\/blob|raw\.githubusercontent\.com\/nomyo-ai\/nomyo-js)\/main\//
+
 const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) => !file.startsWith("doc/examples/browser/"))
 
 /** Every piece of code on the pages, by the name of the file it would be. */
@@ -110,14 +113,33 @@ describe("pages", () => {
       const prose = Pages.read(page).replaceAll(/^```[^]*?^```$/gm, "").replaceAll(/`[^`\n]*`/g, "")
       return [...prose.matchAll(/\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$|(?:src|href)="([^"]+)"/gm)].flatMap(([, inline, reference, html]) => {
         const target = (inline ?? reference ?? html)!
-        if (/^(https?|mailto):/.test(target)) return []
-        const [file = "", anchor] = target.split("#")
-        const path = file === "" ? page : Path.posix.join(Path.posix.dirname(page), file)
+        const own = OWN_URL.exec(target)
+        if (own === null && /^(https?|mailto):/.test(target)) return []
+        const [file = "", anchor] = target.replace(OWN_URL, "").split("#")
+        const folder = own === null ? Path.posix.dirname(page) : "."
+        const path = file === "" ? page : Path.posix.join(folder, file)
         const isThere = Fs.existsSync(Path.join(Pages.root, path)) && (anchor === undefined || anchors.get(path)?.includes(anchor) === true)
         return isThere ? [] : [`${page}: ${target}`]
       })
     })
     expect(broken).toEqual([])
+  })
+
+  it("link by whole URLs where npm shows them", () => {
+    const relative = [...Pages.read("README.md").matchAll(/\]\((?!https:|#)([^)]*)\)/g)].map(([, target]) => target)
+    expect(relative).toEqual([])
+  })
+
+  it("name tests that exist for what they claim", () => {
+    const claims = Pages.pages.flatMap((page) =>
+      [...Pages.read(page).matchAll(/<!-- test: (\S+\.ts)((?: "[^"]+")+) -->/g)].flatMap(([, file, names]) =>
+        [...names!.matchAll(/"([^"]+)"/g)].map(([name]) => ({ page, file: file!, name }))))
+    const unproven = claims.filter(({ file, name }) =>
+      !Fs.existsSync(Path.join(Pages.root, file)) || !Pages.read(file).includes(name))
+    expect(unproven).toEqual([])
+    for (const page of ["README.md", "doc/security-guide.md", "doc/protocol.md"]) {
+      expect(claims.map((claim) => claim.page)).toContain(page)
+    }
   })
 
   it.each(Pages.pages.filter((page) => /^<!-- begin /m.test(Pages.read(page))))("%s repeats what it is made from", async (page) => {
@@ -141,8 +163,8 @@ describe("pages", () => {
     })
     expect(classes).toHaveLength(10)
     expect(reasons.length).toBeGreaterThan(15)
-    const headings = new Set([...page.matchAll(/^#+ +(.*)$/gm)].map(([, heading]) => heading))
-    expect([...classes, ...reasons].filter((name) => !headings.has(`\`${name}\``))).toEqual([])
+    const explained = new Set([...page.matchAll(/^(?:#+ |\| )`([\w-]+)`/gm)].map(([, name]) => name!))
+    expect([...classes, ...reasons].filter((name) => !explained.has(name))).toEqual([])
   })
 
   it("list every example", () => {

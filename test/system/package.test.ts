@@ -40,6 +40,9 @@ beforeAll(async () => {
   bare = await project("bare", tarball, versioned("effect"))
   const optional = (["effect", "@effect/platform", "sodium-native"] as const).map(versioned)
   full = await project("full", tarball, ...optional)
+  for (const name of ["openai", "@ai-sdk", "@langchain"]) {
+    Fs.symlinkSync(Path.join(root, "node_modules", name), Path.join(full, "node_modules", name), "dir")
+  }
   router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY) }))
 })
 afterAll(async () => {
@@ -263,9 +266,9 @@ describe("the package", () => {
     let stdout = ""
     shell.stdout.on("data", (chunk) => {
       stdout += chunk
-      if (/^listening on/m.test(stdout)) process.kill(-shell.pid!, "SIGTERM")
+      if (/^(listening on|http:)/m.test(stdout)) process.kill(-shell.pid!, "SIGTERM")
     })
     await once(shell, "close")
-    expect(stdout).toMatch(/You said: |^listening on http:\/\/127\.0\.0\.1:12435$/m)
+    expect(stdout).toMatch(/You said: |^listening on http:\/\/127\.0\.0\.1:12435$|^http:\/\/127\.0\.0\.1:12436\/v1$/m)
   })
 })
