@@ -48,7 +48,6 @@ import type { Plaintext } from "./Plaintext.js"
 import * as Protocol from "./Protocol.js"
 import * as Protocol1 from "./Protocol1.js"
 import * as RouterKey from "./RouterKey.js"
-import type { SecureMemory } from "./SecureMemory.js"
 import type { Transport } from "./Transport.js"
 
 /**
@@ -288,10 +287,12 @@ const openStream = Effect.fnUntraced(function*(
 /** One attempt, whose connection ends with it if it fails, and otherwise with the scope. */
 const openIn = (scope: Scope.Scope, request: PreparedRequest, turn: Protocol.Turn) =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) =>
-      restore(Scope.extend(request.router.stream(request, turn), own)).pipe(
-        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void)
-      )))
+    Effect.gen(function*() {
+      const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+      const opened = restore(Scope.extend(request.router.stream(request, turn), own))
+      return yield* Effect.tapErrorCause(opened, (cause) => Scope.close(own, Exit.failCause(cause)))
+    })
+  )
 
 /** Chunks that come in time, until the client is disposed. */
 const boundedPull = (
@@ -433,11 +434,15 @@ const batchOf = <E, R>(
  * `DisposedError`; for a `concurrency` that is not a whole number from 1, with an `InvalidRequestError`.
  * Interruption, and the end of the stream's consumer, cancel what is in flight.
  *
- * @example import * as Stream from "effect/Stream" import { NomyoClient } from "nomyo-js/effect"
+ * @example
+ * import * as Stream from "effect/Stream"
+ * import { NomyoClient } from "nomyo-js/effect"
  *
- * const requests = Stream.map(Stream.make("one", "two"), (content) => ({   model: "Qwen/Qwen3-0.6B",
- * messages: [{ role: "user", content }] })) const outcomes =
- * Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 2 }))
+ * const requests = Stream.map(Stream.make("one", "two"), (content) => ({
+ *   model: "Qwen/Qwen3-0.6B",
+ *   messages: [{ role: "user", content }]
+ * }))
+ * const outcomes = Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 2 }))
  *
  * @since 0.2.0
  * @category batches
@@ -453,11 +458,11 @@ export const createAll: {
 } = dual((args) => Predicate.hasProperty(args[0], Stream.StreamTypeId), batchOf)
 
 /** The services that a platform provides. */
-type Platform = Crypto | KeyStore | Transport | SecureMemory
+type Platform = Crypto | KeyStore | Transport
 
 /**
  * `NomyoClient` with its key ring and its router key, for programs that use these parts too. It needs the
- * four services of a platform. Building it fails with an `InvalidRequestError` or a `SecurityError` for an
+ * three services of a platform. Building it fails with an `InvalidRequestError` or a `SecurityError` for an
  * option that is not valid.
  *
  * @since 0.2.0
@@ -485,7 +490,7 @@ const partsOf = (config: NomyoConfig.NomyoConfig) =>
   )
 
 /**
- * The client over the four services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser`
+ * The client over the three services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser`
  * provide them for you. Building it fails with an `InvalidRequestError` or a `SecurityError` for an option
  * that is not valid.
  *
@@ -508,7 +513,7 @@ export const layer = (
   Layer.map(layerParts(options), Context.pick(NomyoClient))
 
 /**
- * The client over the four services of a platform, with options from a `Config`: by default from the
+ * The client over the three services of a platform, with options from a `Config`: by default from the
  * environment (see `NomyoConfig.config`). Building it fails with a `ConfigError` if the configuration cannot
  * be read.
  *

@@ -7,41 +7,40 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Crypto } from "./Crypto.js"
-import { attempt } from "./internal/attempt.js"
+import { attempt, type AttemptDependencies } from "./internal/attempt.js"
 import { wholeChunks } from "./internal/wholeChunks.js"
 import { KeyRing } from "./KeyRing.js"
 import type { NomyoConfig } from "./NomyoConfig.js"
 import * as Protocol from "./Protocol.js"
 import * as RouterKey from "./RouterKey.js"
-import { SecureMemory } from "./SecureMemory.js"
 import { Transport } from "./Transport.js"
 
-type Needs = Crypto | Transport | SecureMemory
+type Needs = Crypto | Transport
 
-const make = (config: NomyoConfig): Effect.Effect<
-  Protocol.Service,
-  never,
-  Needs | KeyRing | RouterKey.RouterKey
-> =>
-  Effect.gen(function*() {
-    // these services and nothing else of the context, such as the span in which the client is made
-    const context = Context.pick(Crypto, Transport, SecureMemory)(yield* Effect.context<Needs>())
-    const keyRing = yield* KeyRing
-    const transport = yield* Transport
-    const { maxResponseBytes } = config
-    const routerOf = (baseUrl: string, routerKey: RouterKey.Service): Protocol.Router => {
-      const dependencies = { baseUrl, routerKey, keyRing, transport, maxResponseBytes }
-      const create: Protocol.Router["create"] = (request, turn) =>
-        Effect.provide(attempt(dependencies, request, turn), context)
-      return { create, stream: (request, turn) => Effect.map(create(request, turn), wholeChunks) }
-    }
-    return {
-      router: routerOf(config.baseUrl, yield* RouterKey.RouterKey),
-      routerAt: (baseUrl) =>
-        Effect.map(Effect.provide(RouterKey.make({ ...config, baseUrl }), context), (routerKey) =>
-          routerOf(baseUrl, routerKey))
-    }
-  })
+const routerOf = (dependencies: AttemptDependencies): Protocol.Router => {
+  const create: Protocol.Router["create"] = (request, turn) => attempt(dependencies, request, turn)
+  return { create, stream: (request, turn) => Effect.map(create(request, turn), wholeChunks) }
+}
+
+const make = Effect.fnUntraced(function*(
+  config: NomyoConfig
+): Effect.fn.Return<Protocol.Service, never, Needs | KeyRing | RouterKey.RouterKey> {
+  // these services and nothing else of the context, such as the span in which the client is made
+  const context = Context.pick(Crypto, Transport)(yield* Effect.context<Needs>())
+  const shared = {
+    crypto: yield* Crypto,
+    keyRing: yield* KeyRing,
+    transport: yield* Transport,
+    maxResponseBytes: config.maxResponseBytes
+  }
+  const routerAt = (baseUrl: string) =>
+    RouterKey.make({ ...config, baseUrl }).pipe(
+      Effect.map((routerKey) => routerOf({ ...shared, baseUrl, routerKey })),
+      Effect.provide(context)
+    )
+  const routerKey = yield* RouterKey.RouterKey
+  return { router: routerOf({ ...shared, baseUrl: config.baseUrl, routerKey }), routerAt }
+})
 
 /**
  * Protocol 1.0 of a client: `NomyoClient.layerParts` includes it.

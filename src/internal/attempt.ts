@@ -2,7 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { ChatCompletionResponse } from "../ChatCompletion.js"
-import type { Crypto, KeyPair } from "../Crypto.js"
+import type { KeyPair } from "../Crypto.js"
 import type * as KeyRing from "../KeyRing.js"
 import type { InvalidRequestError } from "../NomyoError.js"
 import type * as RouterKey from "../RouterKey.js"
@@ -17,7 +17,7 @@ export interface AttemptDependencies extends ExchangeDependencies {
 
 /** The router's key, perhaps in flight. */
 type Fetched = Effect.Effect<RouterKey.CachedRouterKey, TransportError>
-type Answer = Effect.Effect<ChatCompletionResponse, TransportError, Crypto>
+type Answer = Effect.Effect<ChatCompletionResponse, TransportError>
 
 /**
  * Waits for the rate limit with both keys there, so that requests leave as far apart as the limit demands.

@@ -1,14 +1,15 @@
 import * as Effect from "effect/Effect"
+import type { Body } from "../Body.js"
 import * as ChatCompletion from "../ChatCompletion.js"
-import type { Crypto, KeyPair } from "../Crypto.js"
-import * as Envelope from "../Envelope.js"
+import type { KeyPair, Service as Crypto } from "../Crypto.js"
 import type { Request } from "../Protocol.js"
 import type { CachedRouterKey } from "../RouterKey.js"
-import type { Body } from "../Body.js"
 import type { Service as Transport, TransportError } from "../Transport.js"
+import * as Envelope from "./codecs/envelope.js"
 
 export interface ExchangeDependencies {
   readonly baseUrl: string
+  readonly crypto: Crypto
   readonly transport: Transport
   readonly maxResponseBytes: number
 }
@@ -30,12 +31,24 @@ const headersOf = (
   ...(securityTier === undefined ? {} : { "X-Security-Tier": securityTier })
 })
 
+/** Opens the router's answer and decodes it. */
+const openAnswer = (
+  { crypto }: ExchangeDependencies,
+  { payloadId }: Request,
+  { pair }: Keys,
+  answer: Uint8Array
+): Effect.Effect<ChatCompletion.ChatCompletionResponse, TransportError> =>
+  Effect.flatMap(Envelope.decode(answer), ({ processedAt, sealed }) =>
+    crypto.open(pair.privateKey, sealed, (plaintext) =>
+      ChatCompletion.decodeResponse(plaintext, { algorithm: Envelope.algorithm, payloadId, processedAt })))
+
 /** Seals a request, sends it, opens the answer and decodes it. */
 export const exchange = (
-  { baseUrl, maxResponseBytes, transport }: ExchangeDependencies,
+  dependencies: ExchangeDependencies,
   request: Request,
   keys: Keys
-): Effect.Effect<ChatCompletion.ChatCompletionResponse, TransportError, Crypto> => {
+): Effect.Effect<ChatCompletion.ChatCompletionResponse, TransportError> => {
+  const { baseUrl, crypto, maxResponseBytes, transport } = dependencies
   const post = (body: Body) =>
     transport.send({
       method: "POST",
@@ -44,10 +57,6 @@ export const exchange = (
       body,
       maxResponseBytes
     })
-  const decode = ({ algorithm, plaintext, processedAt }: Envelope.Opened) =>
-    ChatCompletion.decodeResponse(plaintext, { algorithm, payloadId: request.payloadId, processedAt })
-  return Effect.flatMap(
-    Envelope.sealWith(keys.router.key, request.payload, post),
-    (answer) => Envelope.open(keys.pair.privateKey, answer, decode)
-  )
+  const answered = crypto.seal(keys.router.key, request.payload, (sealed) => post(Envelope.encode(sealed)))
+  return Effect.flatMap(answered, (answer) => openAnswer(dependencies, request, keys, answer))
 }

@@ -22,7 +22,6 @@ import {
   SecureByteContext,
   SecureChatCompletion,
   SecureCompletionClient,
-  type SecureMemory,
   type SecurityError,
   type SecurityReason,
   type ServerError,
@@ -87,7 +86,7 @@ describe("the Effect API", () => {
   })
 
   it("composes by layer", () => {
-    type Platform = Crypto.Crypto | KeyStore.KeyStore | SecureMemory.SecureMemory | Transport.Transport
+    type Platform = Crypto.Crypto | KeyStore.KeyStore | Transport.Transport
     expectTypeOf<ReturnType<typeof NomyoClient.layer>>().toEqualTypeOf<
       Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError, Platform>
     >()

@@ -89,20 +89,20 @@ export const layerPlatform = (
 
 type Services = Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
 
+type Parts = Layer.Layer<
+  NomyoClient.NomyoClient | KeyRing | RouterKey,
+  InvalidRequestError | SecurityError,
+  Services
+>
+
 /**
  * The client with its key ring and its router key, by the protocol that the options ask for.
  *
  * @since 0.3.0
  * @category layers
  */
-export const layerParts = (
-  options: NomyoConfig.Options
-): Layer.Layer<
-  NomyoClient.NomyoClient | KeyRing | RouterKey,
-  InvalidRequestError | SecurityError,
-  Services
-> =>
-  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), ({ protocol }) =>
+export const layerParts = (options: NomyoConfig.Options): Parts =>
+  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), ({ protocol }): Effect.Effect<Parts> =>
     protocol === 1
       ? Effect.succeed(NomyoClient.layerParts(options))
       : Effect.map(Effect.promise(() => import("./protocol2.js")), (module) => module.layerParts(options))))
