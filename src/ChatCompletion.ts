@@ -18,6 +18,7 @@ import type * as Requests from "./openai/chatRequest.js"
 import { checkPayload, takeApart } from "./openai/checkRequest.js"
 import { isObject } from "./openai/looseJson.js"
 import { readAnswer } from "./openai/normalizeAnswer.js"
+import { withSourceText } from "./openai/sourceText.js"
 import type { Plaintext } from "./Plaintext.js"
 
 export type {
@@ -191,23 +192,30 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
   if (typeof payload !== "object" || payload === null) return Effect.fail(invalid("The request is not an object"))
   const json = toJson(payload)
   if (json === null) return Effect.fail(unreadable())
-  if (json === undefined) {
-    return Effect.flatMap(
-      reading(() => Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"),
-      (field) =>
-        Effect.fail(invalid(
-          `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, a number that is not finite, ` +
-            "undefined in a list, or is nested too deeply"
-        ))
-    )
-  }
-  const kept: Array<string> | undefined = json.long.reduce((total, text) => total + text.length, 0) <= LONGEST_KEPT ? [] : undefined
+  return json === undefined ? failWithField(payload) : encodeChunks(json)
+}
+
+const failWithField = (payload: object): Effect.Effect<never, InvalidRequestError> =>
+  Effect.flatMap(
+    reading(() => Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"),
+    (field) =>
+      Effect.fail(invalid(
+        `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, ` +
+          "a number that is not finite, undefined in a list, or is nested too deeply"
+      ))
+  )
+
+const encodeChunks = (json: Json.Json): Effect.Effect<Plaintext, InvalidRequestError> => {
+  const longest = json.long.reduce((total, text) => total + text.length, 0)
+  const kept: Array<string> | undefined = longest <= LONGEST_KEPT ? [] : undefined
   const lengths = Json.lengths(json, kept)
   const countFrom = (start: number): Effect.Effect<Plaintext, InvalidRequestError> => {
     let length = start
     while (length < start + LONGEST_COUNT) {
       const next = lengths.next()
-      if (next.done === true) return Effect.succeed({ length, chunks: (window) => Json.encode(kept ?? Json.chunks(json), window) })
+      if (next.done === true) {
+        return Effect.succeed({ length, chunks: (window) => Json.encode(kept ?? Json.chunks(json), window) })
+      }
       length += next.value
       if (length > MAX_PAYLOAD_BYTES) return Effect.fail(tooLarge())
     }
@@ -217,23 +225,27 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
 }
 
 /**
- * Reads and checks a payload, as a router does. Fails with an `InvalidRequestError` that names the
- * top-level field and nothing within: a router's errors travel in the clear, and names can be secrets too.
+ * Reads and checks a payload, as a router does. It is frozen, and keeps its text for the model server. Fails
+ * with an `InvalidRequestError` that names the top-level field and nothing within: a router's errors travel
+ * in the clear, and names can be secrets too.
  *
  * @since 0.2.0
  * @category decoding
  */
-export const decodePayload = (plaintext: Uint8Array): Effect.Effect<ChatCompletionRequest, InvalidRequestError> =>
-  Effect.flatMap(
-    Effect.try({
-      try: (): unknown => JSON.parse(Bytes.toText(plaintext)),
-      catch: () => invalid("The payload is not JSON")
-    }),
-    (payload) => {
-      const problem = checkPayload(payload)
-      return problem === undefined ? Effect.succeed(payload as ChatCompletionRequest) : Effect.fail(invalid(problem))
-    }
-  )
+export const decodePayload = (
+  plaintext: Uint8Array
+): Effect.Effect<ChatCompletionRequest, InvalidRequestError> =>
+  Effect.try({
+    try: (): unknown => {
+      const text = Bytes.toText(plaintext)
+      const payload: unknown = JSON.parse(text)
+      return isObject(payload) ? withSourceText(payload, text) : payload
+    },
+    catch: () => invalid("The payload is not JSON")
+  }).pipe(Effect.filterOrElse(
+    (payload): payload is ChatCompletionRequest => checkPayload(payload) === undefined,
+    (payload) => Effect.fail(invalid(String(checkPayload(payload))))
+  ))
 
 /**
  * A request taken apart: what is encrypted, and what directs it.
@@ -251,7 +263,8 @@ export interface Encoded {
 }
 
 /**
- * Checks a request and encodes it. `stream` asks for the answer in chunks. Fails with an `InvalidRequestError` that names the field.
+ * Checks a request and encodes it. `stream` asks for the answer in chunks. Fails with an
+ * `InvalidRequestError` that names the field.
  *
  * @since 0.2.0
  * @category encoding
@@ -262,9 +275,10 @@ export const encodeRequest = (
 ): Effect.Effect<Encoded, InvalidRequestError> =>
   Effect.flatMap(reading(() => takeApart(request)), (parts) => {
     if (typeof parts === "string") return Effect.fail(invalid(parts))
-    const { api_key, base_url, payload, security_tier } = parts
+    const { api_key, base_url, payload, security_tier, source } = parts
     const asked = stream ? { ...payload, stream, stream_options: { include_usage: true } } : payload
-    return Effect.map(encodeJson(asked), (encoded) => ({
+    const json = source === undefined ? encodeJson(asked) : encodeChunks(Json.assemble(asked, source))
+    return Effect.map(json, (encoded) => ({
       model: payload["model"] as string,
       payload: encoded,
       apiKey: api_key,

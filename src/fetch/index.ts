@@ -5,7 +5,7 @@
  * @since 0.3.0
  */
 import { type Answer, completionOf, EVENT_STREAM, eventsOf } from "../openai/chunks.js"
-import { answerOf, type ErrorAnswer, type Failure, isFailure, Refusal } from "../openai/errors.js"
+import { answerFor, answerOf, type ErrorAnswer, type Failure, isFailure, Refusal } from "../openai/errors.js"
 import * as Models from "../openai/models.js"
 import { mapRequest } from "../openai/requests.js"
 import { routeOf } from "../openai/routes.js"
@@ -220,11 +220,11 @@ const connectionError = (error: Failure): TypeError => {
 }
 
 /** An error of the client as a `fetch` has it: a response, or what it rejects with. */
-const outcomeOf = (error: unknown): Response => {
+const outcomeOf = (error: unknown, { headers }: Call): Response => {
   if (error instanceof Refusal) return errorResponse(error.answer)
   if (!isFailure(error)) throw error
   if (error._tag === "APIConnectionError") throw connectionError(error)
-  return errorResponse(answerOf(error))
+  return errorResponse(answerFor(headers.get("user-agent"), answerOf(error)))
 }
 
 /**
@@ -235,7 +235,8 @@ const outcomeOf = (error: unknown): Response => {
  * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events; it
  * is whole when the first event comes, since the service does not stream. Headers of the tool go no further.
  *
- * HTTP errors keep their status. A `SecurityError` or `DisposedError` is a 400 with the reason as its `code`.
+ * HTTP errors keep their status, but for the few 4xx that LangChain and the AI SDK would repeat: these are a
+ * 400 to them, with the status in the `code` (`http_422`). A `SecurityError` or `DisposedError` is a 400 with the reason as its `code`.
  * A lost network and a timeout reject with `TypeError("fetch failed")`, whose `cause` is the
  * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
  *
@@ -261,7 +262,7 @@ export const createFetch = (client: ChatClient, options: FetchOptions = {}): typ
       return await answer(client, settings, call)
     } catch (error) {
       if (call.signal?.aborted === true) throw call.signal.reason
-      return outcomeOf(error)
+      return outcomeOf(error, call)
     }
   }
 }

@@ -1,5 +1,5 @@
 /** `POST /chat/completions`: one call of the client, as a whole answer or as a stream. */
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -13,7 +13,7 @@ import type { ChatCompletionRequest, ChatCompletionResponse, SecurityTier } from
 import type * as NomyoClient from "../NomyoClient.js"
 import type { NomyoError } from "../NomyoError.js"
 import { type Answer, completionOf, DONE, EVENT_STREAM, eventOf, eventsOf } from "../openai/chunks.js"
-import type { ErrorAnswer, Refusal } from "../openai/errors.js"
+import { answerFor, type ErrorAnswer, type Refusal } from "../openai/errors.js"
 import { type Mapped, mapRequest } from "../openai/requests.js"
 import { attempt, readBody } from "./readBody.js"
 import { type Entry, markEnd } from "./requestLog.js"
@@ -64,6 +64,11 @@ const errorOf = (cause: Cause.Cause<NomyoError>, entry: Entry): ErrorAnswer => {
   entry.payloadId = answer.headers["x-request-id"]
   return answer
 }
+
+/** An error as the tool that asked is to get it. */
+const respondWith = (answer: ErrorAnswer) =>
+  Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+    errorResponse(answerFor(headers["user-agent"], answer)))
 
 /** The client's answer as a stream takes it. Notes its payload id for the log. */
 const answerOf = (response: ChatCompletionResponse, entry: Entry): Answer => {
@@ -124,7 +129,7 @@ const respondStreamed = Effect.fnUntraced(function*(
     return eventStream(Stream.concat(commentsUntil(call, keepAlive), Stream.unwrap(events)), entry)
   }
   const result = early.value
-  if (Exit.isFailure(result)) return errorResponse(errorOf(result.cause, entry))
+  if (Exit.isFailure(result)) return yield* respondWith(errorOf(result.cause, entry))
   const events = resultEvents(result, mapped, entry)
   return eventStream(events, entry, idOf(result.value))
 })
@@ -135,7 +140,7 @@ const respondWhole = (start: Effect.Effect<ChatCompletionResponse, NomyoError>, 
       // an interrupted call has no tool to answer any more
       Cause.isInterruptedOnly(cause)
         ? Effect.failCause(cause as Cause.Cause<never>)
-        : Effect.succeed(errorResponse(errorOf(cause, entry))),
+        : respondWith(errorOf(cause, entry)),
     onSuccess: (response) => {
       const answer = completionOf(answerOf(response, entry))
       return Effect.succeed(HttpServerResponse.setHeaders(json(answer), idOf(response)))
@@ -169,11 +174,8 @@ export const complete = Effect.fnUntraced(function*(
 > {
   const { client, maxRetries, securityTier, timeout } = settings
   const text = yield* readBody
-  const mapped = yield* attempt(() => mapRequest(text, given))
-  const request = {
-    ...(securityTier === undefined ? {} : { security_tier: securityTier }),
-    ...mapped.request
-  } as unknown as ChatCompletionRequest
+  const mapped = yield* attempt(() => mapRequest(text, { ...given, securityTier }))
+  const request = mapped.request as unknown as ChatCompletionRequest
   const create = client.create(request, { timeout, maxRetries })
   // a server runs its apps uninterruptibly, and a tool that leaves is to cancel its call
   const start = Effect.interruptible(afterRateLimit(create, RATE_LIMIT_RETRIES))

@@ -2,8 +2,10 @@
  * What is refused before it is sent: a request that cannot be sent or cannot be meant. All else is the
  * model server's to judge, since it knows what its model takes.
  */
+import { misspelled } from "../internal/closestName.js"
 import type { SecurityTier } from "./chatRequest.js"
 import { isObject, type JsonObject } from "./looseJson.js"
+import { type SourceText, sourceTextOf } from "./sourceText.js"
 
 /** The fields that direct a request and are not part of its payload. */
 const DIRECTING = ["api_key", "base_url", "security_tier"] as const
@@ -12,24 +14,12 @@ const NO_OBJECT = "The request is not valid: it is an object"
 
 const TIERS = new Set<unknown>(["standard", "high", "maximum"])
 
-const plain = (name: string) => name.replace(/[^A-Za-z]/g, "").toLowerCase()
-
-/** Whether two names differ by one letter that is missing, added, other, or swapped with the next. */
-const isNear = (a: string, b: string): boolean => {
-  if (Math.abs(a.length - b.length) > 1) return false
-  let start = 0
-  while (start < a.length && a[start] === b[start]) start++
-  const [restA, restB] = [a.slice(start), b.slice(start)]
-  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1) ||
-    (restA.slice(2) === restB.slice(2) && restA[0] === restB[1] && restA[1] === restB[0])
-}
-
 /**
  * The directing field that a name was meant for, if it is none itself: `apiKey`, `base-url`,
  * `securtiy_tier`.
  */
 const meantFor = (name: string): string | undefined =>
-  DIRECTING.find((field) => name !== field && isNear(plain(name), plain(field)))
+  (DIRECTING as ReadonlyArray<string>).includes(name) ? undefined : misspelled(name, DIRECTING)
 
 const checkDirecting = (request: JsonObject): string | undefined => {
   for (const name of Object.keys(request)) {
@@ -72,6 +62,8 @@ export interface Parts {
   readonly api_key: string | undefined
   readonly base_url: string | undefined
   readonly security_tier: SecurityTier | undefined
+  /** What the payload's members were read from, if that is known. What `extra_body` adds has no such text. */
+  readonly source: SourceText | undefined
 }
 
 /**
@@ -96,6 +88,7 @@ export const takeApart = (request: unknown): Parts | string => {
     // as `checkDirecting` has found them
     api_key: (api_key ?? undefined) as string | undefined,
     base_url: (base_url ?? undefined) as string | undefined,
-    security_tier: (security_tier ?? undefined) as SecurityTier | undefined
+    security_tier: (security_tier ?? undefined) as SecurityTier | undefined,
+    source: isObject(extra_body) ? undefined : sourceTextOf(request)
   }
 }

@@ -50,13 +50,6 @@ const typeOf = (status: number): string => {
 }
 
 /**
- * 4xx that no tool repeats. `openai` and `ai` repeat 408 and 409, LangChain every 4xx that is not here (its
- * `STATUS_NO_RETRY`); any other is answered as a 400, since the service locks an API key out that asks too
- * often.
- */
-const NEVER_REPEATED = new Set([400, 401, 402, 403, 404, 405, 406, 407, 413])
-
-/**
  * Tools wait for as long as they are asked to, up to this; beyond it they repeat at their own, much shorter,
  * intervals. In milliseconds.
  */
@@ -97,9 +90,9 @@ const errorAnswer = (
 })
 
 /**
- * A `NomyoError` as OpenAI's API would answer it. HTTP errors keep their status; a 4xx that tools would
- * repeat becomes a 400 with the code `http_<status>`. `SecurityError` and `DisposedError` are a 400, which no
- * tool repeats, with their reason as the code. A connection that failed is a 502, a timeout a 504.
+ * A `NomyoError` as OpenAI's API would answer it. HTTP errors keep their status. `SecurityError` and
+ * `DisposedError` are a 400, which no tool repeats, with their reason as the code. A connection that failed
+ * is a 502, a timeout a 504.
  */
 export const answerOf = (error: Failure): ErrorAnswer => {
   const { message, reason, statusCode } = error
@@ -114,9 +107,34 @@ export const answerOf = (error: Failure): ErrorAnswer => {
   }
   // the router's "answer that is no completion" has the status 200
   const status = statusCode === undefined || statusCode < 400 ? 502 : statusCode
-  return isFinal(status) && !NEVER_REPEATED.has(status)
-    ? errorAnswer(400, `http_${status}`, message, error)
-    : errorAnswer(status, codes[status] ?? null, message, error)
+  return errorAnswer(status, codes[status] ?? null, message, error)
+}
+
+/** A tool that repeats some 4xx whatever `x-should-retry` says. */
+interface Repeater {
+  readonly userAgent: RegExp
+  readonly repeats: (status: number) => boolean
+}
+
+/** LangChain repeats every status but these (`STATUS_NO_RETRY` of `@langchain/core`). */
+const FINAL_TO_LANGCHAIN = new Set([400, 401, 402, 403, 404, 405, 406, 407, 409, 413])
+
+const repeaters: ReadonlyArray<Repeater> = [
+  { userAgent: /\bai-sdk/, repeats: (status) => status === 408 || status === 409 },
+  { userAgent: /\blangchainjs/, repeats: (status) => !FINAL_TO_LANGCHAIN.has(status) }
+]
+
+/**
+ * The answer as a tool is to get it, by its `User-Agent`: a 4xx that the tool would repeat is a 400 with the
+ * code `http_<status>`. The service locks out an API key that asks too often.
+ */
+export const answerFor = (userAgent: string | null | undefined, answer: ErrorAnswer): ErrorAnswer => {
+  const { body, headers, status } = answer
+  const isRepeated = isFinal(status) &&
+    repeaters.some((tool) => tool.userAgent.test(userAgent ?? "") && tool.repeats(status))
+  return isRepeated
+    ? { status: 400, headers, body: { error: { ...body.error, code: `http_${status}` } } }
+    : answer
 }
 
 const tags = new Set([

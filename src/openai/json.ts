@@ -55,23 +55,34 @@ const isPlain = (text: string): boolean => {
   return !isControl
 }
 
+/** Every object of a tree, the root first. Not by recursion: a body may be nested as deep as it is long. */
+const objectsOf = function*(root: object): Generator<object, void> {
+  const left: Array<object> = [root]
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    yield next
+    for (const value of Object.values(next)) if (typeof value === "object" && value !== null) left.push(value)
+  }
+}
+
 /** Puts the texts in the place of their marks. Returns how many marks there were. */
 const restore = (root: object, texts: ReadonlyMap<unknown, string>): number => {
   let found = 0
-  const left: Array<object> = [root]
-  for (let next = left.pop(); next !== undefined; next = left.pop()) {
-    const object = next as { [key: string]: unknown }
-    for (const key of Object.keys(object)) {
-      const value = object[key]
+  for (const object of objectsOf(root)) {
+    for (const [key, value] of Object.entries(object)) {
       const text = texts.get(value)
-      if (text !== undefined) {
-        // not an assignment, which would set the prototype where the key is `__proto__`
-        Object.defineProperty(object, key, { value: text })
-        found++
-      } else if (typeof value === "object" && value !== null) left.push(value)
+      if (text === undefined) continue
+      // not an assignment, which would set the prototype where the key is `__proto__`
+      Object.defineProperty(object, key, { value: text })
+      found++
     }
   }
   return found
+}
+
+/** Freezes an object and every object within. */
+export const freezeDeeply = <A extends object>(root: A): A => {
+  for (const object of objectsOf(root)) Object.freeze(object)
+  return root
 }
 
 /** Throws a `SyntaxError` for what is not JSON. */

@@ -1,6 +1,7 @@
 /** The body of `POST /chat/completions`, as a request of the client. */
 import { Refusal } from "./errors.js"
 import * as Json from "./json.js"
+import { withSourceText } from "./sourceText.js"
 
 interface JsonObject {
   readonly [name: string]: unknown
@@ -44,17 +45,26 @@ const parse = (text: string): JsonObject => {
   return typeof body === "object" && body !== null && !Array.isArray(body) ? body as JsonObject : notJson()
 }
 
+/** What a request says beside its body. */
+interface Given {
+  /** Goes to the router in place of the client's own. */
+  readonly apiKey?: string | undefined
+  /** The model, if the body names none. */
+  readonly deployment?: string | undefined
+  /** The security tier, if the body names none. */
+  readonly securityTier?: string | undefined
+}
+
+/** The fields of an object whose value is known. */
+const known = (fields: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+
 /**
- * Reads a body. `stream` and `stream_options` do not reach the client, since its answer comes whole. Throws a
- * `Refusal` for what is no JSON object, for `base_url` and `api_key`, and for a `stream` or `stream_options`
- * of the wrong type. The client checks the rest.
- *
- * Numbers are JavaScript's: an integer beyond 2^53 is rounded.
+ * Reads a body. `stream` and `stream_options` do not reach the client: they say how to shape its answer.
+ * Throws a `Refusal` for what is no JSON object, for `base_url` and `api_key`, and for a `stream` or
+ * `stream_options` of the wrong type. The client checks the rest, and sends it as it is written here.
  */
-export const mapRequest = (
-  text: string,
-  { apiKey, deployment }: { readonly apiKey?: string | undefined; readonly deployment?: string | undefined }
-): Mapped => {
+export const mapRequest = (text: string, { apiKey, deployment, securityTier }: Given): Mapped => {
   const { stream = null, stream_options = null, ...rest } = parse(text)
   for (const name of REFUSED) {
     if (!Object.hasOwn(rest, name)) continue
@@ -63,12 +73,13 @@ export const mapRequest = (
   }
   if (stream !== null && typeof stream !== "boolean") invalid("stream", "stream is not true or false")
   if (typeof stream_options !== "object") invalid("stream_options", "stream_options is not an object")
+  const request = {
+    ...known({ model: deployment, security_tier: securityTier }),
+    ...rest,
+    ...known({ api_key: apiKey })
+  }
   return {
-    request: {
-      ...(deployment === undefined ? {} : { model: deployment }),
-      ...rest,
-      ...(apiKey === undefined ? {} : { api_key: apiKey })
-    },
+    request: withSourceText(request, text),
     stream: stream === true,
     includeUsage: (stream_options as { readonly include_usage?: unknown } | null)?.include_usage === true
   }

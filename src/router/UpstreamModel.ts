@@ -11,12 +11,14 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatCompletionRequest } from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
+import * as Json from "../internal/codecs/json.js"
 import { fromStatus } from "../internal/errors.js"
 import { retryAfter } from "../internal/retryAfter.js"
 import type { HttpError, InvalidRequestError } from "../NomyoError.js"
 import * as Chunks from "../openai/chunks.js"
 import { foldStream, isEventStream } from "../openai/foldStream.js"
 import { isList, isObject, parseLoosely } from "../openai/looseJson.js"
+import { sourceTextOf } from "../openai/sourceText.js"
 import { errorOf, meaningOf, reasonOf, type UpstreamFailure } from "../openai/upstreamReason.js"
 import { cleaned } from "./logReason.js"
 import type { Model, Models, Opened } from "./Model.js"
@@ -197,6 +199,10 @@ const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<st
 /** Answers come whole: a server that is asked for `stream_options` alone refuses the request. */
 const unstreamed = ({ stream: _, stream_options: __, ...payload }: ChatCompletionRequest): object => payload
 
+/** The fields of a payload as JSON, in the payload's own words: a number may have more digits than are read. */
+const jsonOf = (fields: object, payload: ChatCompletionRequest): string =>
+  Json.assemble(fields, sourceTextOf(payload) ?? new Map()).parts.join("")
+
 /** A server behind a router. Fails with an `InvalidRequestError` for a URL that cannot be one. */
 export const make = Effect.fnUntraced(function*(
   options: Options
@@ -219,7 +225,7 @@ export const make = Effect.fnUntraced(function*(
     })
   )
   const stream = ({ payload }: Opened) => {
-    const request = HttpClientRequest.bodyUnsafeJson(post, payload)
+    const request = HttpClientRequest.bodyText(post, jsonOf(payload, payload), "application/json")
     const onFailure = (failure: Failure) => Effect.zipRight(warn(failure, payload), Effect.fail(clientError(failure)))
     return exchangeWith(client, request, eventsOf).pipe(
       Effect.catchAll(onFailure),
@@ -237,7 +243,7 @@ export const make = Effect.fnUntraced(function*(
       ({ payload }: Opened) =>
         exchange(
           client,
-          HttpClientRequest.bodyUnsafeJson(post, unstreamed(payload))
+          HttpClientRequest.bodyText(post, jsonOf(unstreamed(payload), payload), "application/json")
         ).pipe(
           Effect.tapError((failure) => warn(failure, payload)),
           Effect.mapError(clientError)

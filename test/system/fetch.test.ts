@@ -58,8 +58,13 @@ const status = (code: number, headers = {}): Hostile.Behaviour => Hostile.http(c
 const names = Object.keys(tools)
 
 describe("retries are the tool's own, and do not multiply", () => {
-  it.each(names.flatMap((tool) => [400, 401, 403, 404, 413, 422].map((code) => [tool, code] as const)))("%s posts once for a %d", async (tool, code) => {
-    expect(await posts(tool, status(code))).toMatchObject({ count: 1, error: { status: code === 422 ? 400 : code } })
+  /** Those that a tool would repeat reach it as a 400, whose code names the status. */
+  const repeated: { readonly [tool: string]: ReadonlyArray<number> } = { openai: [], ai: [408, 409], langchain: [408, 422, 451] }
+  const statuses = [400, 401, 403, 404, 408, 409, 413, 422, 451]
+
+  it.each(names.flatMap((tool) => statuses.map((code) => [tool, code] as const)))("%s posts once for a %d", async (tool, code) => {
+    const error = repeated[tool]!.includes(code) ? { status: 400, code: `http_${code}` } : { status: code }
+    expect(await posts(tool, status(code))).toMatchObject({ count: 1, error })
   })
 
   const own: { readonly [tool: string]: { readonly [what: string]: number } } = {
@@ -162,19 +167,34 @@ describe("what leaves", () => {
     expect(await sent({ apiKey: "header" })).toMatchObject({ authorization: "Bearer sk-openai" })
   })
 
-  it.each(names)("%s: nothing of the stream or the direction reaches a server behind the router", async (tool) => {
-    const bodies: Array<object> = []
+  /** A router before a model server, and the bodies that the server gets. */
+  const behindRouter = async () => {
+    const bodies: Array<string> = []
     const completion = { choices: [{ index: 0, message: { role: "assistant", content: "Hi" }, finish_reason: "stop" }] }
-    const behindRouter = Effect.gen(function*() {
+    const { close, value } = await Servers.scoped(Effect.gen(function*() {
       const url = yield* Servers.httpServer(async (request, response) => {
-        bodies.push(JSON.parse(Buffer.concat(await request.toArray()).toString()) as object)
+        bodies.push(Buffer.concat(await request.toArray()).toString())
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(completion))
       })
       const model = yield* Effect.provide(Model.makeUpstream({ url }), FetchHttpClient.layer)
       return yield* Servers.router({ model })
-    })
-    const { close, value } = await Servers.scoped(behindRouter)
-    const client = connect({ baseUrl: value })
+    }))
+    return { bodies, close, client: connect({ baseUrl: value }) }
+  }
+
+  it("reaches a server behind the router in the words of the caller, with every digit", async () => {
+    const { bodies, client, close } = await behindRouter()
+    const sent = `{"model":"m","messages":[{"role":"user","content":"Hi"}],"seed":12345678901234567890,"top_p":1.0}`
+    for (const body of [sent, sent.replace("{", `{"stream":true,`)]) {
+      const response = await createFetch(client)(`${BASE_URL}/chat/completions`, { method: "POST", body })
+      expect(response.status).toBe(200)
+    }
+    await close()
+    expect(bodies).toEqual([sent, sent])
+  })
+
+  it.each(names)("%s: nothing of the stream or the direction reaches a server behind the router", async (tool) => {
+    const { bodies, client, close } = await behindRouter()
     const create: ChatClient["create"] = (request, options) => client.create({ ...request, security_tier: "high" }, options)
     try {
       expect(await tools[tool]!.ask({ create }, "Hi")).toBe("Hi")
@@ -184,7 +204,7 @@ describe("what leaves", () => {
     }
     const hidden = ["stream", "stream_options", "base_url", "api_key", "security_tier"]
     expect(bodies).toHaveLength(2)
-    expect(bodies.flatMap((body) => hidden.filter((name) => name in body))).toEqual([])
+    expect(bodies.flatMap((body) => hidden.filter((name) => name in (JSON.parse(body) as object)))).toEqual([])
   })
 })
 

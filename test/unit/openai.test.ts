@@ -15,7 +15,7 @@ import {
   ServerError,
   ServiceUnavailableError
 } from "../../src/NomyoError.js"
-import { answerOf, isFailure, Refusal } from "../../src/openai/errors.js"
+import { answerFor, answerOf, isFailure, Refusal } from "../../src/openai/errors.js"
 import { DEFAULT_MODELS, find, listOf } from "../../src/openai/models.js"
 import { mapRequest } from "../../src/openai/requests.js"
 import { routeOf } from "../../src/openai/routes.js"
@@ -63,11 +63,30 @@ describe("an error", () => {
     ])
   })
 
-  it("with a 4xx that some tool repeats is a 400", () => {
-    for (const statusCode of [408, 409, 415, 418, 421, 422, 425, 451]) {
-      const { body, headers, status } = answerOf(fromStatus({ statusCode, message }))
-      expect({ status, code: body.error.code, headers }).toEqual({ status: 400, code: `http_${statusCode}`, headers: { "x-should-retry": "false" } })
+  it("keeps a 4xx, unless the tool would repeat it", () => {
+    const tools = {
+      openai: "OpenAI/JS 7.57.0",
+      ai: "ai/7.0.173 ai-sdk-provider-utils/5.0.81 node.js/v20.20.2",
+      langchain: "langchainjs-openai/1.0.0 (node/v20.20.2; linux; x64)",
+      azure: "langchainjs-azure-openai/2.0.0 (node/v20.20.2; linux; x64)",
+      none: undefined
     }
+    const kept = (userAgent: string | undefined, statusCode: number) => {
+      const answer = answerFor(userAgent, answerOf(fromStatus({ statusCode, message })))
+      expect(answer.headers).toEqual({ "x-should-retry": "false" })
+      if (answer.status === statusCode) return true
+      expect({ status: answer.status, code: answer.body.error.code }).toEqual({ status: 400, code: `http_${statusCode}` })
+      return false
+    }
+    const all = [402, 405, 406, 407, 408, 409, 410, 411, 412, 413, 415, 418, 421, 422, 423, 425, 431, 451, 499]
+    expect(Object.fromEntries(Object.entries(tools).map(([name, agent]) => [name, all.filter((status) => kept(agent, status))])))
+      .toEqual({
+        openai: all,
+        ai: all.filter((status) => status !== 408 && status !== 409),
+        langchain: [402, 405, 406, 407, 409, 413],
+        azure: [402, 405, 406, 407, 409, 413],
+        none: all
+      })
   })
 
   it("of security is a 400 with its reason", () => {

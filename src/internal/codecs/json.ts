@@ -91,6 +91,15 @@ export const stringify = (value: unknown): Json => {
   return { parts: mark === "" ? [skeleton] : skeleton.split(`"${mark}"`), long }
 }
 
+/** The JSON of an object that is not empty, with the texts that some of its members have already. */
+export const assemble = (value: object, texts: ReadonlyMap<string, string>): Json => {
+  const members = Object.entries(value).flatMap(([name, member], i) => [
+    `${i === 0 ? "{" : ","}${JSON.stringify(name)}:`,
+    texts.get(name) ?? JSON.stringify(member)
+  ])
+  return { parts: [...members, "}"], long: [] }
+}
+
 const isHighSurrogate = (unit: number) => (unit & 0xfc00) === 0xd800
 
 /** A text in chunks that do not split a pair of surrogates: half a character has no UTF-8. */
