@@ -85,7 +85,7 @@ describe("a request that was read from JSON", () => {
   it.effect("has no text that a polluted prototype brings", () =>
     Effect.gen(function*() {
       const symbol = Symbol.for("nomyo-js/source-text")
-      Object.defineProperty(Object.prototype, symbol, { value: new Map([["messages", "[]"]]), configurable: true })
+      Object.assign(Object.prototype, { [symbol]: new Map([["messages", "[]"]]) })
       const sent = yield* sentOf({ model: "m", messages: [{}] }).pipe(
         Effect.ensuring(Effect.sync(() => Reflect.deleteProperty(Object.prototype, symbol)))
       )
