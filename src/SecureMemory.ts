@@ -6,10 +6,9 @@
  *
  * @since 0.2.0
  */
-import { UnknownException } from "effect/Cause"
+import type { UnknownException } from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { acquire, bracket } from "./internal/fibers/acquire.js"
@@ -90,10 +89,11 @@ const clear = (bytes: Uint8Array): void => {
   if (bytes.length > 0) bytes.fill(0)
 }
 
-/** Zeroes bytes unless that is switched off for the process. */
-const zero = (bytes: Uint8Array): void => {
-  if (secureMemory.isEnabled) clear(bytes)
-}
+/** Whether bytes are zeroed, and locked where that is possible. */
+type Switch = () => boolean
+
+/** The switch of the whole process, which `disableSecureMemory` turns off. */
+const processSwitch: Switch = () => secureMemory.isEnabled
 
 const none: MemoryProtectionInfo = {
   method: "none",
@@ -117,11 +117,10 @@ export interface Allocation {
 /** A platform's memory, or ordinary memory, which has no `free`. */
 type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 
-const release = (held: Held): void => {
-  if (held.free === undefined) return zero(held.bytes)
-  // others get this memory next: zeroed even if zeroing has been switched off meanwhile
-  clear(held.bytes)
-  held.free()
+/** Zeroes bytes and gives them back. What others get next is zeroed even if that was switched off meanwhile. */
+const release = (held: Held, isEnabled: Switch): void => {
+  if (held.free !== undefined || isEnabled()) clear(held.bytes)
+  held.free?.()
 }
 
 /**
@@ -152,29 +151,27 @@ export interface Options {
  * @since 0.2.0
  * @category constructors
  */
-export const make = ({ allocate, info, onRefused = Effect.void }: Options): Service => {
-  const allocateIfEnabled = (length: number) => secureMemory.isEnabled ? allocate(length) : undefined
+export const make = (options: Options): Service => switchedBy(processSwitch, options)
+
+/** `make` with its switch. */
+const switchedBy = (
+  isEnabled: Switch,
+  { allocate, info, onRefused = Effect.void }: Options
+): Service => {
+  const allocateIfEnabled = (length: number) => isEnabled() ? allocate(length) : undefined
   const hold = (length: number): Held => allocateIfEnabled(length) ?? { bytes: unmoved(length) }
+  const free = (held: Held): void => release(held, isEnabled)
   const noting = <A, E, R>({ free }: Held, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     free === undefined ? Effect.zipRight(onRefused, effect) : effect
   const scoped = <E, R>(make: Effect.Effect<Held, E, R>) =>
-    Effect.flatMap(acquire(make, release), (held) => noting(held, Effect.succeed(held.bytes)))
+    Effect.flatMap(acquire(make, free), (held) => noting(held, Effect.succeed(held.bytes)))
   return {
     allocate: (length) => scoped(Effect.sync(() => hold(length))),
-    use: (length, f) => bracket(() => hold(length), (held) => noting(held, f(held.bytes)), release),
+    use: (length, f) => bracket(() => hold(length), (held) => noting(held, f(held.bytes)), free),
     useSync: (length, f) =>
-      Effect.suspend(() => {
-        const held = hold(length)
-        try {
-          return noting(held, Effect.succeed(f(held.bytes)))
-        } catch (error) {
-          return noting(held, Effect.fail(new UnknownException(error)))
-        } finally {
-          release(held)
-        }
-      }),
+      bracket(() => hold(length), (held) => noting(held, Effect.try(() => f(held.bytes))), free),
     guard: (make) => scoped(Effect.map(make, (bytes) => moved(bytes, allocateIfEnabled(bytes.length)))),
-    info: Effect.sync(() => secureMemory.isEnabled ? info() : none)
+    info: Effect.sync(() => isEnabled() ? info() : none)
   }
 }
 
@@ -182,7 +179,7 @@ export const make = ({ allocate, info, onRefused = Effect.void }: Options): Serv
 const moved = (bytes: Uint8Array<ArrayBuffer>, allocation: Allocation | undefined): Held => {
   if (allocation === undefined) return { bytes }
   allocation.bytes.set(bytes)
-  zero(bytes)
+  clear(bytes)
   return allocation
 }
 
@@ -218,14 +215,10 @@ export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, zero
  * @since 0.2.0
  * @category layers
  */
-export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, {
-  allocate: (length) => Effect.sync(() => unmoved(length)),
-  use: <A, E, R>(length: number, f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
-    Effect.suspend(() => f(unmoved(length))),
-  useSync: (length, f) => Effect.try(() => f(unmoved(length))),
-  guard: identity,
-  info: Effect.succeed(none)
-})
+export const layerOff: Layer.Layer<SecureMemory> = Layer.succeed(
+  SecureMemory,
+  switchedBy(() => false, { allocate: () => undefined, info: () => none })
+)
 
 /**
  * Stops zeroing and locking in the whole process, for debugging.

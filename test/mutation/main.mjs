@@ -7,6 +7,11 @@ import * as Fs from "node:fs"
  */
 const modules = {
   Envelope: ["src/Envelope.ts", "contract/Envelope", "unit/Envelope", "vectors"],
+  envelope: ["src/internal/codecs/envelope.ts", "contract/Envelope", "unit/Envelope", "vectors"],
+  exchange: ["src/internal/exchange.ts", "unit/attempt", "unit/NomyoClient", "vectors"],
+  attempt: ["src/internal/attempt.ts", "unit/attempt", "unit/NomyoClient", "unit/retry"],
+  retry: ["src/internal/retry.ts", "unit/retry", "unit/disposal", "unit/NomyoClient"],
+  deadline: ["src/internal/fibers/deadline.ts", "unit/disposal", "unit/interruption", "unit/retry"],
   Plaintext: ["src/Plaintext.ts", "unit/Plaintext", "contract/Envelope"],
   Body: ["src/Body.ts", "unit/Body", "contract/Transport"],
   rsaKeys: ["src/internal/rsaKeys.ts", "contract/Crypto", "vectors"],
