@@ -78,6 +78,37 @@ describe("Envelope", () => {
       assert.deepInclude(error, { reason: "encryption", message: "The request could not be encrypted" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 
+  const without = (name: string) => ({ [name]: undefined })
+  it.effect.each<{ name: string; fields?: object; sealed?: object }>([
+    { name: "version", fields: { version: "1.1" } },
+    { name: "algorithm", fields: without("algorithm") },
+    { name: "key_algorithm of another kind", fields: { key_algorithm: "RSA-OAEP-SHA1" } },
+    { name: "key_algorithm null", fields: { key_algorithm: null } },
+    { name: "payload_algorithm of another kind", fields: { payload_algorithm: "AES-128-GCM" } },
+    { name: "payload_algorithm null", fields: { payload_algorithm: null } },
+    { name: "processed_at", fields: { processed_at: "now" } },
+    { name: "encrypted_payload", fields: without("encrypted_payload") },
+    { name: "encrypted_payload null", fields: { encrypted_payload: null } },
+    { name: "encrypted_aes_key absent", fields: without("encrypted_aes_key") },
+    { name: "encrypted_aes_key of another kind", fields: { encrypted_aes_key: 7 } },
+    { name: "encrypted_aes_key with a line break", fields: { encrypted_aes_key: "YWJj\n" } },
+    { name: "nonce absent", sealed: without("nonce") },
+    { name: "nonce of another kind", sealed: { nonce: [base64("a nonce of 12")] } },
+    { name: "nonce too short", sealed: { nonce: base64("a nonce") } },
+    { name: "tag absent", sealed: without("tag") },
+    { name: "tag too short", sealed: { tag: base64("a tag") } },
+    { name: "ciphertext absent", sealed: without("ciphertext") },
+    { name: "ciphertext without padding", sealed: { ciphertext: "e30" } }
+  ])("refuses an envelope with a bad field: $name", ({ fields, sealed }) =>
+    Effect.gen(function*() {
+      const { privateKey, publicKey } = yield* pair
+      const good = JSON.parse(text(yield* Envelope.seal(publicKey, bytes("{}"))))
+      const open = (json: object) => Envelope.open(privateKey, bytes(JSON.stringify(json)), () => Effect.void)
+      yield* open(good)
+      const payload = sealed === undefined ? {} : { encrypted_payload: { ...good.encrypted_payload, ...sealed } }
+      assert.deepInclude(yield* Effect.flip(open({ ...good, ...payload, ...fields })), { reason: "envelope" })
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
   it.effect("reads nothing before it is run", () =>
     Effect.gen(function*() {
       const { privateKey, publicKey } = yield* pair
