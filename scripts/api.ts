@@ -1,11 +1,12 @@
-/** What the built package exports, as the TypeScript compiler sees it, and how `doc/api-reference.md` shows it. */
+/** What the built package exports, as the TypeScript compiler sees it, and how `dist/api-reference.md` shows it. */
 import GithubSlugger from "github-slugger"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import ts from "typescript"
-import packageJson from "../../package.json" with { type: "json" }
-import { root } from "./pages.js"
+import packageJson from "../package.json" with { type: "json" }
 
+/** The project's folder, where npm runs scripts and tests. */
+const root = process.cwd()
 const dist = Path.join(root, "dist/")
 
 /** The declaration files of what can be imported by name. */
@@ -138,7 +139,7 @@ const membersOf = (program: ts.Program, { declarations, symbol }: Export): Reado
   })
 }
 
-/** The tables of `doc/api-reference.md`: every name that can be imported, and the members of those that have some, each of them once. */
+/** The tables of the API reference: every name that can be imported, and the members of those that have some, each of them once. */
 export const reference = (program: ts.Program): string => {
   const shown = new Map<ts.Node, string>()
   const sectionOf = (heading: string, exported: Export): ReadonlyArray<string> => {
