@@ -20,7 +20,7 @@ import type { CallOptions } from "./options.js"
  * @since 0.3.0
  * @category models
  */
-export interface CompletionStream extends AsyncIterableIterator<ChatCompletionChunk, void, undefined> {
+export interface CompletionStream extends AsyncIterableIterator<ChatCompletionChunk> {
   /**
    * Reads the answer to its end, and joins its chunks. Those that you have read already are part of it.
    * Rejects if you left the loop before the end.
