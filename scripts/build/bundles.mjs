@@ -15,9 +15,9 @@ import { packagesOf, root } from "./tools.mjs"
 /** The largest page module, gzipped, in bytes. */
 const LARGEST = 78_000
 
-/** Each entry of the Promise API, by the module that it is made of. */
+/** The Promise API: its bundles are called `index`. */
 const entries = { index: "dist/promise/index.js" }
-const types = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, file.replace(/js$/, "d.ts")]))
+const types = { index: "dist/promise/index.d.ts" }
 
 const PAGE = "dist/browser/index.js"
 const PAGE_TYPES = "dist/browser/index.d.ts"
@@ -120,12 +120,21 @@ const pageBundle = async () => {
   return { files: [PAGE, `${PAGE}.map`, PAGE_TYPES], modules: modulesOf(chunks) }
 }
 
+/** `nomyo-js/fetch` for `require`, as one file. For `import` it is made of modules that need nothing beside themselves. */
+const fetchBundle = async () => {
+  const dir = "dist/bundle"
+  const output = { dir, format: "cjs", entryFileNames: "fetch.cjs" }
+  const code = await bundle({ input: "dist/fetch/index.js", plugins: [readable] }, output)
+  const declarations = { dir, entryFileNames: "fetch.d.cts" }
+  return filesIn(dir, [...code, ...await bundle({ input: "dist/fetch/index.d.ts", plugins: [dts()] }, declarations)])
+}
+
 export const buildBundles = async () => {
   process.chdir(root)
   Fs.rmSync("dist/bundle", { recursive: true, force: true })
   const built = [await platformBundles("node", ["node"]), await platformBundles("web", ["browser"]), await pageBundle()]
   return {
-    outputs: [...built.flatMap(({ files }) => files), ...await typeBundles()],
+    outputs: [...built.flatMap(({ files }) => files), ...await typeBundles(), ...await fetchBundle()],
     packages: packagesOf(built.flatMap(({ modules }) => modules))
   }
 }

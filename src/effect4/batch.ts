@@ -2,14 +2,15 @@
 import * as Effect from "effect4/Effect"
 import * as Result from "effect4/Result"
 import * as Stream from "effect4/Stream"
-import type {
-  BatchOptions as PromiseBatchOptions,
-  BatchResult,
-  ChatCompletionRequest,
-  ChatCompletionResponse,
-  SecureChatCompletion
+import {
+  type BatchOptions as PromiseBatchOptions,
+  type BatchResult,
+  type ChatCompletionRequest,
+  type ChatCompletionResponse,
+  isNomyoError,
+  type NomyoError,
+  type SecureChatCompletion
 } from "../promise/index.js"
-import { isNomyoError, type NomyoError } from "./call.js"
 
 /**
  * What a batch may set for itself. `timeout` and `maxRetries` apply to each of its requests.
@@ -30,7 +31,7 @@ export interface Outcome {
   readonly result: Result.Result<ChatCompletionResponse, NomyoError>
 }
 
-/** The input's own failure, on its way through the Promise client: it may be of any type, one of the client's errors too. */
+/** Carries the input's own failure through the Promise client, whose errors it may be one of. */
 class InputFailure<E> {
   readonly error: E
   constructor(error: E) {
@@ -39,10 +40,12 @@ class InputFailure<E> {
 }
 
 const outcomeOf = (settled: BatchResult): Effect.Effect<Outcome> => {
-  if (settled.status === "fulfilled") return Effect.succeed({ index: settled.index, result: Result.succeed(settled.value) })
-  return isNomyoError(settled.reason)
-    ? Effect.succeed({ index: settled.index, result: Result.fail(settled.reason) })
-    : Effect.die(settled.reason)
+  const { index } = settled
+  if (settled.status === "fulfilled") return Effect.succeed({ index, result: Result.succeed(settled.value) })
+  const { reason } = settled
+  return isNomyoError(reason)
+    ? Effect.succeed({ index, result: Result.fail(reason) })
+    : Effect.die(reason)
 }
 
 /** A failure of the input, an error of the client, or a defect. */
@@ -53,7 +56,10 @@ const failureOf = <E>(error: unknown): Effect.Effect<never, E | NomyoError> => {
 
 /** Aborts when the scope closes: a batch that waits for an answer cannot be closed in another way. */
 const scopedSignal = Effect.map(
-  Effect.acquireRelease(Effect.sync(() => new AbortController()), (controller) => Effect.sync(() => controller.abort())),
+  Effect.acquireRelease(
+    Effect.sync(() => new AbortController()),
+    (controller) => Effect.sync(() => controller.abort())
+  ),
   ({ signal }) => signal
 )
 

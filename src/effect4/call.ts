@@ -1,38 +1,12 @@
 /** One call of the Promise client as an effect of Effect 4. */
 import * as Effect from "effect4/Effect"
 import {
-  APIConnectionError,
-  APIError,
-  type AuthenticationError,
   type CallOptions as PromiseCallOptions,
   type ChatCompletionRequest,
   type ChatCompletionResponse,
-  DisposedError,
-  type ForbiddenError,
-  type InvalidRequestError,
-  type RateLimitError,
-  SecurityError,
-  type ServerError,
-  type ServiceUnavailableError
+  isNomyoError,
+  type NomyoError
 } from "../promise/index.js"
-
-/**
- * Everything a call can fail with.
- *
- * @since 0.3.0
- * @category models
- */
-export type NomyoError =
-  | APIError
-  | InvalidRequestError
-  | AuthenticationError
-  | ForbiddenError
-  | RateLimitError
-  | ServerError
-  | ServiceUnavailableError
-  | APIConnectionError
-  | SecurityError
-  | DisposedError
 
 /**
  * What one call may set for itself. Interruption takes the place of a signal.
@@ -41,11 +15,6 @@ export type NomyoError =
  * @category models
  */
 export interface CallOptions extends Omit<PromiseCallOptions, "signal"> {}
-
-const classes = [APIError, APIConnectionError, SecurityError, DisposedError]
-
-/** An error that calls are declared to fail with; any other is a defect. */
-export const isNomyoError = (error: unknown): error is NomyoError => classes.some((Class) => error instanceof Class)
 
 /** Runs a call of the client. Interruption aborts its signal. */
 export const call = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, NomyoError> =>

@@ -1,7 +1,7 @@
 /** The client's options from Effect 4's configuration. */
 import * as Config from "effect4/Config"
 import * as Duration from "effect4/Duration"
-import type { Options } from "./index.js"
+import type { Options } from "./options.js"
 
 /** A variable that is missing or blank is not set. */
 const optional = <A>(name: string, read: (name: string) => Config.Config<A>): Config.Config<A | undefined> =>

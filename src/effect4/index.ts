@@ -11,35 +11,24 @@ import * as Config from "effect4/Config"
 import * as Context from "effect4/Context"
 import * as Effect from "effect4/Effect"
 import * as Layer from "effect4/Layer"
-import * as Redacted from "effect4/Redacted"
 import type * as Stream from "effect4/Stream"
 import {
   type ChatCompletionConfig,
   type ChatCompletionRequest,
   type ChatCompletionResponse,
   InvalidRequestError,
+  type NomyoError,
   type PublicKey,
   SecureChatCompletion
 } from "../promise/index.js"
 import { batch, type BatchOptions, type Outcome } from "./batch.js"
-import { call, type CallOptions, type NomyoError, traced } from "./call.js"
+import { call, type CallOptions, traced } from "./call.js"
 import { config } from "./config.js"
+import { type Options, plain } from "./options.js"
 
-export type { BatchOptions, CallOptions, NomyoError, Outcome }
+export type { BatchOptions, CallOptions, NomyoError, Options, Outcome }
 
 export { config }
-
-/**
- * Options of the client: those of `SecureChatCompletion`, whose secrets may be `Redacted`. Warnings and debug
- * lines go to Effect's logger unless `logger` is set.
- *
- * @since 0.3.0
- * @category models
- */
-export interface Options extends Omit<ChatCompletionConfig, "apiKey" | "keyRotationPassword"> {
-  readonly apiKey?: string | Redacted.Redacted | undefined
-  readonly keyRotationPassword?: string | Redacted.Redacted | undefined
-}
 
 /**
  * What the client does.
@@ -66,7 +55,7 @@ export interface Service {
     requests: Stream.Stream<ChatCompletionRequest, E, R>,
     options?: BatchOptions
   ) => Stream.Stream<Outcome, E | NomyoError, R>
-  /** The client's public key. Loads or makes the key pair, which the first request would otherwise wait for. */
+  /** The client's public key. Loads or makes the key pair, so that the first request need not wait for it. */
   readonly ready: Effect.Effect<PublicKey, NomyoError>
   /** Replaces the client's key pair now. Requests in flight are answered under the old pair. */
   readonly rotateKeys: Effect.Effect<PublicKey, NomyoError>
@@ -82,33 +71,30 @@ export interface Service {
  */
 export class NomyoClient extends Context.Service<NomyoClient, Service>()("nomyo-js/effect4/NomyoClient") {}
 
-const reveal = (secret: string | Redacted.Redacted | undefined): string | undefined =>
-  Redacted.isRedacted(secret) ? Redacted.value(secret as Redacted.Redacted) : secret
-
 /** Log lines of the client become those of the layer's fiber. */
 const loggerOf = (context: Context.Context<never>): NonNullable<ChatCompletionConfig["logger"]> => {
   const fork = Effect.runForkWith(context)
-  return { warn: (line) => void fork(Effect.logWarning(line)), debug: (line) => void fork(Effect.logDebug(line)) }
+  return {
+    warn: (line) => void fork(Effect.logWarning(line)),
+    debug: (line) => void fork(Effect.logDebug(line))
+  }
 }
 
 const open = Effect.fnUntraced(function*(options: Options) {
   const logger = options.logger ?? loggerOf(yield* Effect.context<never>())
-  const { apiKey, keyRotationPassword, ...others } = options
+  // the next step sorts errors and defects apart
   // @effect-diagnostics-next-line unknownInEffectCatch:off
   return yield* Effect.try({
-    try: () =>
-      new SecureChatCompletion({
-        ...others,
-        ...(apiKey === undefined ? {} : { apiKey: reveal(apiKey) }),
-        ...(keyRotationPassword === undefined ? {} : { keyRotationPassword: reveal(keyRotationPassword) }),
-        logger
-      }),
+    try: () => new SecureChatCompletion({ ...plain(options), logger }),
     catch: (error) => error
-  }).pipe(Effect.catch((error) => error instanceof InvalidRequestError ? Effect.fail(error) : Effect.die(error)))
+  }).pipe(
+    Effect.catch((error) => error instanceof InvalidRequestError ? Effect.fail(error) : Effect.die(error))
+  )
 })
 
 const serve = (client: SecureChatCompletion): Service => ({
-  create: (request, options) => traced(request, call((signal) => client.create(request, { ...options, signal }))),
+  create: (request, options) =>
+    traced(request, call((signal) => client.create(request, { ...options, signal }))),
   createAll: (requests, options) => batch(client, requests, options),
   ready: call(() => client.ready()),
   rotateKeys: call(() => client.rotateKeys()),

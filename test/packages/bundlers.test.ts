@@ -23,8 +23,9 @@ const esbuild = (format: string, platform: string, extension: string): Bundler =
   isQuick: true,
   bundle: async (cwd, program) => {
     const file = Path.join(cwd, `out/${Path.parse(program).name}.${platform}.${extension}`)
-    const args = ["--bundle", `--platform=${platform}`, `--format=${format}`, `--outfile=${file}`, "--log-limit=0", "--log-level=warning"]
-    const { stderr } = await Matrix.run(bin("esbuild/bin/esbuild"), [program, ...args], { cwd })
+    const args = ["--bundle", `--platform=${platform}`, `--format=${format}`, `--outfile=${file}`]
+    const quiet = ["--log-limit=0", "--log-level=warning"]
+    const { stderr } = await Matrix.run(bin("esbuild/bin/esbuild"), [program, ...args, ...quiet], { cwd })
     expect(stderr).toBe("")
     return file
   }
@@ -32,9 +33,9 @@ const esbuild = (format: string, platform: string, extension: string): Bundler =
 
 const rollup: Bundler = {
   name: `Rollup ${devDependencies.rollup}`,
-  isQuick: true,
   bundle: async (cwd, program) => {
-    const config = `import resolve from ${JSON.stringify(bin("@rollup/plugin-node-resolve/dist/es/index.js"))}
+    const plugin = bin("@rollup/plugin-node-resolve/dist/es/index.js")
+    const config = `import resolve from ${JSON.stringify(plugin)}
 export default {
   input: ${JSON.stringify(program)},
   external: /^node:/,
@@ -51,15 +52,16 @@ export default {
 const webpack: Bundler = {
   name: "webpack 5.113",
   bundle: async (cwd, program) => {
-    const tools = await Matrix.tools("webpack", "webpack@5.113.0")
-    const script = `import webpack from ${JSON.stringify(Path.join(tools, "node_modules/webpack/lib/index.js"))}
+    const webpackModule = await Matrix.tool("webpack", "webpack@5.113.0", "webpack/lib/index.js")
+    const filename = JSON.stringify(program)
+    const script = `import webpack from ${JSON.stringify(webpackModule)}
 webpack({
   mode: "production",
   target: "node20",
   context: process.cwd(),
   entry: ${JSON.stringify(`./${program}`)},
   experiments: { outputModule: true },
-  output: { path: process.cwd() + "/out", filename: ${JSON.stringify(program)}, module: true, chunkFormat: "module" }
+  output: { path: process.cwd() + "/out", filename: ${filename}, module: true, chunkFormat: "module" }
 }, (error, stats) => {
   const faults = error ? String(error) : stats.toString({ all: false, errors: true, warnings: true })
   if (faults !== "") throw new Error(faults)
@@ -74,15 +76,18 @@ webpack({
 const vite: Bundler = {
   name: "Vite 8.4, SSR",
   bundle: async (cwd, program) => {
-    const tools = await Matrix.tools("vite", "vite@8.4.0")
     const config = `export default {
   logLevel: "warn",
   ssr: { noExternal: true },
-  build: { ssr: ${JSON.stringify(program)}, outDir: "out", rollupOptions: { output: { entryFileNames: "[name].mjs" } } }
+  build: {
+    ssr: ${JSON.stringify(program)},
+    outDir: "out",
+    rollupOptions: { output: { entryFileNames: "[name].mjs" } }
+  }
 }
 `
     Fs.writeFileSync(Path.join(cwd, "vite.config.mjs"), config)
-    await Matrix.node(cwd, Path.join(tools, "node_modules/vite/bin/vite.js"), "build")
+    await Matrix.node(cwd, await Matrix.tool("vite", "vite@8.4.0", "vite/bin/vite.js"), "build")
     return Path.join(cwd, "out", program)
   }
 }
@@ -98,37 +103,20 @@ const bundlers: ReadonlyArray<Bundler> = [
 
 const programs = [
   { effect: "no effect", packages: [], program: "promise.mjs" },
-  { effect: "effect 3", packages: [`effect@${devDependencies.effect}`], program: "effect3.mjs" },
-  { effect: "effect 4", packages: [devDependencies.effect4.replace("npm:", "")], program: "effect4.mjs" }
+  { effect: Matrix.effect3, packages: [Matrix.effect3], program: "effect3.mjs" },
+  { effect: Matrix.effect4, packages: [Matrix.effect4], program: "effect4.mjs" }
 ]
 
 const place = Matrix.usePlace()
 
-const installed = new Map<string, Promise<string>>()
-
-/** One folder for all bundlers. */
-const project = (packages: ReadonlyArray<string>): Promise<string> => {
-  const key = packages.join(" ")
-  const before = installed.get(key)
-  if (before !== undefined) return before
-  const after = (async () => {
-    const cwd = Matrix.folder(place, `bundlers ${key}`)
-    await Matrix.install(cwd, place.tarball, ...packages)
-    return cwd
-  })()
-  installed.set(key, after)
-  return after
-}
-
 describe.each(Matrix.cells(bundlers))("$name", ({ bundle, name }) => {
   // the layers of Effect 3 for Node are not for pages
-  const fitting = programs.filter(({ effect }) => !(name.includes("browser") && effect === "effect 3"))
+  const fitting = programs.filter(({ program }) => !(name.includes("browser") && program === "effect3.mjs"))
 
   it.each(fitting)("bundles a program with $effect that gets answers", async ({ packages, program }) => {
-    const cwd = await project(packages)
-    const file = await bundle(cwd, program)
+    const file = await bundle(Matrix.folder(await Matrix.installed(...packages), "bundler"), program)
     // elsewhere: the bundle finds nothing but what is in it
-    const alone = Path.join(Matrix.folder(place, "alone"), Path.basename(file))
+    const alone = Path.join(Matrix.folder(place.directory, "alone"), Path.basename(file))
     Fs.cpSync(Path.dirname(file), Path.dirname(alone), { recursive: true })
     expect(Matrix.lastLine(await Matrix.node(place.directory, alone, place.router))).toBe(Matrix.ANSWER)
   }, Matrix.TIMEOUT)

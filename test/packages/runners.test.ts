@@ -8,69 +8,86 @@ const place = Matrix.usePlace()
 
 const TEST_BODY = `
 test("gets an answer", async () => {
-  const client = new SecureChatCompletion({ baseUrl: process.env.TEST_ROUTER, allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 })
+  const options = { baseUrl: process.env.TEST_ROUTER, allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 }
+  const client = new SecureChatCompletion(options)
   const request = (model) => ({ model, messages: [{ role: "user", content: "Hello!" }] })
   const answer = await client.create(request("any"))
   expect(answer.choices[0].message.content).toBe("You said: Hello!")
   const error = await client.create(request("status/429")).catch((error) => error)
   expect(error).toBeInstanceOf(RateLimitError)
+  const call = { method: "POST", body: JSON.stringify(request("any")) }
+  const response = await createFetch(client)(BASE_URL + "/chat/completions", call)
+  expect((await response.json()).choices[0].message.content).toBe("You said: Hello!")
   client.dispose()
 }, 300_000)
 `
-const required = `const { RateLimitError, SecureChatCompletion } = require("nomyo-js")\n${TEST_BODY}`
-const imported = `import { RateLimitError, SecureChatCompletion } from "nomyo-js"\n${TEST_BODY}`
+const required = `const { RateLimitError, SecureChatCompletion } = require("nomyo-js")
+const { BASE_URL, createFetch } = require("nomyo-js/fetch")
+${TEST_BODY}`
+const imported = `import { RateLimitError, SecureChatCompletion } from "nomyo-js"
+import { BASE_URL, createFetch } from "nomyo-js/fetch"
+${TEST_BODY}`
 
-/** Runs Jest of a version over a test file, with nothing configured but what is given. */
-const jest = async (version: string, files: { readonly [path: string]: string }, manifest: object, env: NodeJS.ProcessEnv = {}) => {
-  const cwd = Matrix.folder(place, `jest ${version}`, { manifest, files })
-  await Matrix.install(cwd, place.tarball, `jest@${version}`)
-  const { stderr } = await Matrix.run(process.execPath, ["node_modules/jest/bin/jest.js"], { cwd, env: { TEST_ROUTER: place.router, ...env } })
-  return stderr
+interface JestProject {
+  readonly code: string
+  readonly manifest: object
+  readonly files?: { readonly [path: string]: string }
+  readonly packages?: ReadonlyArray<string>
+  readonly env?: NodeJS.ProcessEnv
 }
 
-const versions = [{ version: "29.7.0" }, { version: "30.5.2" }]
+/** Runs Jest over a test, with nothing configured but what is given, and gives its report. */
+const jest = async (version: string, { code, env, files, manifest, packages = [] }: JestProject): Promise<string> => {
+  const cwd = Matrix.folder(place.directory, `jest ${version}`, { manifest, files: { ...files, "chat.test.js": code } })
+  await Matrix.install(cwd, place.tarball, `jest@${version}`, ...packages)
+  const options = { cwd, env: { TEST_ROUTER: place.router, ...env } }
+  return (await Matrix.run(process.execPath, ["node_modules/jest/bin/jest.js"], options)).stderr
+}
 
-describe.each(Matrix.isFull ? versions : [])("Jest $version", ({ version }) => {
+const BABEL = "module.exports = { presets: [[\"@babel/preset-env\", { targets: { node: \"current\" } }]] }"
+
+describe.each(Matrix.isFull ? ["29.7.0", "30.5.2"] : [])("Jest %s", (version) => {
   it("runs require() of a CommonJS test, as it comes", async () => {
-    const stderr = await jest(version, { "chat.test.js": required }, { type: "commonjs" })
-    expect(stderr).toContain("1 passed")
+    expect(await jest(version, { code: required, manifest: { type: "commonjs" } })).toContain("1 passed")
   }, Matrix.TIMEOUT)
 
   it("runs import in a test that its own Babel turns into CommonJS", async () => {
-    const babel = "module.exports = { presets: [[\"@babel/preset-env\", { targets: { node: \"current\" } }]] }"
-    const cwd = Matrix.folder(place, `jest ${version} babel`, {
-      manifest: { type: "commonjs" },
-      files: { "chat.test.js": imported, "babel.config.js": babel }
-    })
-    await Matrix.install(cwd, place.tarball, `jest@${version}`, "@babel/preset-env@7")
-    const env = { TEST_ROUTER: place.router }
-    const { stderr } = await Matrix.run(process.execPath, ["node_modules/jest/bin/jest.js"], { cwd, env })
-    expect(stderr).toContain("1 passed")
+    const files = { "babel.config.js": BABEL }
+    const packages = ["@babel/preset-env@7"]
+    const report = await jest(version, { code: imported, manifest: { type: "commonjs" }, files, packages })
+    expect(report).toContain("1 passed")
+  }, Matrix.TIMEOUT)
+
+  it("runs import in TypeScript that ts-jest turns into CommonJS", async () => {
+    const manifest = { type: "commonjs", jest: { transform: { "\\.js$": ["ts-jest", { diagnostics: false }] } } }
+    const files = { "tsconfig.json": JSON.stringify({ compilerOptions: { allowJs: true, module: "commonjs" } }) }
+    const packages = ["ts-jest@29", "typescript@5.9.3"]
+    expect(await jest(version, { code: imported, manifest, files, packages })).toContain("1 passed")
   }, Matrix.TIMEOUT)
 
   it("runs import in a test that is an ES module, with its own flag for that", async () => {
     const env = { NODE_OPTIONS: "--experimental-vm-modules" }
-    const stderr = await jest(version, { "chat.test.js": imported }, { type: "module", jest: { transform: {} } }, env)
-    expect(stderr).toContain("1 passed")
+    const manifest = { type: "module", jest: { transform: {} } }
+    expect(await jest(version, { code: imported, manifest, env })).toContain("1 passed")
   }, Matrix.TIMEOUT)
 })
 
 describe("Vitest", () => {
   it("runs a test as it comes", async () => {
-    const cwd = Matrix.folder(place, "vitest", { files: { "chat.test.js": `import { expect, test } from "vitest"\n${imported}` } })
-    await Matrix.install(cwd, place.tarball)
-    const script = Path.join(root, "node_modules/vitest/vitest.mjs")
-    const files = `export default { test: { alias: { vitest: ${JSON.stringify(Path.join(root, "node_modules/vitest/dist/index.js"))} } } }`
-    const config = Matrix.write(cwd, "vitest.config.mjs", files)
-    const { stdout } = await Matrix.run(process.execPath, [script, "run", "--config", config], { cwd, env: { TEST_ROUTER: place.router } })
+    const code = `import { expect, test } from "vitest"\n${imported}`
+    const cwd = Matrix.folder(await Matrix.installed(), "vitest", { files: { "chat.test.js": code } })
+    const vitest = Path.join(root, "node_modules/vitest")
+    const config = { test: { alias: { vitest: Path.join(vitest, "dist/index.js") } } }
+    const file = Matrix.write(cwd, "vitest.config.mjs", `export default ${JSON.stringify(config)}`)
+    const args = [Path.join(vitest, "vitest.mjs"), "run", "--config", file]
+    const { stdout } = await Matrix.run(process.execPath, args, { cwd, env: { TEST_ROUTER: place.router } })
     expect(stdout).toContain("1 passed")
   }, Matrix.TIMEOUT)
 })
 
 describe("CommonJS on Node", () => {
   it("gets the modules that import gets: one copy of the errors", async () => {
-    const cwd = Matrix.folder(place, "commonjs")
-    await Matrix.install(cwd, place.tarball)
+    const cwd = Matrix.folder(await Matrix.installed(), "commonjs")
     expect(Matrix.lastLine(await Matrix.node(cwd, "promise.cjs", place.router))).toBe(Matrix.ANSWER)
     const file = Matrix.write(cwd, "both.cjs", `
       const { APIError } = require("nomyo-js")

@@ -6,9 +6,9 @@ import { root } from "../support/pages.js"
 import * as Matrix from "./support.js"
 
 const { devDependencies } = packageJson
-const TYPES_NODE = `@types/node@${devDependencies["@types/node"]}`
 
 const PROMISE = `import { APIError, SecureChatCompletion } from "nomyo-js"
+import { BASE_URL, createFetch } from "nomyo-js/fetch"
 
 export const ask = async (baseUrl: string): Promise<string | null | undefined> => {
   const client = new SecureChatCompletion({ baseUrl, timeout: "30 seconds" })
@@ -17,6 +17,7 @@ export const ask = async (baseUrl: string): Promise<string | null | undefined> =
     const index: number | undefined = answer.choices[0]?.index
     // @ts-expect-error: an answer is not any
     const wrong: boolean = answer.choices[0]?.index
+    await createFetch(client)(\`\${BASE_URL}/models\`)
     return index === 0 || wrong ? answer.choices[0]?.message.content : undefined
   } catch (error) {
     return error instanceof APIError ? String(error.statusCode) : undefined
@@ -38,8 +39,9 @@ export const program: Effect.Effect<string, unknown> = asked.pipe(
   Effect.catchTag("RateLimitError", (error: RateLimitError) => Effect.succeed(String(error.retryAfter))),
   Effect.provide(NomyoNode.layer({ timeout: "30 seconds" }))
 )
+const index = Effect.map(asked, (answer) => answer.choices[0]?.index)
 // @ts-expect-error: an answer is not any
-export const wrong: Effect.Effect<boolean, unknown, NomyoClient.NomyoClient> = Effect.map(asked, (answer) => answer.choices[0]?.index)
+export const wrong: Effect.Effect<boolean, unknown, NomyoClient.NomyoClient> = index
 `
 const EFFECT4 = `import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -54,22 +56,32 @@ export const program: Effect.Effect<string, unknown> = asked.pipe(
   Effect.catchTag("RateLimitError", (error: RateLimitError) => Effect.succeed(String(error.retryAfter))),
   Effect.provide(Nomyo.layer({ timeout: "30 seconds" }))
 )
-export const outcomes = Stream.unwrap(Effect.map(Nomyo.NomyoClient, (client) => client.createAll(Stream.make(request))))
+export const outcomes = Stream.unwrap(
+  Effect.map(Nomyo.NomyoClient, (client) => client.createAll(Stream.make(request)))
+)
+const index = Effect.map(asked, (answer) => answer.choices[0]?.index)
 // @ts-expect-error: an answer is not any
-export const wrong: Effect.Effect<boolean, unknown, Nomyo.NomyoClient> = Effect.map(asked, (answer) => answer.choices[0]?.index)
+export const wrong: Effect.Effect<boolean, unknown, Nomyo.NomyoClient> = index
 `
 
-const typescripts: ReadonlyArray<{ readonly version: string; readonly tsc: () => Promise<string>; readonly isQuick?: boolean }> = [
-  {
-    version: "5.4.5",
-    tsc: async () => Path.join(await Matrix.tools("typescript-5.4", "typescript@5.4.5"), "node_modules/typescript/bin/tsc")
-  },
-  { version: devDependencies.typescript, isQuick: true, tsc: async () => Path.join(root, "node_modules/typescript/bin/tsc") },
-  {
-    version: "7.0.2",
-    tsc: async () => Path.join(await Matrix.tools("typescript-7.0", "typescript@7.0.2"), "node_modules/typescript/bin/tsc")
-  }
-]
+interface TypeScript {
+  readonly version: string
+  readonly isQuick?: boolean
+  readonly tsc: () => Promise<string>
+}
+
+const fromRegistry = (version: string): TypeScript => ({
+  version,
+  tsc: () => Matrix.tool(`typescript-${version}`, `typescript@${version}`, "typescript/bin/tsc")
+})
+
+const own: TypeScript = {
+  version: devDependencies.typescript,
+  isQuick: true,
+  tsc: async () => Path.join(root, "node_modules/typescript/bin/tsc")
+}
+
+const typescripts = [fromRegistry("5.4.5"), own, fromRegistry("7.0.2")]
 
 const DOM = ["DOM", "DOM.Iterable", "DOM.AsyncIterable"]
 const LIB = ["ES2022", "ESNext.Disposable"]
@@ -77,46 +89,45 @@ const LIB = ["ES2022", "ESNext.Disposable"]
 /** Everything strict, and the package's own declarations checked too. */
 const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true, target: "ES2022" }
 
-const settings = (["nodenext", "bundler"] as const).flatMap((resolution) =>
-  [true, false].map((hasDom) => ({
-    name: `${resolution}, ${hasDom ? "with" : "without"} lib dom`,
-    options: {
-      ...strict,
-      module: resolution === "bundler" ? "esnext" : "nodenext",
-      moduleResolution: resolution,
-      // a page's program has no types of Node, and one of Node's none of a page
-      ...(hasDom ? { lib: [...LIB, ...DOM], types: [] } : { lib: LIB, types: ["node"] })
-    }
-  })))
+const setting = (resolution: "nodenext" | "bundler", hasDom: boolean, isQuick = false) => ({
+  name: `${resolution}, ${hasDom ? "with" : "without"} lib dom`,
+  isQuick,
+  options: {
+    ...strict,
+    module: resolution === "bundler" ? "esnext" : "nodenext",
+    moduleResolution: resolution,
+    typeRoots: [Path.join(root, "node_modules/@types")],
+    // a page's program has no types of Node, and one of Node's none of a page
+    ...(hasDom ? { lib: [...LIB, ...DOM], types: [] } : { lib: LIB, types: ["node"] })
+  }
+})
 
-const place = Matrix.usePlace()
+const settings = [
+  setting("nodenext", true),
+  setting("nodenext", false, true),
+  setting("bundler", true),
+  setting("bundler", false)
+]
 
 const projects = [
   { effect: "no effect", packages: [], code: PROMISE, file: "program.ts" },
   { effect: "no effect, CommonJS", packages: [], code: PROMISE, file: "program.cts" },
-  { effect: "effect 3", packages: [`effect@${devDependencies.effect}`], code: EFFECT3, file: "program.ts" },
-  { effect: "effect 4", packages: [devDependencies.effect4.replace("npm:", "")], code: EFFECT4, file: "program.ts" }
+  { effect: Matrix.effect3, packages: [Matrix.effect3], code: EFFECT3, file: "program.ts" },
+  { effect: Matrix.effect4, packages: [Matrix.effect4], code: EFFECT4, file: "program.ts" }
 ]
 
-describe.each(projects)("a program with $effect", ({ code, effect, file, packages }) => {
-  let cwd: Promise<string> | undefined
-  const project = async (): Promise<string> => {
-    const path = Matrix.folder(place, `types ${effect}`, { files: { [file]: code } })
-    await Matrix.install(path, place.tarball, TYPES_NODE, ...packages)
-    return path
-  }
+/** TypeScript 5.4 has complaints about Effect's own declarations. The other lines of a complaint are indented. */
+const complaintsOf = (stdout: string): ReadonlyArray<string> =>
+  stdout.split("\n").filter((line) => line !== "" && !/^( |\S*node_modules\/effect\/)/.test(line))
 
-  describe.each(Matrix.cells(typescripts))("TypeScript $version", ({ tsc, version }) => {
-    it.each(settings)("compiles: $name", async ({ name, options }) => {
-      cwd ??= project()
-      const config = Matrix.write(
-        await cwd,
-        `tsconfig-${version}-${name.replaceAll(/\W+/g, "-")}.json`,
-        JSON.stringify({ compilerOptions: options, files: [file] })
-      )
-      const { stdout } = await Matrix.node(await cwd, await tsc(), "-p", config).catch((error) => error.cause as Matrix.Output)
-      // TypeScript 5.4 has complaints about Effect's own declarations
-      expect(stdout.split("\n").filter((line) => line !== "" && !/^( |node_modules\/effect\/)/.test(line))).toEqual([])
+describe.each(projects)("a program with $effect", ({ code, file, packages }) => {
+  describe.each(Matrix.cells(typescripts))("TypeScript $version", ({ tsc }) => {
+    it.each(Matrix.cells(settings))("compiles: $name", async ({ options }) => {
+      const cwd = Matrix.folder(await Matrix.installed(...packages), "types", { files: { [file]: code } })
+      const config = Matrix.write(cwd, "tsconfig.json", JSON.stringify({ compilerOptions: options, files: [file] }))
+      const compiled = Matrix.node(cwd, await tsc(), "-p", config)
+      const { stdout } = await compiled.catch((error) => error.cause as Matrix.Output)
+      expect(complaintsOf(stdout)).toEqual([])
     }, Matrix.TIMEOUT)
   })
 })

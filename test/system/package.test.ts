@@ -3,52 +3,39 @@ import { transform } from "esbuild"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import packageJson from "../../package.json" with { type: "json" }
+import * as Matrix from "../packages/support.js"
 import { blocks, root } from "../support/pages.js"
 import * as Servers from "../support/servers.js"
 
 const run = promisify(execFile)
 const API_KEY = "sk-package-0123456789"
 
-let directory: string
 let router: { readonly value: string; readonly close: () => Promise<void> }
+let tarball: string
 let files: ReadonlyArray<string>
 
-/** A new project with the packed tarball and these packages installed, as a user would have it. */
-const project = async (name: string, tarball: string, ...packages: ReadonlyArray<string>) => {
-  const path = Path.join(directory, name)
-  Fs.mkdirSync(path)
-  Fs.writeFileSync(Path.join(path, "package.json"), JSON.stringify({ name, private: true, type: "module" }))
-  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball, ...packages], { cwd: path })
-  return path
-}
+const versioned = (name: "@effect/platform" | "sodium-native") => `${name}@${packageJson.devDependencies[name]}`
 
+/** With Effect alone, which other test files share; and with all peers, which this one writes to. */
 let bare: string
 let full: string
 
 beforeAll(async () => {
-  directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-package-"))
-  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", directory], { cwd: root })
-  const [packed] = JSON.parse(stdout)
-  files = packed.files.map(({ path }: { readonly path: string }) => path)
-  const tarball = Path.join(directory, packed.filename)
-  const versioned = (name: "effect" | "@effect/platform" | "sodium-native") => `${name}@${packageJson.devDependencies[name]}`
-  bare = await project("bare", tarball, versioned("effect"))
-  const optional = (["effect", "@effect/platform", "sodium-native"] as const).map(versioned)
-  full = await project("full", tarball, ...optional)
+  const packed = await Matrix.pack()
+  tarball = packed.tarball
+  files = packed.files
+  bare = await Matrix.installed(Matrix.effect3)
+  full = await Matrix.installed(Matrix.effect3, versioned("@effect/platform"), versioned("sodium-native"))
   for (const name of ["openai", "@ai-sdk", "@langchain"]) {
     Fs.symlinkSync(Path.join(root, "node_modules", name), Path.join(full, "node_modules", name), "dir")
   }
   router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY) }))
 })
-afterAll(async () => {
-  await router.close()
-  Fs.rmSync(directory, { recursive: true })
-})
+afterAll(() => router.close())
 
 /** Runs a program of a project against the test's router. */
 const node = (cwd: string, ...args: ReadonlyArray<string>) =>
@@ -63,6 +50,8 @@ describe("the package", () => {
       "LICENSE",
       "README.md",
       "dist/THIRD-PARTY-LICENSES",
+      "dist/bundle/fetch.cjs",
+      "dist/bundle/fetch.d.cts",
       "dist/bundle/index.d.cts",
       "dist/bundle/node/index.cjs",
       "dist/bundle/node/shared.cjs",
@@ -120,17 +109,8 @@ describe("the package", () => {
       run(process.execPath, [Path.join(root, "node_modules", file), ...args], { cwd: root })
     const publint = await check("publint/src/cli.js", "--strict", "--pack", "false")
     expect(publint.stdout).toContain("All good!")
-    // it exits with 1 if it finds a problem
-    await check(
-      "@arethetypeswrong/cli/dist/index.js",
-      Path.join(directory, Fs.readdirSync(directory).find((name) => name.endsWith(".tgz"))!),
-      "--profile",
-      "esm-only",
-      "--format",
-      "ascii",
-      "--ignore-rules",
-      "internal-resolution-error"
-    )
+    // its settings are in .attw.json; it exits with 1 if it finds a problem
+    await check("@arethetypeswrong/cli/dist/index.js", tarball)
   })
 
   it("locks memory if sodium-native is there, and says so", async () => {
@@ -176,11 +156,11 @@ describe("the package", () => {
   })
 
   it("says nothing of an effect that is another version than the one inside", async () => {
-    const file = Path.join(bare, "node_modules/effect/dist/esm/internal/version.js")
+    const file = Path.join(full, "node_modules/effect/dist/esm/internal/version.js")
     const original = Fs.readFileSync(file, "utf8")
     Fs.writeFileSync(file, original.replace(/"3\.[\d.]+"/, "\"3.99.0\""))
     try {
-      const { stderr, stdout } = await node(bare, "--input-type=module", "-e", `
+      const { stderr, stdout } = await node(full, "--input-type=module", "-e", `
         import { SecureChatCompletion, SecurityError } from "nomyo-js"
         const client = new SecureChatCompletion({ baseUrl: "http://127.0.0.1:1" })
         const error = await client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((error) => error)
@@ -218,14 +198,15 @@ describe("the package", () => {
     expect((await node(bare, "--input-type=module", "-e", script("status/503/1"))).stdout).toBe("You said: Hello!\n")
   })
 
-  it.each([["Node16", "Node16"], ["ESNext", "Bundler"]])("type-checks its README with module %s and moduleResolution %s", async (module, moduleResolution) => {
+  // the other modes of resolution: test/packages/types.test.ts
+  it("type-checks its README", async () => {
     for (const { code, language, line } of examples) Fs.writeFileSync(Path.join(full, `readme-${line}.${language}`), code)
     Fs.writeFileSync(
       Path.join(full, "tsconfig.json"),
       JSON.stringify({
         compilerOptions: {
-          module,
-          moduleResolution,
+          module: "Node16",
+          moduleResolution: "Node16",
           target: "ES2022",
           lib: ["ES2023", "ESNext.Disposable", "DOM", "DOM.Iterable"],
           strict: true,

@@ -1,13 +1,20 @@
-/** An encrypted answer by the Promise API: the router is the first argument. */
+/** Encrypted answers by the Promise API and by its fetch: the router is the first argument. */
 import { APIError, RateLimitError, SecureChatCompletion } from "nomyo-js"
+import { BASE_URL, createFetch } from "nomyo-js/fetch"
 
 const main = async () => {
-  const client = new SecureChatCompletion({ baseUrl: process.argv[2], allowHttp: true, keySize: 2048, maxRetries: 0, keyDir: false })
+  const options = { allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 }
+  const client = new SecureChatCompletion({ ...options, baseUrl: process.argv[2] })
   const request = (model) => ({ model, messages: [{ role: "user", content: "Hello!" }] })
   const answer = await client.create(request("any"))
+  const call = { method: "POST", body: JSON.stringify(request("any")) }
+  const response = await createFetch(client)(`${BASE_URL}/chat/completions`, call)
+  const completion = await response.json()
   const error = await client.create(request("status/429")).catch((error) => error)
   client.dispose()
-  console.log(answer.choices[0].message.content, error instanceof RateLimitError && error instanceof APIError)
+  const isTyped = error instanceof RateLimitError && error instanceof APIError
+  const { content } = completion.choices[0].message
+  console.log(answer.choices[0].message.content, isTyped && content === "You said: Hello!")
 }
 
 void main()

@@ -1,6 +1,4 @@
-/** For runtimes that run a file. */
+/** For runtimes that run a file: the router and its silent double are the arguments. */
 import { chat } from "./chat.mjs"
 
-await chat(process.argv[2], process.argv[3])
-const { Bun, Deno } = globalThis
-console.log(`ok ${Bun?.version ?? Deno?.version.deno ?? process.versions.node}`)
+console.log(await chat(process.argv[2], process.argv[3]), true)
