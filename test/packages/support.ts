@@ -68,7 +68,7 @@ export const node = (cwd: string, ...args: ReadonlyArray<string>): Promise<Outpu
 const npm = (cwd: string, ...args: ReadonlyArray<string>): Promise<Output> => run("npm", args, { cwd })
 
 /** The folder that has these packages in its `node_modules`, installed once and kept. */
-export const tools = async (name: string, ...packages: ReadonlyArray<string>): Promise<string> => {
+const tools = async (name: string, ...packages: ReadonlyArray<string>): Promise<string> => {
   const folder = Path.join(cache, name)
   const stamp = Path.join(folder, "installed.txt")
   if (Fs.existsSync(stamp) && Fs.readFileSync(stamp, "utf8") === packages.join(" ")) return folder
