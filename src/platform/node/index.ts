@@ -96,14 +96,18 @@ type Parts = Layer.Layer<
 >
 
 /** A bundle or a deployment may lack the file that holds protocol 2. */
-const loadProtocol2 = Effect.tryPromise({
-  try: () => import("./protocol2.js"),
-  catch: () =>
-    new InvalidRequestError({
-      message: "protocol 2 is in a file of its own, which is missing: deploy every file that your bundler " +
-        "writes, or leave nomyo-js out of the bundle"
-    })
-})
+const protocol2Parts = (options: NomyoConfig.Options): Effect.Effect<Parts, InvalidRequestError> =>
+  Effect.map(
+    Effect.tryPromise({
+      try: () => import("./protocol2.js"),
+      catch: () =>
+        new InvalidRequestError({
+          message: "protocol 2 is in a file of its own, which is missing: deploy every file that your bundler " +
+            "writes, or leave nomyo-js out of the bundle"
+        })
+    }),
+    (module) => module.layerParts(options)
+  )
 
 /**
  * The client with its key ring and its router key, by the protocol that the options ask for.
@@ -112,10 +116,8 @@ const loadProtocol2 = Effect.tryPromise({
  * @category layers
  */
 export const layerParts = (options: NomyoConfig.Options): Parts =>
-  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), ({ protocol }): Effect.Effect<Parts, InvalidRequestError> =>
-    protocol === 1
-      ? Effect.succeed(NomyoClient.layerParts(options))
-      : Effect.map(loadProtocol2, (module) => module.layerParts(options))))
+  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), ({ protocol }) =>
+    protocol === 1 ? Effect.succeed(NomyoClient.layerParts(options)) : protocol2Parts(options)))
 
 /**
  * The client with everything provided.
