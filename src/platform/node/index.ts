@@ -102,8 +102,8 @@ const protocol2Parts = (options: NomyoConfig.Options): Effect.Effect<Parts, Inva
       try: () => import("./protocol2.js"),
       catch: () =>
         new InvalidRequestError({
-          message: "protocol 2 is in a file of its own, which is missing: deploy every file that your bundler " +
-            "writes, or leave nomyo-js out of the bundle"
+          message: "protocol 2 is in a file of its own, which is missing: deploy every file that your " +
+            "bundler writes, or leave nomyo-js out of the bundle"
         })
     }),
     (module) => module.layerParts(options)
