@@ -1,26 +1,41 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
-import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { fstatSync } from "node:fs"
-import { text } from "node:stream/consumers"
+import { buffer } from "node:stream/consumers"
 import { NomyoClient } from "../NomyoClient.js"
+import * as NomyoConfig from "../NomyoConfig.js"
 import { InvalidRequestError } from "../NomyoError.js"
-import { clientOptions, layer, request } from "./client.js"
+import { printAnswer } from "./answer.js"
+import { readAttachment } from "./attachments.js"
+import { checkModel } from "./checkModel.js"
+import { type ClientOptions, clientOptions, layer, resolve } from "./client.js"
+import { type Conversation, converse, requestOf } from "./conversation.js"
+import { decodeText } from "./decode.js"
 import { STATE_KEY_DIR, stateKeyDir } from "./stateDirectory.js"
-import { err, out, plain, plainJson, styled, withSpinner } from "./terminal.js"
+import { err, out, plainJson, withSpinner } from "./terminal.js"
+
+const EXIT_NO_TEXT = 1
+
+interface Given extends ClientOptions {
+  readonly prompt: Option.Option<string>
+  readonly file: ReadonlyArray<string>
+  readonly json: boolean
+}
 
 const prompt = Args.text({ name: "prompt" }).pipe(
-  // a mistyped option arrives here as an argument, and must not be sent to anyone
-  Args.mapEffect((text) =>
-    text.startsWith("--")
-      ? Effect.fail(HelpDoc.p(`There is no option ${text}; a prompt that begins with -- goes to standard input`))
-      : Effect.succeed(text)
-  ),
   Args.optional,
-  Args.withDescription("What to say. Standard input follows it, or is all of the prompt if this is not given")
+  Args.withDescription(
+    "What to say. Standard input follows it, or is the whole prompt without it. " +
+      "On a terminal without a prompt, a conversation begins"
+  )
+)
+
+const file = Options.text("file").pipe(
+  Options.repeated,
+  Options.withDescription("A text or an image (PNG, JPEG, GIF, WebP) to send along")
 )
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the whole answer as JSON"))
@@ -37,38 +52,64 @@ const isStdinGiven = (): boolean => {
   }
 }
 
-/** An argument, and what standard input brings along: `cat report.txt | nomyo chat "Summarise this"`. */
-const withStdin = (argument: string): Effect.Effect<string> =>
-  isStdinGiven()
-    ? Effect.map(Effect.promise(() => text(process.stdin)), (given) =>
-      given.trim() === "" ? argument : `${argument}\n\n${given}`)
-    : Effect.succeed(argument)
+const invalid = (message: string) => new InvalidRequestError({ message })
 
-const fromStdin = Effect.filterOrFail(
-  Effect.zipRight(
-    process.stdin.isTTY === true ? err("Type the prompt, and Ctrl-D on a line of its own to send it.") : Effect.void,
-    Effect.promise(() => text(process.stdin))
-  ),
-  (prompt) => prompt.trim() !== "",
-  () => new InvalidRequestError({ message: "There is no prompt: give one as an argument or on standard input" })
-)
+const readStdin = Effect.flatMap(Effect.promise(() => buffer(process.stdin)), (bytes) => {
+  const text = decodeText(bytes)
+  return text === undefined
+    ? Effect.fail(invalid(
+      "Standard input is not text in UTF-8 or UTF-16. Convert it first, such as with iconv -f LATIN1 -t UTF-8"
+    ))
+    : Effect.succeed(text)
+})
 
-/** `nomyo chat`: one question, one answer. */
-export const chat = Command.make("chat", { prompt, json, ...clientOptions }, (options) =>
-  Effect.gen(function*() {
-    const question = yield* Option.match(options.prompt, { onNone: () => fromStdin, onSome: withStdin })
-    const answer = yield* Effect.flatMap(NomyoClient, (client) => client.create(request(question, options))).pipe(
-      Effect.provide(layer(options, undefined, stateKeyDir())),
-      withSpinner("Waiting for the answer")
-    )
-    if (options.json) return yield* out(plainJson(answer))
-    for (const { message } of answer.choices) {
-      if (message.reasoning_content) yield* err(styled("dim", plain(message.reasoning_content)))
-      if (message.content) yield* out(plain(message.content))
-    }
-  })).pipe(
+/** The argument and what standard input brings along: `cat report.txt | nomyo chat "Summarise this"`. */
+const readPrompt = Effect.fnUntraced(function*({ file, prompt }: Given) {
+  const argument = Option.getOrElse(prompt, () => "")
+  const isTyped = process.stdin.isTTY === true && argument === ""
+  if (isTyped) yield* err("Type the prompt, and Ctrl-D on a line of its own to send it.")
+  const given = isTyped || argument === "" || isStdinGiven() ? yield* readStdin : ""
+  const text = given.trim() === "" ? argument : argument === "" ? given : `${argument}\n\n${given}`
+  if (text.trim() === "" && file.length === 0) {
+    return yield* Effect.fail(invalid("There is no prompt: give one as an argument or on standard input"))
+  }
+  return text
+})
+
+const ask = Effect.fnUntraced(function*(conversation: Conversation, prompt: string, isJson: boolean) {
+  const request = requestOf(conversation, prompt)
+  if (!isJson) {
+    const { hasText } = yield* printAnswer(request, conversation.config.protocol)
+    if (!hasText) process.exitCode = EXIT_NO_TEXT
+    return
+  }
+  const client = yield* NomyoClient
+  yield* out(plainJson(yield* withSpinner("Waiting for the answer")(client.create(request))))
+})
+
+const isConversation = ({ json, prompt }: Given): boolean =>
+  Option.isNone(prompt) && !json && process.stdin.isTTY === true && process.stdout.isTTY === true
+
+const run = Effect.fnUntraced(function*(given: Given) {
+  const options = yield* resolve(given, stateKeyDir())
+  const config = yield* NomyoConfig.make(options)
+  const prompt = isConversation(given) ? undefined : yield* readPrompt(given)
+  const conversation: Conversation = {
+    config,
+    model: given.model,
+    tier: Option.getOrUndefined(given.tier),
+    system: Option.getOrUndefined(given.system),
+    attachments: yield* Effect.forEach(given.file, readAttachment),
+    messages: []
+  }
+  const talk = prompt === undefined ? converse(conversation) : ask(conversation, prompt, given.json)
+  yield* Effect.provide(Effect.zipRight(checkModel(config, given.model), talk), layer(options))
+})
+
+/** `nomyo chat`: one question, or a conversation. */
+export const chat = Command.make("chat", { prompt, file, json, ...clientOptions }, run).pipe(
   Command.withDescription(
-    "Ask a model one question, encrypted end to end. The API key is read from NOMYO_API_KEY. The client's key pair " +
-      `is in NOMYO_KEY_DIR (memory for none), or ${STATE_KEY_DIR}, as nomyo keys has it`
+    "Ask a model a question, or talk with it, encrypted end to end. The API key is read from NOMYO_API_KEY. " +
+      `The client's key pair is in NOMYO_KEY_DIR (memory for none), or ${STATE_KEY_DIR}, as nomyo keys has it`
   )
 )

@@ -2,10 +2,13 @@ import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { ChatCompletionRequest } from "../ChatCompletion.js"
+import type { SecurityTier } from "../ChatCompletion.js"
 import type { Crypto } from "../Crypto.js"
+import type { InvalidRequestError } from "../NomyoError.js"
 import * as Node from "../platform/node/index.js"
 import type { Transport } from "../Transport.js"
+
+export const TIERS: ReadonlyArray<SecurityTier> = ["standard", "high", "maximum"]
 
 /** The options of every command that talks to a router. */
 export const clientOptions = {
@@ -17,7 +20,7 @@ export const clientOptions = {
     Options.optional,
     Options.withDescription("A system message to begin with")
   ),
-  tier: Options.choice("tier", ["standard", "high", "maximum"]).pipe(
+  tier: Options.choice("tier", TIERS).pipe(
     Options.optional,
     Options.withDescription("How isolated the hardware is")
   ),
@@ -37,41 +40,32 @@ export const clientOptions = {
 export interface ClientOptions {
   readonly model: string
   readonly system: Option.Option<string>
-  readonly tier: Option.Option<"standard" | "high" | "maximum">
+  readonly tier: Option.Option<SecurityTier>
   readonly baseUrl: Option.Option<string>
   readonly protocol: Option.Option<1 | 2>
   readonly allowHttp: boolean
 }
 
-export const request = (prompt: string, { model, system, tier }: ClientOptions): ChatCompletionRequest => ({
-  model,
-  messages: [
-    ...Option.match(system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
-    { role: "user", content: prompt }
-  ],
-  security_tier: Option.getOrUndefined(tier)
-})
+/**
+ * The client's options: the command line's before those of the environment. The key pair is in `keyDir` unless
+ * `NOMYO_KEY_DIR` is set; with `false` it stays in memory, and is gone with the process.
+ */
+export const resolve = (
+  { allowHttp, baseUrl, protocol }: Pick<ClientOptions, "allowHttp" | "baseUrl" | "protocol">,
+  keyDir: string | false
+): Effect.Effect<Node.Options, InvalidRequestError> =>
+  Effect.map(Node.environment, (environment) => ({
+    ...environment,
+    keyDir: environment.keyDir ?? keyDir,
+    baseUrl: Option.getOrElse(baseUrl, () => environment.baseUrl),
+    protocol: Option.getOrElse(protocol, () => environment.protocol),
+    allowHttp: allowHttp || environment.allowHttp
+  }))
 
 type Decorate =
   | Layer.Layer<never, never, Crypto | Transport>
   | Layer.Layer<Crypto | Transport, never, Crypto | Transport>
 
-/**
- * The client with its options from the environment and the command line. Its key pair is in `keyDir` unless
- * `NOMYO_KEY_DIR` is set; with `false` it stays in memory, and is gone with the process.
- */
-export const layer = (
-  { allowHttp, baseUrl, protocol }: Pick<ClientOptions, "allowHttp" | "baseUrl" | "protocol">,
-  decorate: Decorate = Layer.empty,
-  keyDir: string | false = false
-) =>
-  Layer.unwrapEffect(Effect.map(Node.config, (environment) => {
-    const options: Node.Options = {
-      ...environment,
-      keyDir: environment.keyDir ?? keyDir,
-      baseUrl: Option.getOrElse(baseUrl, () => environment.baseUrl),
-      protocol: Option.getOrElse(protocol, () => environment.protocol),
-      allowHttp: allowHttp || environment.allowHttp
-    }
-    return Layer.provide(Node.layerParts(options), Layer.provideMerge(decorate, Node.layerPlatform(options)))
-  }))
+/** The client with the services that it stands on. */
+export const layer = (options: Node.Options, decorate: Decorate = Layer.empty) =>
+  Layer.provideMerge(Node.layerParts(options), Layer.provideMerge(decorate, Node.layerPlatform(options)))

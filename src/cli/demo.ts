@@ -7,14 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { toBytes } from "../Body.js"
-import type { ChatCompletionResponse } from "../ChatCompletion.js"
+import type { ChatCompletionRequest, ChatCompletionResponse } from "../ChatCompletion.js"
 import { Crypto, type Service as CryptoService } from "../Crypto.js"
 import { NomyoClient } from "../NomyoClient.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Router from "../router/Router.js"
 import { type Service as TransportService, Transport } from "../Transport.js"
-import { type ClientOptions, clientOptions, layer, request } from "./client.js"
+import { type ClientOptions, clientOptions, layer, resolve } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
 
@@ -118,14 +118,19 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
   const url = isOwn ? yield* ownRouter : configured.value
   yield* out(isOwn ? `A router listens on ${url}. Its model repeats your prompt.` : `The router is ${url}.`)
 
-  const asked = request(PROMPT, options)
+  const asked: ChatCompletionRequest = {
+    model: options.model,
+    messages: [
+      ...Option.match(options.system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
+      { role: "user", content: PROMPT }
+    ],
+    security_tier: Option.getOrUndefined(options.tier)
+  }
   yield* title("The request in clear: only this process and the router see it")
   yield* out(JSON.stringify(asked, null, 2))
 
-  const client = layer(
-    { ...options, baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn },
-    watchedServices(record)
-  )
+  const given = { ...options, baseUrl: Option.some(url), allowHttp: options.allowHttp || isOwn }
+  const client = layer(yield* resolve(given, false), watchedServices(record))
   const [total, answer] = yield* Effect.flatMap(NomyoClient, (client) => client.create(asked)).pipe(
     Effect.timed,
     Effect.provide(client),

@@ -1,10 +1,10 @@
-/** The log of a server: one line for each entry, on stderr. */
+/** Log entries: one line for each, on stderr. */
 import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
 import * as HashSet from "effect/HashSet"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import { plain } from "./terminal.js"
+import { plain, styled, write } from "./terminal.js"
 
 /** `text` is for people, `json` for programs. */
 export type Format = "text" | "json"
@@ -38,6 +38,17 @@ const line = (format: Format) => (options: Logger.Logger.Options<unknown>): stri
   const told = Object.entries(fields).map(([name, value]) => ` ${name}=${valueOf(value)}`).join("")
   return `${time} ${level} ${plain(messageOf(message)).replace(/[\r\n]+/g, " ")}${told}`
 }
+
+const LEVEL_STYLES: { readonly [level: string]: Parameters<typeof styled>[0] } = { ERROR: "red", FATAL: "red", WARN: "yellow" }
+
+/** The log of a command that people watch: no times, and no line across a spinner. */
+export const layerTerminal: Layer.Layer<never> = Logger.replace(
+  Logger.defaultLogger,
+  Logger.make(({ logLevel: { label }, message }) => {
+    const level = styled(LEVEL_STYLES[label] ?? "dim", label.toLowerCase())
+    write(process.stderr, `${level}: ${plain(messageOf(message))}\n`)
+  })
+)
 
 /**
  * One line on stderr for each entry, in place of every other logger. Causes are left out: they may hold a

@@ -11,16 +11,16 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import packageJson from "../../package.json" with { type: "json" }
-import { InvalidRequestError, SecurityError } from "../NomyoError.js"
 import { chat } from "./chat.js"
 import { demo } from "./demo.js"
+import { describe, isUsageError } from "./errors.js"
 import { keys } from "./keys.js"
+import * as Log from "./log.js"
 import { proxy } from "./proxy.js"
 import { router } from "./router.js"
-import { err, hasColors, plain, withConsole } from "./terminal.js"
+import { err, withConsole } from "./terminal.js"
 
 const nomyo = Command.make("nomyo").pipe(
   Command.withDescription("Chat completions, encrypted end to end between this machine and a NOMYO router"),
@@ -39,47 +39,29 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   })
 }
 
-/** How the command line names options of the library. */
-const FLAGS: { readonly [option: string]: string } = {
-  allowHttp: "--allow-http",
-  baseUrl: "--base-url",
-  apiKey: "NOMYO_API_KEY",
-  maxRetries: "NOMYO_MAX_RETRIES",
-  timeout: "NOMYO_TIMEOUT",
-  routerKeyFingerprints: "NOMYO_ROUTER_KEY_FINGERPRINTS",
-  keyRotationPassword: "NOMYO_KEY_ROTATION_PASSWORD",
-  keyDirReadOnly: "NOMYO_KEY_DIR_READ_ONLY=true",
-  "keyDir: false": "NOMYO_KEY_DIR=memory"
-}
-
-const options = new RegExp(`\\b(?:${Object.keys(FLAGS).join("|")})\\b`, "g")
-
-const withFlags = (text: string): string => text.replace(options, (option) => FLAGS[option]!)
-
-/** Whether another command line would do: nothing was sent. */
-const isUsageError = (error: unknown): boolean =>
-  (error instanceof InvalidRequestError && error.attempts === undefined) ||
-  (error instanceof SecurityError && ["plain-http", "url-credentials"].includes(error.reason))
-
 /** One line on stderr for what went wrong; `@effect/cli` has explained wrong usage already. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const failure = Cause.failureOption(cause)
   const isExplained = Option.isSome(failure) && ValidationError.isValidationError(failure.value)
   const error = Option.getOrElse(failure, () => Cause.squash(cause))
-  const line = error instanceof Error ? `${error.name}: ${withFlags(error.message)}` : String(error)
   return Effect.zipRight(
-    isExplained ? Effect.void : err(`nomyo: ${plain(line)}`),
+    isExplained ? Effect.void : err(`nomyo: ${describe(error)}`),
     Effect.sync(() => {
       process.exitCode = isExplained || isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE
     })
   )
 }
 
-// a reader that has seen enough, such as `head`, is no failure
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : EXIT_FAILURE))
+/** Ends the process when nothing more can be written. A reader that has seen enough, such as `head`, is no failure. */
+const onWriteError = (name: string) => ({ code }: NodeJS.ErrnoException): void => {
+  if (code === "EPIPE") process.exit(0)
+  if (name === "standard output") process.stderr.write(`nomyo: Cannot write to ${name} (${code})\n`)
+  process.exit(EXIT_FAILURE)
 }
+
+process.stdout.on("error", onWriteError("standard output"))
+process.stderr.on("error", onWriteError("standard error"))
 
 Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv).pipe(
   withConsole,
@@ -89,7 +71,7 @@ Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv
     NodeFileSystem.layer,
     NodePath.layer,
     NodeTerminal.layer,
-    Logger.replace(Logger.defaultLogger, Logger.prettyLogger({ stderr: true, colors: hasColors(process.stderr) }))
+    Log.layerTerminal
   )),
   (program) =>
     NodeRuntime.runMain(program, {

@@ -12,10 +12,8 @@ const MAX_BYTES = 1024 * 1024
 /** A tool's own start waits for the list. */
 const TIMEOUT = "5 seconds"
 
-/** The ids of the models that a router lists; those of the service's documentation if it lists none. */
-export const routerModels = (
-  { apiKey, baseUrl }: NomyoConfig
-): Effect.Effect<ReadonlyArray<string>, never, Transport> =>
+/** The ids of the models that a router lists. Fails if it lists none. */
+export const listModels = ({ apiKey, baseUrl }: NomyoConfig) =>
   Effect.flatMap(Transport, (transport) =>
     transport.send({
       method: "GET",
@@ -24,7 +22,12 @@ export const routerModels = (
       maxResponseBytes: MAX_BYTES
     })).pipe(
     Effect.flatMap((bytes) => Schema.decode(List)(new TextDecoder().decode(bytes))),
-    Effect.map(({ data }) => data.map(({ id }) => id)),
-    Effect.timeout(TIMEOUT),
-    Effect.orElseSucceed(() => DEFAULT_MODELS)
+    Effect.map(({ data }): ReadonlyArray<string> => data.map(({ id }) => id)),
+    Effect.timeout(TIMEOUT)
   )
+
+/** The ids of the models that a router lists; those of the service's documentation if it lists none. */
+export const routerModels = (
+  config: NomyoConfig
+): Effect.Effect<ReadonlyArray<string>, never, Transport> =>
+  Effect.orElseSucceed(listModels(config), () => DEFAULT_MODELS)

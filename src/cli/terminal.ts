@@ -1,4 +1,5 @@
 /** What the command line shows: answers on stdout, everything else on stderr, colours on terminals only. */
+import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -9,17 +10,38 @@ type Style = Parameters<typeof styleText>[0]
 
 export const hasColors = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env["NO_COLOR"]
 
-const write = (stream: NodeJS.WriteStream) => (...parts: ReadonlyArray<unknown>) =>
-  Effect.sync(() => {
-    const text = parts.join(" ")
-    stream.write(`${hasColors(stream) ? text : stripVTControlCharacters(text)}\n`)
-  })
+/** How many columns the status line takes on the terminal now. */
+let statusWidth = 0
+
+/** Blanks and no escape sequence: every terminal understands them. */
+const clearStatus = (): void => {
+  if (statusWidth > 0) process.stderr.write(`\r${" ".repeat(statusWidth)}\r`)
+  statusWidth = 0
+}
+
+/** Draws a line that stays until anything else is written. */
+const drawStatus = (text: string): void => {
+  // a line that wraps could not be cleared
+  const line = text.slice(0, (process.stderr.columns || 80) - 1)
+  clearStatus()
+  process.stderr.write(line)
+  statusWidth = line.length
+}
+
+/** Writes a text as it is, without its colours where they do not belong. */
+export const write = (stream: NodeJS.WriteStream, text: string): void => {
+  clearStatus()
+  stream.write(hasColors(stream) ? text : stripVTControlCharacters(text))
+}
+
+const line = (stream: NodeJS.WriteStream) => (...parts: ReadonlyArray<unknown>) =>
+  Effect.sync(() => write(stream, `${parts.join(" ")}\n`))
 
 /** A line on stdout. */
-export const out: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = write(process.stdout)
+export const out: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = line(process.stdout)
 
 /** A line on stderr. */
-export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = write(process.stderr)
+export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = line(process.stderr)
 
 export const styled = (style: Style, text: string): string => styleText(style, text)
 
@@ -32,6 +54,10 @@ const steering = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u20
 
 /** A text from somewhere else, with what could steer the terminal made visible. */
 export const plain = (text: string): string => text.replace(steering, "\ufffd")
+
+/** `plain`, which keeps CR LF where the stream is a pipe or a file. */
+export const plainFor = (stream: NodeJS.WriteStream, text: string): string =>
+  text.split("\r\n").map(plain).join(stream.isTTY === true ? "\n" : "\r\n")
 
 /** A value as JSON, with the same characters in their escaped spelling. */
 export const plainJson = (value: unknown): string =>
@@ -50,16 +76,22 @@ export const withConsole = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Eff
 
 const frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
 
-/** Shows on a terminal that something is going on, and nothing anywhere else. */
-export const withSpinner = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const { stderr } = process
-  if (stderr.isTTY !== true) return effect
+/** Shows the label and the seconds until it is interrupted. */
+const spin = Effect.fnUntraced(function*(label: string) {
+  const start = yield* Clock.currentTimeMillis
   let frame = 0
-  const draw = Effect.sync(() => stderr.write(`\r${frames[frame++ % frames.length]} ${label}`))
-  return Effect.acquireUseRelease(
-    // a fiber is as uninterruptible as the region it is forked in
-    Effect.forkDaemon(Effect.interruptible(Effect.repeat(draw, Schedule.spaced("80 millis")))),
-    () => effect,
-    (fiber) => Effect.zipRight(Fiber.interrupt(fiber), Effect.sync(() => stderr.write("\r\u001b[K")))
-  )
-}
+  const draw = Effect.map(Clock.currentTimeMillis, (now) =>
+    drawStatus(`${frames[frame++ % frames.length]} ${label} ${Math.floor((now - start) / 1000)} s`))
+  return yield* Effect.repeat(draw, Schedule.spaced("80 millis"))
+})
+
+/** Shows on a terminal that something is going on, and for how long. Shows nothing anywhere else. */
+export const withSpinner = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  process.stderr.isTTY === true
+    ? Effect.acquireUseRelease(
+      // a fiber is as uninterruptible as the region it is forked in
+      Effect.forkDaemon(Effect.interruptible(spin(label))),
+      () => effect,
+      (fiber) => Effect.zipRight(Fiber.interrupt(fiber), Effect.sync(clearStatus))
+    )
+    : effect
