@@ -10,10 +10,10 @@ import * as NomyoConfig from "../NomyoConfig.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import { printAnswer } from "./answer.js"
 import { readAttachment } from "./attachments.js"
-import { checkModel } from "./checkModel.js"
 import { type ClientOptions, clientOptions, layer, resolve } from "./client.js"
 import { type Conversation, converse, requestOf } from "./conversation.js"
 import { decodeText } from "./decode.js"
+import { checkModel, defaultModel } from "./models.js"
 import { STATE_KEY_DIR, stateKeyDir } from "./stateDirectory.js"
 import { err, out, plainJson, withSpinner } from "./terminal.js"
 
@@ -34,8 +34,9 @@ const prompt = Args.text({ name: "prompt" }).pipe(
 )
 
 const file = Options.text("file").pipe(
+  Options.withPseudoName("PATH"),
   Options.repeated,
-  Options.withDescription("A text or an image (PNG, JPEG, GIF, WebP) to send along")
+  Options.withDescription("A text or an image (PNG, JPEG, GIF, WebP) to send along; repeatable")
 )
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the whole answer as JSON"))
@@ -94,22 +95,28 @@ const run = Effect.fnUntraced(function*(given: Given) {
   const options = yield* resolve(given, stateKeyDir())
   const config = yield* NomyoConfig.make(options)
   const prompt = isConversation(given) ? undefined : yield* readPrompt(given)
-  const conversation: Conversation = {
+  const attachments = yield* Effect.forEach(given.file, readAttachment)
+  const conversationWith = (model: string): Conversation => ({
     config,
-    model: given.model,
+    model,
     tier: Option.getOrUndefined(given.tier),
     system: Option.getOrUndefined(given.system),
-    attachments: yield* Effect.forEach(given.file, readAttachment),
+    attachments,
     messages: []
-  }
-  const talk = prompt === undefined ? converse(conversation) : ask(conversation, prompt, given.json)
-  yield* Effect.provide(Effect.zipRight(checkModel(config, given.model), talk), layer(options))
+  })
+  const choose = Option.match(given.model, {
+    onNone: () => defaultModel(config),
+    onSome: (model) => checkModel(config, model)
+  })
+  const talk = Effect.flatMap(choose, (model) =>
+    prompt === undefined ? converse(conversationWith(model)) : ask(conversationWith(model), prompt, given.json))
+  yield* Effect.provide(talk, layer(options))
 })
 
 /** `nomyo chat`: one question, or a conversation. */
 export const chat = Command.make("chat", { prompt, file, json, ...clientOptions }, run).pipe(
   Command.withDescription(
-    "Ask a model a question, or talk with it, encrypted end to end. The API key is read from NOMYO_API_KEY. " +
-      `The client's key pair is in NOMYO_KEY_DIR (memory for none), or ${STATE_KEY_DIR}, as nomyo keys has it`
+    "Ask a model a question, or talk with it, encrypted end to end. The API key comes from NOMYO_API_KEY. " +
+      `The client's key pair is kept in NOMYO_KEY_DIR (memory: nowhere), or else in ${STATE_KEY_DIR}`
   )
 )

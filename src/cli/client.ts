@@ -8,37 +8,43 @@ import type { InvalidRequestError } from "../NomyoError.js"
 import * as Node from "../platform/node/index.js"
 import type { Transport } from "../Transport.js"
 
+/** The smallest one of the service. */
+export const DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
+
 export const TIERS: ReadonlyArray<SecurityTier> = ["standard", "high", "maximum"]
 
 /** The options of every command that talks to a router. */
 export const clientOptions = {
   model: Options.text("model").pipe(
-    Options.withDefault("Qwen/Qwen3-0.6B"),
-    Options.withDescription("The model that answers")
+    Options.optional,
+    Options.withPseudoName("ID"),
+    Options.withDescription(`The model that answers. Default: ${DEFAULT_MODEL}, or the router's first model`)
   ),
   system: Options.text("system").pipe(
     Options.optional,
+    Options.withPseudoName("TEXT"),
     Options.withDescription("A system message to begin with")
   ),
   tier: Options.choice("tier", TIERS).pipe(
     Options.optional,
-    Options.withDescription("How isolated the hardware is")
+    Options.withDescription("How isolated the hardware must be. Default: the router decides")
   ),
   baseUrl: Options.text("base-url").pipe(
     Options.optional,
+    Options.withPseudoName("URL"),
     Options.withDescription("The router. Default: NOMYO_BASE_URL, or https://api.nomyo.ai")
   ),
   protocol: Options.choiceWithValue("protocol", [["1", 1 as const], ["2", 2 as const]]).pipe(
     Options.optional,
-    Options.withDescription("The protocol to speak with the router. Default: NOMYO_PROTOCOL, or 1")
+    Options.withDescription("The protocol version. Default: NOMYO_PROTOCOL, or 1")
   ),
   allowHttp: Options.boolean("allow-http").pipe(
-    Options.withDescription("Allow a router without TLS, for development")
+    Options.withDescription("Allow a router without TLS, for development. Default: NOMYO_ALLOW_HTTP, or off")
   )
 }
 
 export interface ClientOptions {
-  readonly model: string
+  readonly model: Option.Option<string>
   readonly system: Option.Option<string>
   readonly tier: Option.Option<SecurityTier>
   readonly baseUrl: Option.Option<string>

@@ -9,10 +9,10 @@ import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import type { Transport } from "../Transport.js"
 import { printAnswer } from "./answer.js"
 import { type Attachment, readAttachment, withAttachments } from "./attachments.js"
-import { checkModel } from "./checkModel.js"
 import { TIERS } from "./client.js"
 import { describe } from "./errors.js"
 import * as LineReader from "./lineReader.js"
+import { checkModel } from "./models.js"
 import { err, out, styled } from "./terminal.js"
 
 /** A conversation so far. */

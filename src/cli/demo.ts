@@ -14,7 +14,7 @@ import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import * as Router from "../router/Router.js"
 import { type Service as TransportService, Transport } from "../Transport.js"
-import { type ClientOptions, clientOptions, layer, resolve } from "./client.js"
+import { type ClientOptions, clientOptions, DEFAULT_MODEL, layer, resolve } from "./client.js"
 import { serve } from "./serve.js"
 import { out, plain, styled, withSpinner } from "./terminal.js"
 
@@ -119,7 +119,7 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
   yield* out(isOwn ? `A router listens on ${url}. Its model repeats your prompt.` : `The router is ${url}.`)
 
   const asked: ChatCompletionRequest = {
-    model: options.model,
+    model: Option.getOrElse(options.model, () => DEFAULT_MODEL),
     messages: [
       ...Option.match(options.system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
       { role: "user", content: PROMPT }

@@ -1,4 +1,7 @@
 /** Errors as the command line words them. */
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as ValidationError from "@effect/cli/ValidationError"
+import { stripVTControlCharacters } from "node:util"
 import { InvalidRequestError, SecurityError } from "../NomyoError.js"
 import { plain } from "./terminal.js"
 
@@ -22,11 +25,19 @@ const options = new RegExp(`\\b(?:${Object.keys(FLAGS).join("|")})\\b`, "g")
 /** A message of the library, with flags and variables in place of options. */
 export const withFlags = (message: string): string => message.replace(options, (option) => FLAGS[option]!)
 
-/** One line for what went wrong. */
+const messageOf = (error: unknown): string => {
+  if (ValidationError.isValidationError(error)) {
+    return stripVTControlCharacters(HelpDoc.toAnsiText(error.error)).trim().replace(/\s+/g, " ")
+  }
+  return error instanceof Error ? withFlags(error.message) : String(error)
+}
+
+/** One line for what went wrong. The class of an error says nothing of a command line. */
 export const describe = (error: unknown): string =>
-  plain(error instanceof Error ? `${error.name}: ${withFlags(error.message)}` : String(error))
+  plain(isUsageError(error) || !(error instanceof Error) ? messageOf(error) : `${error.name}: ${messageOf(error)}`)
 
 /** Whether another command line would do: nothing was sent. */
 export const isUsageError = (error: unknown): boolean =>
+  ValidationError.isValidationError(error) ||
   (error instanceof InvalidRequestError && error.attempts === undefined) ||
   (error instanceof SecurityError && ["plain-http", "url-credentials"].includes(error.reason))

@@ -1,7 +1,6 @@
 /** The `nomyo` command. */
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
-import * as ValidationError from "@effect/cli/ValidationError"
 import * as Runtime from "@effect/platform/Runtime"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
@@ -13,19 +12,30 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import packageJson from "../../package.json" with { type: "json" }
+import { InvalidRequestError } from "../NomyoError.js"
 import { chat } from "./chat.js"
 import { demo } from "./demo.js"
 import { describe, isUsageError } from "./errors.js"
+import { type HelpPage, helpPage } from "./helpPage.js"
 import { keys } from "./keys.js"
 import * as Log from "./log.js"
 import { proxy } from "./proxy.js"
 import { router } from "./router.js"
-import { err, withConsole } from "./terminal.js"
+import { err, out, withoutPages } from "./terminal.js"
+import { find, mistake, render } from "./usage.js"
 
-const nomyo = Command.make("nomyo").pipe(
-  Command.withDescription("Chat completions, encrypted end to end between this machine and a NOMYO router"),
-  Command.withSubcommands([chat, demo, keys, proxy, router])
-)
+const about = "Chat completions, encrypted end to end between this machine and a NOMYO router"
+
+const nomyo = Command.make("nomyo").pipe(Command.withSubcommands([chat, demo, keys, proxy, router]))
+
+const pages: HelpPage = {
+  command: "nomyo",
+  about,
+  args: [],
+  options: [],
+  subcommands: Object.entries({ chat, demo, keys, proxy, router }).map(([name, { descriptor }]) =>
+    helpPage(`nomyo ${name}`, descriptor))
+}
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
@@ -39,16 +49,14 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   })
 }
 
-/** One line on stderr for what went wrong; `@effect/cli` has explained wrong usage already. */
+/** One line on stderr for what went wrong. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-  const failure = Cause.failureOption(cause)
-  const isExplained = Option.isSome(failure) && ValidationError.isValidationError(failure.value)
-  const error = Option.getOrElse(failure, () => Cause.squash(cause))
+  const error = Option.getOrElse(Cause.failureOption(cause), () => Cause.squash(cause))
   return Effect.zipRight(
-    isExplained ? Effect.void : err(`nomyo: ${describe(error)}`),
+    err(`nomyo: ${describe(error)}`),
     Effect.sync(() => {
-      process.exitCode = isExplained || isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE
+      process.exitCode = isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE
     })
   )
 }
@@ -63,8 +71,23 @@ const onWriteError = (name: string) => ({ code }: NodeJS.ErrnoException): void =
 process.stdout.on("error", onWriteError("standard output"))
 process.stderr.on("error", onWriteError("standard error"))
 
-Command.run(nomyo, { name: "nomyo", version: packageJson.version })(process.argv).pipe(
-  withConsole,
+const isHelp = (word: string): boolean => word === "--help" || word === "-h"
+
+/** Prints help, or says what is wrong with the command line, or runs the command. */
+const main = (argv: ReadonlyArray<string>) => {
+  const words = argv.slice(2)
+  const { page, rest } = find(pages, words)
+  if (rest.some(isHelp) || (page.subcommands.length > 0 && rest.length === 0)) {
+    return out(render(page, process.stdout.columns))
+  }
+  const problem = mistake(page, rest)
+  return problem === undefined
+    ? Command.run(nomyo, { name: "nomyo", version: packageJson.version })(argv)
+    : Effect.fail(new InvalidRequestError({ message: problem }))
+}
+
+main(process.argv).pipe(
+  withoutPages,
   Effect.catchAllCause(report),
   Effect.provide(Layer.mergeAll(
     CliConfig.layer({ showBuiltIns: false }),

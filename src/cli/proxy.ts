@@ -35,7 +35,7 @@ const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | 
 
 /** The client's options, from the environment and the command line. */
 const clientOptions = (given: Options) =>
-  Effect.map(Node.config, (environment): Node.Options => ({
+  Effect.map(Node.environment, (environment): Node.Options => ({
     ...environment,
     keyDir: environment.keyDir ?? false,
     baseUrl: Option.getOrElse(given.baseUrl, () => environment.baseUrl),

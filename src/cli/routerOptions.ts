@@ -48,10 +48,10 @@ export const options = {
   ),
   logFormat: Cli.choice("log-format", ["text", "json"]).pipe(
     Cli.withDefault("text" as const),
-    Cli.withDescription("How each request is logged on stderr")
+    Cli.withDescription("How each request is logged on stderr. Default: text")
   ),
   drain: duration("drain").pipe(
     Cli.withDefault(Duration.seconds(10)),
-    Cli.withDescription("How long SIGTERM waits for the requests in flight, such as \"60 seconds\"")
+    Cli.withDescription("How long SIGTERM waits for the requests in flight, such as 60s. Default: 10s")
   )
 }

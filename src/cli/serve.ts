@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type { AddressInfo } from "node:net"
-import { SecurityError } from "../NomyoError.js"
+import { InvalidRequestError } from "../NomyoError.js"
 
 /** A certificate with its private key, in PEM. */
 export interface Tls {
@@ -31,28 +31,30 @@ export interface Options {
  */
 const KEEP_ALIVE = 120_000
 
-const unsupported = (message: string) => new SecurityError({ reason: "unsupported", message })
+const invalid = (message: string) => new InvalidRequestError({ message })
 
-const reasons: { readonly [code: string]: string } = {
-  EADDRINUSE: "another process listens there; name another --port",
-  EACCES: "this user may not; name a --port above 1023",
-  EADDRNOTAVAIL: "this machine has no such address; name another --host",
-  ENOTFOUND: "there is no such host; name another --host"
+const reasons: { readonly [code: string]: (address: Pick<Options, "host" | "port">) => string } = {
+  EADDRINUSE: ({ port }) => `Port ${port} is in use. Choose another with --port.`,
+  EACCES: ({ port }) => `This user may not listen on port ${port}. Choose one above 1023 with --port.`,
+  EADDRNOTAVAIL: ({ host }) => `This machine does not have the address ${host}. Choose another with --host.`,
+  ENOTFOUND: ({ host }) => `The host ${host} does not exist. Choose another with --host.`
 }
 
 const cannotListen = ({ host, port }: Options, error: unknown) => {
   const code = String((error as { readonly cause?: { readonly code?: unknown } }).cause?.code ?? "")
-  const why = reasons[code] ?? (code || "the address is not valid")
-  return unsupported(`${host}:${port} cannot be listened on: ${why}`)
+  return invalid(
+    reasons[code]?.({ host, port }) ??
+      `The server cannot listen on ${host}:${port} (${code || "not an address"}). Check --host and --port.`
+  )
 }
 
-const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, SecurityError> =>
+const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, InvalidRequestError> =>
   Effect.try({
     try: () => {
       const options = { keepAliveTimeout: KEEP_ALIVE }
       return tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
     },
-    catch: () => unsupported("The TLS certificate and its private key are not PEM, or do not belong together")
+    catch: () => invalid("--tls-cert and --tls-key are not PEM, or do not belong together")
   })
 
 /** Counts the requests in flight. `onNone` is called whenever there are none any more. */
@@ -107,7 +109,7 @@ const addDrain = (server: Http.Server, duration: Duration.Duration) => {
 export const serve = Effect.fnUntraced(function*(
   app: HttpApp.Default<never, Scope.Scope>,
   options: Options
-): Effect.fn.Return<string, SecurityError, Scope.Scope> {
+): Effect.fn.Return<string, InvalidRequestError, Scope.Scope> {
   const { drain, host, port } = options
   const server = yield* makeServer(options)
   const served = yield* Effect.mapError(

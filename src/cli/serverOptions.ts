@@ -31,7 +31,7 @@ const port = (byDefault: number) =>
         ? Effect.succeed(port)
         : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
     ),
-    Cli.withDescription("The port to listen on; 0 is any free one")
+    Cli.withDescription(`The port to listen on; 0 is any free one. Default: ${byDefault}`)
   )
 
 const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours", d: "days" }
@@ -67,7 +67,7 @@ export const serverOptions = (
   defaultPort: number
 ): { readonly [Name in keyof ServerOptions]: Cli.Options<ServerOptions[Name]> } => ({
   port: port(defaultPort),
-  host: Cli.text("host").pipe(Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on")),
+  host: Cli.text("host").pipe(Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on. Default: 127.0.0.1")),
   allowHost: Cli.text("allow-host").pipe(
     Cli.repeated,
     Cli.withDescription(`A further name that this ${what} may be called by, such as chat.example; repeatable`)

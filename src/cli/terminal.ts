@@ -43,7 +43,8 @@ export const out: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = li
 /** A line on stderr. */
 export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = line(process.stderr)
 
-export const styled = (style: Style, text: string): string => styleText(style, text)
+/** A text with a style, which `write` takes away where it does not belong. */
+export const styled = (style: Style, text: string): string => styleText(style, text, { validateStream: false })
 
 /**
  * What could steer a terminal or deceive its reader: control characters but line breaks and tabs, and
@@ -66,13 +67,13 @@ export const plainJson = (value: unknown): string =>
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
 
-/** `out` and `err` for pages of `@effect/cli`, which end in a line break of their own. */
-const page = (print: typeof out) => (...parts: ReadonlyArray<unknown>) => print(parts.join(" ").trimEnd())
-
-/** Effect's `Console` on `out` and `err`, so that help pages lose their colours in a pipe. */
-export const withConsole = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/**
+ * Effect's `Console` with `out`, so that what `@effect/cli` prints loses its colours in a pipe, and without its
+ * error pages: whoever reports an error says it in a line.
+ */
+export const withoutPages = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Console.consoleWith(Effect.succeed), (console) =>
-    Effect.withConsole(effect, { ...console, log: page(out), error: page(err) }))
+    Effect.withConsole(effect, { ...console, log: (...parts) => out(parts.join(" ").trimEnd()), error: () => Effect.void }))
 
 const frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
 

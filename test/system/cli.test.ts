@@ -49,7 +49,7 @@ describe("nomyo", () => {
     for (const args of [["--help"], ["chat", "--help"], ["keys", "--help"], ["keys", "rotate", "--help"], ["router", "--help"], ["demo", "--help"]]) {
       const { code, stderr, stdout } = await nomyo(args)
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
-      expect(stdout).toContain("DESCRIPTION")
+      expect(stdout).toContain("Usage:\n  nomyo ")
       // oxlint-disable-next-line no-control-regex
       expect(stdout).not.toMatch(/\u001b/)
     }
@@ -123,10 +123,10 @@ describe("nomyo chat", () => {
     expect({ code: wrong.code, stdout: wrong.stdout }).toEqual({ code: 1, stdout: "" })
     expect(wrong.stderr).toMatch(/nomyo: AuthenticationError: .*\n$/)
     const http = await nomyo(["chat", "hi", "--base-url", url])
-    expect(http).toMatchObject({ code: 2, stderr: expect.stringMatching(/^nomyo: SecurityError: .*--allow-http/) })
+    expect(http).toMatchObject({ code: 2, stderr: expect.stringMatching(/^nomyo: .*--allow-http/) })
     const bad = await nomyo(["chat", "hi"], { env: { ...environment, NOMYO_TIMEOUT: "soon" } })
-    expect({ code: bad.code, stdout: bad.stdout }).toEqual({ code: 1, stdout: "" })
-    expect(bad.stderr).toContain("NOMYO_TIMEOUT")
+    expect({ code: bad.code, stdout: bad.stdout }).toEqual({ code: 2, stdout: "" })
+    expect(bad.stderr).toContain("NOMYO_TIMEOUT in the environment is not valid: expected milliseconds")
     for (const { stderr } of [wrong, http, bad]) expect(stderr).not.toContain("sk-")
   })
 })
@@ -218,7 +218,7 @@ describe("nomyo demo", () => {
     expect(code).toBe(0)
     expect(screen).toContain("Making the client's key pair")
     expect(screen).toContain("\u001b[1m")
-    expect(screen.slice(screen.lastIndexOf("Making"))).toContain("\u001b[K")
+    expect(screen.slice(screen.lastIndexOf("Making"))).toMatch(/^[^\r]+\r +\r/)
   })
 
   it("talks to the router it is given", async () => {

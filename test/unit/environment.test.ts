@@ -55,15 +55,15 @@ describe("the environment", () => {
     ))
 
   it.effect.each([
-    ["NOMYO_MAX_RETRIES", "many"],
-    ["NOMYO_KEY_ROTATION_INTERVAL", "soon"],
-    ["NOMYO_KEY_SIZE", "1024"],
-    ["NOMYO_ALLOW_HTTP", "perhaps"]
-  ])("refuses %s=%s by the variable's name", ([name, value]) =>
+    ["NOMYO_MAX_RETRIES", "many", "a whole number"],
+    ["NOMYO_KEY_ROTATION_INTERVAL", "soon", "milliseconds, or a time such as \"30 seconds\""],
+    ["NOMYO_KEY_SIZE", "1024", "2048 or 4096"],
+    ["NOMYO_ALLOW_HTTP", "perhaps", "true or false"]
+  ])("refuses %s=%s by the variable's name", ([name, value, expected]) =>
     Effect.gen(function*() {
       const provider = ConfigProvider.fromMap(new Map([[name!, value!]]))
       const error = yield* Effect.flip(Effect.withConfigProvider(Node.environment, provider))
-      assert.strictEqual(error.message, `${name} in the environment is not valid: see the option of that name`)
+      assert.strictEqual(error.message, `${name} in the environment is not valid: expected ${expected}`)
     }))
 })
 

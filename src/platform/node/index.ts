@@ -158,6 +158,18 @@ const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
     ? [...variablesOf(error.left), ...variablesOf(error.right)]
     : [error.path.join("_")]
 
+/** What the variables hold that can be wrong. */
+const FORMATS: ReadonlyArray<readonly [RegExp, string]> = [
+  [/TIMEOUT|INTERVAL|TTL/, "milliseconds, or a time such as \"30 seconds\""],
+  [/KEY_SIZE/, "2048 or 4096"],
+  [/PROTOCOL/, "1 or 2"],
+  [/RETRIES|BYTES|HISTORY/, "a whole number"],
+  [/./, "true or false"]
+]
+
+const notValid = (name: string): string =>
+  `${name} in the environment is not valid: expected ${FORMATS.find(([names]) => names.test(name))?.[1]}`
+
 /**
  * The options of the environment, for the Promise classes: `config`, whose error names the variable and no
  * value.
@@ -165,10 +177,8 @@ const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
  * @internal
  */
 export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.mapError(config, (error) => {
-  const names = [...new Set(variablesOf(error))].join(", ")
-  return new InvalidRequestError({
-    message: `${names} in the environment is not valid: see the option of that name`
-  })
+  const names = [...new Set(variablesOf(error))]
+  return new InvalidRequestError({ message: names.map(notValid).join("; ") })
 })
 
 /**

@@ -1,0 +1,125 @@
+/** Help pages, and what is wrong with a command line. */
+import { misspelled } from "../internal/closestName.js"
+import { EXAMPLES } from "./examples.js"
+import type { Entry, HelpPage } from "./helpPage.js"
+
+/** Longer lines are hard to read. */
+const WIDEST = 80
+const INDENT = "  "
+const DEEP = "      "
+
+/** Breaks a text into lines between words. */
+const wrap = (text: string, indent: string, width: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let line = indent
+  for (const word of text.split(" ")) {
+    const isFull = line.trim() !== "" && line.length + word.length + 1 > width
+    if (isFull) lines.push(line)
+    line = isFull || line.trim() === "" ? indent + word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
+
+const withStop = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
+const firstSentence = (text: string): string => withStop(/^.*?[.;](?= |$)/.exec(text)?.[0].replace(/;$/, ".") ?? text)
+
+const titled = (title: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.length === 0 ? [] : ["", title, ...lines]
+
+const choices = ({ value }: Entry): ReadonlyArray<string> => value.includes("|") ? value.split(" | ") : []
+const label = ({ name, value }: Entry): string => `${name} ${value}`.trim()
+
+const synopsis = ({ args, command, options, subcommands }: HelpPage): string =>
+  [
+    command,
+    ...(subcommands.length > 0 ? ["<command>"] : []),
+    ...(options.length + subcommands.length > 0 ? ["[options]"] : []),
+    ...args.map(({ name }) => `[${name}]`)
+  ].join(" ")
+
+/** A command's help, for a terminal of so many columns. */
+export const render = (page: HelpPage, columns = WIDEST): string => {
+  const width = Math.min(columns, WIDEST)
+  const row = (name: string, about: string) => [INDENT + name, ...wrap(withStop(about), DEEP, width)]
+  const rows = (entries: ReadonlyArray<Entry>) => entries.flatMap((entry) => row(label(entry), entry.about))
+  const name = ({ command }: HelpPage) => command.slice(page.command.length + 1)
+  return [
+    ...wrap(withStop(page.about), "", width),
+    ...titled("Usage:", [INDENT + synopsis(page)]),
+    ...titled("Commands:", page.subcommands.flatMap((child) => row(name(child), firstSentence(child.about)))),
+    ...titled("Arguments:", rows(page.args)),
+    ...titled("Options:", rows(page.options)),
+    ...titled("Example:", (EXAMPLES[page.command] ?? []).map((line) => INDENT + line)),
+    ...(page.subcommands.length > 0 ? ["", `${page.command} <command> --help explains a command.`] : [])
+  ].join("\n")
+}
+
+/** The page that the words of a command line lead to, and the words that are left. */
+export const find = (
+  page: HelpPage,
+  words: ReadonlyArray<string>
+): { readonly page: HelpPage; readonly rest: ReadonlyArray<string> } => {
+  const [first, ...rest] = words
+  const child = page.subcommands.find(({ command }) => command === `${page.command} ${first}`)
+  return child === undefined ? { page, rest: words } : find(child, rest)
+}
+
+const more = ({ command }: HelpPage, what: string): string => `${command} --help lists the ${what}.`
+
+const suggestion = (name: string, known: ReadonlyArray<string>): string => {
+  const meant = misspelled(name, known)
+  return meant === undefined ? "" : ` Did you mean ${meant}?`
+}
+
+/** `--api-key` is what people try first. Its value must not be repeated. */
+const SECRET = /key|token|password|secret/i
+
+const unknownOption = (page: HelpPage, name: string): string => {
+  const secret = SECRET.test(name)
+    ? " Secrets come from the environment, a file or standard input: everybody can read a command line."
+    : ""
+  return `There is no option ${name}.${suggestion(name, page.options.map(({ name }) => name))}${secret} ` +
+    more(page, "options")
+}
+
+const unknownCommand = (page: HelpPage, name: string): string => {
+  const known = page.subcommands.map(({ command }) => command.split(" ").at(-1) ?? "")
+  return `There is no command ${name}.${suggestion(name, known)} ${more(page, "commands")}`
+}
+
+const badValue = (entry: Entry, value: string | undefined): string | undefined => {
+  if (value === undefined) return `${entry.name} needs a value: ${label(entry)}`
+  const allowed = choices(entry)
+  if (allowed.length > 0 && !allowed.includes(value)) return `${entry.name} is one of: ${allowed.join(", ")}`
+  return entry.value === "integer" && !/^[+-]?\d+$/.test(value)
+    ? `${entry.name} is a whole number, such as ${entry.name} 12500`
+    : undefined
+}
+
+/** These the parser itself knows. */
+const BUILT_IN = ["--version", "--completions", "--log-level", "--wizard"]
+
+/** Says what is wrong with the words after a command, and what to do; `undefined` if it is for the parser to see. */
+export const mistake = (page: HelpPage, words: ReadonlyArray<string>): string | undefined => {
+  let extra = 0
+  for (let at = 0; at < words.length; at++) {
+    const [name = "", ...given] = words[at]!.split("=")
+    if (!name.startsWith("--")) {
+      extra++
+      continue
+    }
+    if (BUILT_IN.includes(name)) return undefined
+    const entry = page.options.find((option) => option.name === name)
+    if (entry === undefined) return unknownOption(page, name.split(/\s/)[0]!)
+    if (entry.value === "") continue
+    const problem = badValue(entry, given.length > 0 ? given.join("=") : words[++at])
+    if (problem !== undefined) return problem
+  }
+  if (page.subcommands.length > 0 && extra > 0) return unknownCommand(page, words[0]!)
+  return extra > page.args.length ? tooMany(page) : undefined
+}
+
+const tooMany = (page: HelpPage): string =>
+  page.args.length === 0
+    ? `${page.command} takes options alone. ${more(page, "options")}`
+    : `There are too many arguments. Put the ${page.args[0]!.name.replace(/[<>]/g, "")} in quotes.`
