@@ -9,7 +9,7 @@ import { completionOfChunks } from "../openai/foldStream.js"
 import { err, plain, plainFor, styled, withSpinner, write } from "./terminal.js"
 
 /** What an answer said. */
-export interface Answer {
+interface Answer {
   /** Its text, or else its refusal. */
   readonly said: string
   /** Whether it has a text. */

@@ -30,6 +30,7 @@ const defaultDirectory = Config.map(
 
 const options = {
   dir: Options.text("dir").pipe(
+    Options.withPseudoName("PATH"),
     Options.withFallbackConfig(defaultDirectory),
     Options.withDescription(`The key directory. Default: NOMYO_KEY_DIR, or ${STATE_KEY_DIR}, as nomyo chat has it`)
   ),

@@ -19,6 +19,7 @@ export interface Options extends ServerOptions {
 }
 
 const models = Cli.text("models").pipe(
+  Cli.withPseudoName("IDS"),
   Cli.map((list) => list.split(",").map((id) => id.trim()).filter((id) => id !== "")),
   Cli.withDescription("Ids for GET /v1/models, separated by commas. Default: the router's own list"),
   Cli.optional,
@@ -31,6 +32,7 @@ export const options = {
     Cli.withDescription("Serve other machines without TLS, for a container or behind a server that ends TLS")
   ),
   tokenFile: Cli.text("token-file").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
     Cli.withDescription("A file with the token that tools must send as their API key. Default: NOMYO_PROXY_TOKEN")
   ),

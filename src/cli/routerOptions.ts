@@ -20,18 +20,22 @@ export interface Options extends ServerOptions {
 export const options = {
   ...serverOptions("router", 12435),
   apiKeyFile: Cli.text("api-key-file").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
     Cli.withDescription("API keys of clients, one on each line after a label. Default: NOMYO_ROUTER_API_KEY")
   ),
   upstream: Cli.text("upstream").pipe(
+    Cli.withPseudoName("URL"),
     Cli.optional,
     Cli.withDescription("An OpenAI-compatible server that answers, in place of the echo model")
   ),
   upstreamApiKeyFile: Cli.text("upstream-api-key-file").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
     Cli.withDescription("A file with the API key for that server. Default: NOMYO_UPSTREAM_API_KEY")
   ),
   keyDir: Cli.text("key-dir").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
     Cli.withDescription("A directory that keeps the key pair, for clients to pin. Default: a new pair")
   ),

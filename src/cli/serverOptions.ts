@@ -44,7 +44,7 @@ const spelledOut = (text: string): string => {
 
 /** A time: `30 days`, `10s`. */
 export const duration = (name: string): Cli.Options<Duration.Duration> =>
-  Cli.mapEffect(Cli.text(name), (text) =>
+  Cli.mapEffect(Cli.withPseudoName(Cli.text(name), "TIME"), (text) =>
     Option.match(Duration.decodeUnknown(spelledOut(text)), {
       onNone: () => invalid(`--${name} is a time such as "30 days" or 10s`),
       onSome: Effect.succeed
@@ -67,12 +67,14 @@ export const serverOptions = (
   defaultPort: number
 ): { readonly [Name in keyof ServerOptions]: Cli.Options<ServerOptions[Name]> } => ({
   port: port(defaultPort),
-  host: Cli.text("host").pipe(Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on. Default: 127.0.0.1")),
+  host: Cli.text("host").pipe(Cli.withPseudoName("ADDRESS"), Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on. Default: 127.0.0.1")),
   allowHost: Cli.text("allow-host").pipe(
+    Cli.withPseudoName("NAME"),
     Cli.repeated,
     Cli.withDescription(`A further name that this ${what} may be called by, such as chat.example; repeatable`)
   ),
   allowOrigin: Cli.text("allow-origin").pipe(
+    Cli.withPseudoName("ORIGIN"),
     Cli.repeated,
     Cli.mapEffect((origins) => Effect.forEach(origins, checkOrigin)),
     Cli.withDescription(
@@ -80,10 +82,12 @@ export const serverOptions = (
     )
   ),
   tlsCert: Cli.text("tls-cert").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
     Cli.withDescription("A TLS certificate in PEM, with its chain")
   ),
   tlsKey: Cli.text("tls-key").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
     Cli.withDescription("The TLS certificate's private key in PEM")
   )

@@ -8,7 +8,7 @@ import { stripVTControlCharacters, styleText } from "node:util"
 
 type Style = Parameters<typeof styleText>[0]
 
-export const hasColors = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env["NO_COLOR"]
+const hasColors = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env["NO_COLOR"]
 
 /** How many columns the status line takes on the terminal now. */
 let statusWidth = 0

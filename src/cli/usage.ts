@@ -7,6 +7,8 @@ import type { Entry, HelpPage } from "./helpPage.js"
 const WIDEST = 80
 const INDENT = "  "
 const DEEP = "      "
+/** What the parser calls the value of an option that is a whole number. */
+const INTEGER = "integer"
 
 /** Breaks a text into lines between words. */
 const wrap = (text: string, indent: string, width: number): ReadonlyArray<string> => {
@@ -27,7 +29,7 @@ const titled = (title: string, lines: ReadonlyArray<string>): ReadonlyArray<stri
   lines.length === 0 ? [] : ["", title, ...lines]
 
 const choices = ({ value }: Entry): ReadonlyArray<string> => value.includes("|") ? value.split(" | ") : []
-const label = ({ name, value }: Entry): string => `${name} ${value}`.trim()
+const label = ({ name, value }: Entry): string => `${name} ${value === INTEGER ? "NUMBER" : value}`.trim()
 
 const synopsis = ({ args, command, options, subcommands }: HelpPage): string =>
   [
@@ -91,13 +93,13 @@ const badValue = (entry: Entry, value: string | undefined): string | undefined =
   if (value === undefined) return `${entry.name} needs a value: ${label(entry)}`
   const allowed = choices(entry)
   if (allowed.length > 0 && !allowed.includes(value)) return `${entry.name} is one of: ${allowed.join(", ")}`
-  return entry.value === "integer" && !/^[+-]?\d+$/.test(value)
+  return entry.value === INTEGER && !/^[+-]?\d+$/.test(value)
     ? `${entry.name} is a whole number, such as ${entry.name} 12500`
     : undefined
 }
 
 /** These the parser itself knows. */
-const BUILT_IN = ["--version", "--completions", "--log-level", "--wizard"]
+const BUILT_IN = new Set(["--version", "--completions", "--log-level", "--wizard"])
 
 /** Says what is wrong with the words after a command, and what to do; `undefined` if it is for the parser to see. */
 export const mistake = (page: HelpPage, words: ReadonlyArray<string>): string | undefined => {
@@ -108,7 +110,7 @@ export const mistake = (page: HelpPage, words: ReadonlyArray<string>): string | 
       extra++
       continue
     }
-    if (BUILT_IN.includes(name)) return undefined
+    if (BUILT_IN.has(name)) return undefined
     const entry = page.options.find((option) => option.name === name)
     if (entry === undefined) return unknownOption(page, name.split(/\s/)[0]!)
     if (entry.value === "") continue

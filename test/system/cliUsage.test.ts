@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest"
+import { nomyo } from "../support/cli.js"
+import { startOnTerminal } from "../support/terminal.js"
+
+const COMMANDS = [
+  "", "chat", "demo", "keys", "keys check", "keys generate", "keys rotate", "keys show", "proxy", "router"
+]
+const words = (command: string) => command === "" ? [] : command.split(" ")
+
+describe("help", () => {
+  it.each(COMMANDS)("of nomyo %s: the program's name, an example, and no words of the parser's", async (command) => {
+    const { code, stderr, stdout } = await nomyo([...words(command), "--help"])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    expect(stdout).toMatch(new RegExp(`\\nUsage:\\n  nomyo ${command}`))
+    expect(stdout).toMatch(/\nExample:\n  \S.*nomyo|\nExample:\n  nomyo/)
+    expect(stdout).not.toMatch(/user-defined|This setting|true or false value|\btext\b$/m)
+  })
+
+  it("shows what holds without an option", async () => {
+    const { stdout } = await nomyo(["chat", "--help"])
+    for (const text of ["Default: Qwen/Qwen3-0.6B", "or https://api.nomyo.ai", "Default: NOMYO_PROTOCOL, or"]) {
+      expect(stdout.replace(/\s+/g, " ")).toContain(text)
+    }
+    expect((await nomyo(["router", "--help"])).stdout).toContain("Default: 12435")
+  })
+
+  it.each(COMMANDS)("of nomyo %s fits in 60 columns", async (command) => {
+    const terminal = startOnTerminal(`${command} --help`, { columns: 60 })
+    expect(await terminal.ended).toBe(0)
+    const tooLong = terminal.screen().split(/\r?\n/).filter((line) => line.length > 60)
+    expect(tooLong.filter((line) => line.trim().includes(" ") && !line.startsWith("  "))).toEqual([])
+  })
+
+  it("is shown where a command is missing", async () => {
+    expect((await nomyo([])).stdout).toContain("Usage:\n  nomyo <command>")
+    expect((await nomyo(["keys"])).stdout).toContain("Usage:\n  nomyo keys <command>")
+  })
+})
+
+describe("wrong usage", () => {
+  it.each([
+    ["sing", "There is no command sing. nomyo --help lists the commands."],
+    ["chatt", "Did you mean chat?"],
+    ["keys chek", "Did you mean check?"],
+    ["chat --volume 11", "There is no option --volume. nomyo chat --help lists the options."],
+    ["chat --modell x", "Did you mean --model?"],
+    ["chat --model", "--model needs a value: --model ID"],
+    ["chat hi --tier ultra", "--tier is one of: standard, high, maximum"],
+    ["chat what is this", "Put the prompt in quotes."],
+    ["keys show mine", "nomyo keys show takes options alone."],
+    ["router --port many", "--port is a whole number"],
+    ["router --port 70000", "--port is a number from 0 to 65535"],
+    ["proxy --timeout soon", "--timeout is a time such as"],
+    ["chat hi --base-url example", "--base-url"]
+  ])("ends with 2 and says what to do: nomyo %s", async (line, said) => {
+    const { code, stderr, stdout } = await nomyo(line.split(" "))
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: "", stderr: expect.stringContaining(said) })
+    expect(stderr).toMatch(/^nomyo: [^\n]+\n$/)
+  })
+
+  it.each(["chat --api-key=sk-SENTINEL", "chat --api-key sk-SENTINEL", "keys show --password SENTINEL"])(
+    "takes no secret from the command line, and repeats none: nomyo %s",
+    async (line) => {
+      const { code, stderr } = await nomyo(line.split(" "))
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("Secrets come from") })
+      expect(stderr).not.toContain("SENTINEL")
+    }
+  )
+
+  it.each([
+    ["NOMYO_TIMEOUT", "chat hi"],
+    ["NOMYO_MAX_RETRIES", "chat hi"],
+    ["NOMYO_PROTOCOL", "demo"],
+    ["NOMYO_ALLOW_HTTP", "proxy"]
+  ])("in the environment ends with 2: %s=soon nomyo %s", async (name, line) => {
+    const { code, stderr } = await nomyo(line.split(" "), { env: { [name]: "soon" } })
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(new RegExp(`^nomyo: ${name} in the environment is not valid: expected `))
+    })
+  })
+})
