@@ -67,7 +67,11 @@ export const serverOptions = (
   defaultPort: number
 ): { readonly [Name in keyof ServerOptions]: Cli.Options<ServerOptions[Name]> } => ({
   port: port(defaultPort),
-  host: Cli.text("host").pipe(Cli.withPseudoName("ADDRESS"), Cli.withDefault("127.0.0.1"), Cli.withDescription("The address to listen on. Default: 127.0.0.1")),
+  host: Cli.text("host").pipe(
+    Cli.withPseudoName("ADDRESS"),
+    Cli.withDefault("127.0.0.1"),
+    Cli.withDescription("The address to listen on. Default: 127.0.0.1")
+  ),
   allowHost: Cli.text("allow-host").pipe(
     Cli.withPseudoName("NAME"),
     Cli.repeated,
