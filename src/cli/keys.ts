@@ -17,6 +17,7 @@ import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import type { SecureMemory } from "../SecureMemory.js"
+import { inspect, noPair } from "./inspectKeys.js"
 import { readPassword } from "./password.js"
 import { STATE_KEY_DIR, stateKeyDir } from "./stateDirectory.js"
 import { out, withSpinner } from "./terminal.js"
@@ -106,38 +107,17 @@ const rotate = Command.make("rotate", options, (parsed) =>
       yield* describe(dir, yield* store.save(yield* make, old))
     }))).pipe(Command.withDescription("Replace a key pair by a new one"))
 
-/** What is wrong with a key directory, in sentences. */
-const problemsOf = Effect.fnUntraced(function*(dir: string, password: Redacted.Redacted | undefined) {
-  const names = yield* Effect.promise(() => Fs.readdir(dir).catch(() => undefined))
-  if (names === undefined) return [`${dir} is no directory that can be read`]
-  const problems: Array<string> = []
-  const [privatePath, publicPath] = [Path.join(dir, "private_key.pem"), Path.join(dir, "public_key.pem")]
-  if (((yield* Effect.promise(() => Fs.stat(dir))).mode & 0o022) !== 0) problems.push(`Others can write to ${dir}; run: chmod 700 ${dir}`)
-  for (const name of names.filter((name) => name.endsWith(".tmp"))) {
-    problems.push(`${Path.join(dir, name)} was left behind by a process that was killed; delete it if none is writing now`)
-  }
-  for (const name of names.filter((name) => /^private_key.*\.pem$/.test(name))) {
-    const path = Path.join(dir, name)
-    const stat = yield* Effect.promise(() => Fs.stat(path).catch(() => undefined))
-    if (stat === undefined) problems.push(`${path} is a link to nowhere`)
-    else if ((stat.mode & 0o077) !== 0) problems.push(`${path} can be read by others than its owner; run: chmod 600 ${path}`)
-  }
-  if (!names.includes("private_key.pem")) return [...problems, `${privatePath} is missing`]
-  const hasPublicKey = names.includes("public_key.pem")
-  if (!hasPublicKey) problems.push(`${publicPath} is missing; it is made again when the pair is next loaded`)
-  const loaded = yield* Effect.either(
-    NodeKeyStore.loadKeyPair(privatePath, { password, ...(hasPublicKey ? { publicKeyPath: publicPath } : {}) })
-  )
-  if (loaded._tag === "Left") problems.push(loaded.left.message)
-  return problems
-})
-
 const check = Command.make("check", options, (parsed) =>
   withStore(parsed, ({ dir, password }) =>
     Effect.gen(function*() {
-      const problems = yield* problemsOf(dir, password)
-      for (const problem of problems) yield* out(problem)
-      if (problems.length > 0) return yield* Effect.fail(refuse(`${problems.length} problem${problems.length === 1 ? "" : "s"} in ${dir}`))
+      const { createdAt, problems } = yield* inspect(dir, { password, isMounted: false })
+      const all = createdAt === undefined && !problems.some(({ status }) => status === "FAIL")
+        ? [...problems, noPair(dir)]
+        : problems
+      for (const { todo, what } of all) yield* out(`${what}; ${todo}`)
+      if (all.length > 0) {
+        return yield* Effect.fail(refuse(`${all.length} problem${all.length === 1 ? "" : "s"} in ${dir}`))
+      }
       yield* out(`${dir} is in order`)
     }))).pipe(Command.withDescription("Say what is wrong with a key directory; fails if anything is"))
 

@@ -15,6 +15,7 @@ import packageJson from "../../package.json" with { type: "json" }
 import { InvalidRequestError } from "../NomyoError.js"
 import { chat } from "./chat.js"
 import { demo } from "./demo.js"
+import { doctor } from "./doctor.js"
 import { describe, isUsageError } from "./errors.js"
 import { type HelpPage, helpPage } from "./helpPage.js"
 import { keys } from "./keys.js"
@@ -26,14 +27,14 @@ import { find, mistake, render } from "./usage.js"
 
 const about = "Chat completions, encrypted end to end between this machine and a NOMYO router"
 
-const nomyo = Command.make("nomyo").pipe(Command.withSubcommands([chat, demo, keys, proxy, router]))
+const nomyo = Command.make("nomyo").pipe(Command.withSubcommands([chat, demo, doctor, keys, proxy, router]))
 
 const pages: HelpPage = {
   command: "nomyo",
   about,
   args: [],
   options: [],
-  subcommands: Object.entries({ chat, demo, keys, proxy, router }).map(([name, { descriptor }]) =>
+  subcommands: Object.entries({ chat, demo, doctor, keys, proxy, router }).map(([name, { descriptor }]) =>
     helpPage(`nomyo ${name}`, descriptor))
 }
 

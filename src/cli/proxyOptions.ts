@@ -26,8 +26,11 @@ const models = Cli.text("models").pipe(
   Cli.map(Option.getOrElse((): ReadonlyArray<string> => []))
 )
 
+/** Where `nomyo proxy` listens by default. */
+export const PROXY_PORT = 12436
+
 export const options = {
-  ...serverOptions("proxy", 12436),
+  ...serverOptions("proxy", PROXY_PORT),
   plainHttp: Cli.boolean("plain-http").pipe(
     Cli.withDescription("Serve other machines without TLS, for a container or behind a server that ends TLS")
   ),

@@ -23,14 +23,16 @@ const invalid = (message: string) => Effect.fail(ValidationError.invalidValue(He
 
 const LARGEST_PORT = 65535
 
+/** A port, of which 0 is any free one. */
+export const checkPort = (port: number) =>
+  Number.isInteger(port) && port >= 0 && port <= LARGEST_PORT
+    ? Effect.succeed(port)
+    : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
+
 const port = (byDefault: number) =>
   Cli.integer("port").pipe(
     Cli.withDefault(byDefault),
-    Cli.mapEffect((port) =>
-      port >= 0 && port <= LARGEST_PORT
-        ? Effect.succeed(port)
-        : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
-    ),
+    Cli.mapEffect(checkPort),
     Cli.withDescription(`The port to listen on; 0 is any free one. Default: ${byDefault}`)
   )
 

@@ -126,6 +126,12 @@ const take = ({ file, path, text }: Claim): Promise<string | undefined> =>
     throw error
   })
 
+/** The state of the holder of the lock at a path; `undefined` if there is no lock. */
+export const stateOf = async (path: string): Promise<ReturnType<typeof judge> | undefined> => {
+  const text = await read(path)
+  return text === undefined ? undefined : judge(text)
+}
+
 /** Removes the lock, unless another process has taken it over. */
 const release = async ({ path, text }: Claim): Promise<void> => {
   if (await read(path) === text) await Fs.rm(path, { force: true })
