@@ -40,8 +40,8 @@ export interface HttpContext extends Context {
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   readonly retryAfter?: number | undefined
   /**
-   * Whether the router itself says so, under encryption. `false`: anybody on the path may have said it. Absent
-   * under protocol 1.0.
+   * Whether the router itself says so, under encryption. `false`: anybody on the path may have said it.
+   * Absent under protocol 1.0.
    */
   readonly authenticated?: boolean | undefined
 }
@@ -67,15 +67,28 @@ abstract class Failure<Fields extends Context> extends Error {
  * @since 0.2.0
  * @category errors
  */
-export class APIError<Tag extends string = "APIError"> extends Failure<HttpContext & { readonly statusCode: number }> {
+export class APIError<Tag extends string = "APIError">
+  extends Failure<HttpContext & { readonly statusCode: number }>
+{
+  /** The name of the class. */
   static readonly tag: string = "APIError"
   static {
     this.prototype.name = this.tag
   }
+  /** The name of the error's class, for `Effect.catchTag` and `switch`. */
   readonly _tag: Tag
+  /** The HTTP status. */
   declare readonly statusCode: number
+  /**
+   * The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels.
+   */
   declare readonly errorDetails?: unknown
+  /** How long the router asks you to wait before the next attempt, in milliseconds. */
   declare readonly retryAfter?: number | undefined
+  /**
+   * Whether the router itself says so, under encryption. `false`: anybody on the path may have said it.
+   * Absent under protocol 1.0.
+   */
   declare readonly authenticated?: boolean | undefined
   constructor(context: HttpContext & { readonly statusCode: number }) {
     super(context)
@@ -172,7 +185,9 @@ export class APIConnectionError extends Failure<Context & { readonly reason: Con
   static {
     this.prototype.name = "APIConnectionError"
   }
+  /** The name of the error's class, for `Effect.catchTag` and `switch`. */
   readonly _tag = "APIConnectionError"
+  /** Why the network gave no usable answer. */
   declare readonly reason: ConnectionReason
 }
 
@@ -228,7 +243,9 @@ export class SecurityError extends Failure<Context & { readonly reason: Security
   static {
     this.prototype.name = "SecurityError"
   }
+  /** The name of the error's class, for `Effect.catchTag` and `switch`. */
   readonly _tag = "SecurityError"
+  /** Which security rule ended the request. */
   declare readonly reason: SecurityReason
 }
 
@@ -242,6 +259,7 @@ export class DisposedError extends Failure<Context> {
   static {
     this.prototype.name = "DisposedError"
   }
+  /** The name of the error's class, for `Effect.catchTag` and `switch`. */
   readonly _tag = "DisposedError"
   constructor(context: Context = { message: "The client has been disposed" }) {
     super(context)

@@ -53,8 +53,11 @@ export interface ChatClient {
  * @category models
  */
 export interface ChatRequest {
+  /** The model id. */
   readonly model: string
+  /** The conversation. */
   readonly messages: ReadonlyArray<{ readonly role: string; readonly [name: string]: unknown }>
+  /** The other fields, as the tool wrote them. */
   readonly [name: string]: unknown
 }
 

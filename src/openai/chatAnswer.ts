@@ -17,10 +17,13 @@
  * @category models
  */
 export interface FunctionToolCall {
+  /** The call's id: the `tool_call_id` of the `tool` message that answers it. */
   readonly id: string
+  /** Says that `function` is set. */
   readonly type: "function"
   /** `arguments` is JSON text, written by the model: it may be invalid. */
   readonly function: { readonly name: string; readonly arguments: string }
+  /** Absent: it belongs to a custom tool. */
   readonly custom?: undefined
 }
 
@@ -31,9 +34,13 @@ export interface FunctionToolCall {
  * @category models
  */
 export interface CustomToolCall {
+  /** The call's id: the `tool_call_id` of the `tool` message that answers it. */
   readonly id: string
+  /** Says that `custom` is set. */
   readonly type: "custom"
+  /** The tool, and the text that the model wrote for it. */
   readonly custom: { readonly name: string; readonly input: string }
+  /** Absent: it belongs to a function. */
   readonly function?: undefined
 }
 
@@ -52,6 +59,7 @@ export type ToolCall = FunctionToolCall | CustomToolCall
  * @category models
  */
 export interface TopLogprob {
+  /** The token's text. */
   readonly token: string
   /** The natural logarithm of its probability. */
   readonly logprob: number
@@ -66,6 +74,7 @@ export interface TopLogprob {
  * @category models
  */
 export interface TokenLogprob extends TopLogprob {
+  /** The most likely tokens at this place. As many as the request asked for. */
   readonly top_logprobs: Array<TopLogprob>
 }
 
@@ -76,7 +85,9 @@ export interface TokenLogprob extends TopLogprob {
  * @category models
  */
 export interface Logprobs {
+  /** The tokens of the answer's text. */
   readonly content: Array<TokenLogprob> | null
+  /** The tokens of a refusal. */
   readonly refusal: Array<TokenLogprob> | null
 }
 
@@ -87,7 +98,9 @@ export interface Logprobs {
  * @category models
  */
 export interface Annotation {
+  /** The kind of source. */
   readonly type: "url_citation"
+  /** A page, and the part of the answer's text that cites it, in characters. */
   readonly url_citation: {
     readonly start_index: number
     readonly end_index: number
@@ -103,6 +116,7 @@ export interface Annotation {
  * @category models
  */
 export interface AnswerMessage {
+  /** The one who speaks. */
   readonly role: "assistant"
   /** `null` when the model calls tools instead of answering. */
   readonly content: string | null
@@ -110,8 +124,11 @@ export interface AnswerMessage {
   readonly refusal: string | null
   /** A thinking model's reasoning. */
   readonly reasoning_content?: string | null
+  /** The tools that the model calls; absent if it calls none. */
   readonly tool_calls?: Array<ToolCall>
+  /** The sources that the answer names. */
   readonly annotations?: Array<Annotation>
+  /** The answer in sound, if the request asked for it. */
   readonly audio?: {
     readonly id: string
     /** In base64. */
@@ -133,6 +150,7 @@ export interface AnswerMessage {
 export interface Choice {
   /** Which one it is, counted from 0. */
   readonly index: number
+  /** What the model says. */
   readonly message: AnswerMessage
   /**
    * Why the model stopped: it was done, the limit of tokens was reached, it calls tools, or content was
@@ -152,9 +170,13 @@ export interface Choice {
  * @category models
  */
 export interface Usage {
+  /** Tokens of the prompt. */
   readonly prompt_tokens: number
+  /** Tokens of all answers, their reasoning included. */
   readonly completion_tokens: number
+  /** Sum of both. */
   readonly total_tokens: number
+  /** What the tokens of the answers are made of. */
   readonly completion_tokens_details?: {
     readonly accepted_prediction_tokens?: number
     readonly audio_tokens?: number
@@ -162,6 +184,7 @@ export interface Usage {
     readonly rejected_prediction_tokens?: number
     readonly text_tokens?: number
   }
+  /** What the tokens of the prompt are made of. */
   readonly prompt_tokens_details?: {
     readonly audio_tokens?: number
     readonly cache_write_tokens?: number
@@ -182,7 +205,9 @@ export interface Metadata {
   readonly payload_id: string
   /** When the router answered, in Unix seconds; absent if it did not say. */
   readonly processed_at?: number
+  /** The answer came encrypted. */
   readonly is_encrypted: true
+  /** The algorithms of the envelope that the answer came in. */
   readonly encryption_algorithm: string
   /** What else the router says, such as `security_tier`. */
   readonly [field: string]: unknown
@@ -196,16 +221,22 @@ export interface Metadata {
  * @category models
  */
 export interface ChatCompletionResponse {
+  /** The answer's id. */
   readonly id: string
+  /** The kind of answer. */
   readonly object: "chat.completion"
-  /** Unix seconds. */
+  /** When the answer was made, in Unix seconds. */
   readonly created: number
   /** The model that answered. */
   readonly model: string
+  /** The answers, one for each of the request's `n`. */
   readonly choices: Array<Choice>
+  /** The number of tokens; absent if the model server does not count them. */
   readonly usage?: Usage
   /** Which configuration of the model server answered. */
   readonly system_fingerprint?: string
+  /** How soon the request was served, if the model server has tiers. */
   readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null
+  /** What the client and the router know of the exchange. */
   readonly _metadata: Metadata
 }

@@ -1,6 +1,6 @@
 /** The chunks of a streamed answer as plain types: those of the Promise API name nothing of Effect. */
 
-/** A part of a tool call. The first for an `index` has the id and the name; the `arguments` of all are joined. */
+/** A part of a tool call. The first of an `index` has the id and the name; all `arguments` are joined. */
 interface ToolCallDelta {
   readonly [field: string]: unknown
   /** Position of the tool call in its message, counted from 0. */

@@ -16,6 +16,14 @@
  */
 export type SecurityTier = "standard" | "high" | "maximum"
 
+/**
+ * How long a thinking model thinks.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max"
+
 /** Any text, without hiding the literals beside it from an editor's completion. */
 type OrAnyText = string & {}
 
@@ -26,6 +34,7 @@ type OrAnyText = string & {}
  * @category models
  */
 export interface PromptCacheBreakpoint {
+  /** The kind of mark. */
   readonly mode: "explicit"
   /** How long the prefix is kept, such as `30m`. */
   readonly ttl?: string | undefined
@@ -53,6 +62,7 @@ export interface ImageUrl {
 export interface InputAudio {
   /** The file, in base64. */
   readonly data: string
+  /** Format of the file. */
   readonly format: "wav" | "mp3" | OrAnyText
 }
 
@@ -65,7 +75,9 @@ export interface InputAudio {
 export interface InputFile {
   /** A `data:` URL of the file. */
   readonly file_data?: string | undefined
+  /** Id of a file that was uploaded to the model server, in place of `file_data`. */
   readonly file_id?: string | undefined
+  /** Name of the file, for the model. */
   readonly filename?: string | undefined
 }
 
@@ -77,6 +89,7 @@ export interface InputFile {
  * @category models
  */
 export interface ContentPart {
+  /** Says which of the other fields is set. */
   readonly type: "text" | "image_url" | "input_audio" | "file" | "refusal" | "video_url" | OrAnyText
   /** Of a `text` part. */
   readonly text?: string | undefined
@@ -90,6 +103,7 @@ export interface ContentPart {
   readonly refusal?: string | undefined
   /** Of a `video_url` part, which vLLM and others take. */
   readonly video_url?: string | ImageUrl | undefined
+  /** Ends a reusable prompt prefix here. Default: no mark. */
   readonly prompt_cache_breakpoint?: PromptCacheBreakpoint | undefined
 }
 
@@ -100,7 +114,9 @@ export interface ContentPart {
  * @category models
  */
 export interface ToolCallParam {
+  /** The call's id, as the model gave it. */
   readonly id?: string | undefined
+  /** Says which of the other fields is set. Default `function`. */
   readonly type?: "function" | "custom" | OrAnyText | undefined
   /** Of a `function` call. `arguments` is JSON text; some servers take an object too. */
   readonly function?: { readonly name: string; readonly arguments?: string | object | undefined } | undefined
@@ -144,7 +160,9 @@ export interface Message {
  * @category models
  */
 export interface FunctionDefinition {
+  /** Name by which the model calls the function. */
   readonly name: string
+  /** What the function does, for the model. */
   readonly description?: string | null | undefined
   /** JSON Schema of the arguments. */
   readonly parameters?: object | null | undefined
@@ -159,12 +177,17 @@ export interface FunctionDefinition {
  * @category models
  */
 export interface CustomTool {
+  /** Name by which the model calls the tool. */
   readonly name: string
+  /** What the tool does, for the model. */
   readonly description?: string | undefined
   /** What the text must look like. Default: anything. */
   readonly format?:
     | { readonly type: "text" }
-    | { readonly type: "grammar"; readonly grammar: { readonly definition: string; readonly syntax: "lark" | "regex" } }
+    | {
+      readonly type: "grammar"
+      readonly grammar: { readonly definition: string; readonly syntax: "lark" | "regex" }
+    }
     | undefined
 }
 
@@ -175,6 +198,7 @@ export interface CustomTool {
  * @category models
  */
 export interface Tool {
+  /** Says which of the other fields is set. */
   readonly type: "function" | "custom" | OrAnyText
   /** Of a `function` tool. */
   readonly function?: FunctionDefinition | undefined
@@ -189,10 +213,17 @@ export interface Tool {
  * @category models
  */
 export interface NamedToolChoice {
+  /** Says which of the other fields is set. */
   readonly type: "function" | "custom" | "allowed_tools" | OrAnyText
+  /** The function that the model must call. */
   readonly function?: { readonly name: string } | undefined
+  /** The custom tool that the model must call. */
   readonly custom?: { readonly name: string } | undefined
-  readonly allowed_tools?: { readonly mode: "auto" | "required"; readonly tools: ReadonlyArray<object> } | undefined
+  /** The tools that the model may call (`auto`), or one of which it must call (`required`). */
+  readonly allowed_tools?: {
+    readonly mode: "auto" | "required"
+    readonly tools: ReadonlyArray<object>
+  } | undefined
 }
 
 /**
@@ -202,6 +233,7 @@ export interface NamedToolChoice {
  * @category models
  */
 export interface ResponseFormat {
+  /** Plain text, any JSON object, or JSON that follows a schema. */
   readonly type: "text" | "json_object" | "json_schema" | OrAnyText
   /** Of the type `json_schema`. */
   readonly json_schema?: {
@@ -224,6 +256,7 @@ export interface ResponseFormat {
 export interface WebSearchOptions {
   /** How much of what it finds the model reads. Default `medium`. */
   readonly search_context_size?: "low" | "medium" | "high" | undefined
+  /** Where the user is, roughly. Default: unknown. */
   readonly user_location?: {
     readonly type: "approximate"
     readonly approximate: {
@@ -244,7 +277,9 @@ export interface WebSearchOptions {
  * @category models
  */
 export interface Moderation {
+  /** The moderation model. */
   readonly model: string
+  /** What becomes of the prompt and of the answer: a score, or a block. Default: a score. */
   readonly policy?: {
     readonly input?: { readonly mode: "score" | "block" } | null | undefined
     readonly output?: { readonly mode: "score" | "block" } | null | undefined
@@ -275,8 +310,8 @@ export interface ChatCompletionRequest {
   /** The API key for this request, in place of the client's. */
   readonly api_key?: string | null | undefined
   /**
-   * Where to run this request. The router reads it from a header: it is not encrypted. Default: the
-   * router's choice.
+   * How isolated the hardware is that runs this request. The router reads it from a header: it is not
+   * encrypted. Default: the router's choice.
    */
   readonly security_tier?: SecurityTier | null | undefined
   /**
@@ -285,56 +320,69 @@ export interface ChatCompletionRequest {
    */
   readonly extra_body?: object | null | undefined
 
-  /** How random the answer is, 0 to 2. */
+  /**
+   * How random the answer is, from 0 to 2: 0 takes the likeliest token each time. Default: the model
+   * server's, often 1.
+   */
   readonly temperature?: number | null | undefined
-  /** Takes only the tokens that make up this share of the probability, 0 to 1. */
+  /** Takes only the likeliest tokens that make up this share of the probability, 0 to 1. Default 1. */
   readonly top_p?: number | null | undefined
-  /** The most tokens of an answer. OpenAI's newer models take `max_completion_tokens` instead. */
+  /**
+   * Largest number of tokens in an answer. Default: the model server's limit. OpenAI's newer models take
+   * `max_completion_tokens` instead.
+   */
   readonly max_tokens?: number | null | undefined
-  /** The most tokens of an answer, those of its reasoning included. */
+  /**
+   * Largest number of tokens in an answer, those of its reasoning included. Default: the model server's
+   * limit.
+   */
   readonly max_completion_tokens?: number | null | undefined
-  /** How many answers to make. Default 1. */
+  /** Number of answers. Default 1. */
   readonly n?: number | null | undefined
-  /** Ends the answer before any of these texts. */
+  /** Ends the answer before any of these texts. Default: none. */
   readonly stop?: string | ReadonlyArray<string> | null | undefined
-  /** Makes answers repeatable as far as the model server can. A whole number. */
+  /**
+   * Whole number that makes answers repeatable: the same request with the same seed gives the same answer, as
+   * far as the model server can. Default: a random one.
+   */
   readonly seed?: number | null | undefined
   /** Makes repetition of frequent tokens less likely, -2 to 2. Default 0. */
   readonly frequency_penalty?: number | null | undefined
   /** Makes repetition of any token less likely, -2 to 2. Default 0. */
   readonly presence_penalty?: number | null | undefined
-  /** Token ids to their bias, -100 to 100. */
+  /** How much likelier a token becomes, by its id, -100 to 100. Default: no token. */
   readonly logit_bias?: { readonly [token: string]: number } | null | undefined
   /** Gives the log probabilities of the answer's tokens. Default `false`. */
   readonly logprobs?: boolean | null | undefined
-  /** How many alternatives to give for each token, 0 to 20, with `logprobs`. */
+  /** Number of alternatives to give for each token, 0 to 20, with `logprobs`. Default 0. */
   readonly top_logprobs?: number | null | undefined
 
-  /** What the answer must look like: text, JSON, or JSON of a schema. */
+  /** What the answer must look like: text, JSON, or JSON of a schema. Default: text. */
   readonly response_format?: ResponseFormat | null | undefined
-  /** How long a thinking model thinks. */
-  readonly reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null | undefined
+  /** How long a thinking model thinks. Default: the model server's choice. */
+  readonly reasoning_effort?: ReasoningEffort | null | undefined
   /** How wordy the answer is. Default `medium`. */
   readonly verbosity?: "low" | "medium" | "high" | null | undefined
   /** What the answer is made of. Default: text. */
   readonly modalities?: ReadonlyArray<"text" | "audio"> | null | undefined
-  /** How a spoken answer sounds. */
+  /** How a spoken answer sounds, with the modality `audio`. */
   readonly audio?: {
     readonly format: "wav" | "aac" | "mp3" | "flac" | "opus" | "pcm16"
     readonly voice: string | { readonly id: string }
   } | null | undefined
-  /** Much of what the answer will be, to be done sooner. */
+  /** Text that the answer will mostly repeat, such as a file to edit: it then comes sooner. Default: none. */
   readonly prediction?: {
     readonly type: "content"
     readonly content: string | ReadonlyArray<ContentPart>
   } | null | undefined
 
-  /** Tools that the model may call. */
+  /** Tools that the model may call. Default: none. */
   readonly tools?: ReadonlyArray<Tool> | null | undefined
-  /** Which of them: `auto`, `none`, `required`, or a certain one. */
+  /** Whether the model calls tools: `auto`, `none`, `required`, or a certain one. Default `auto`. */
   readonly tool_choice?: "auto" | "none" | "required" | OrAnyText | NamedToolChoice | null | undefined
   /** Whether several tools may be called at once. Default `true`. */
   readonly parallel_tool_calls?: boolean | null | undefined
+  /** Lets the model search the web. Default: it does not. */
   readonly web_search_options?: WebSearchOptions | null | undefined
   /** Deprecated by OpenAI: `tools` has taken its place. */
   readonly functions?: ReadonlyArray<FunctionDefinition> | null | undefined
@@ -345,17 +393,19 @@ export interface ChatCompletionRequest {
   readonly metadata?: { readonly [name: string]: string } | null | undefined
   /** Keeps the answer at the model server. Default `false`. */
   readonly store?: boolean | null | undefined
-  /** How soon, and at what price. Default `auto`. */
+  /** How soon the request is served, and at what price. Default `auto`. */
   readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null | undefined
   /** Who asks, as a name that says nothing of the person. */
   readonly user?: string | null | undefined
   /** Who asks, hashed, for the model server's abuse checks. */
   readonly safety_identifier?: string | null | undefined
+  /** Has a moderation model check the prompt and the answer. Default: none does. */
   readonly moderation?: Moderation | null | undefined
   /** Names requests that begin alike. */
   readonly prompt_cache_key?: string | null | undefined
   /** How long the beginning of a prompt is kept. */
   readonly prompt_cache_retention?: "in_memory" | "24h" | null | undefined
+  /** How the model server caches the prompt. Default: the server's choice. */
   readonly prompt_cache_options?: {
     readonly mode?: "implicit" | "explicit" | undefined
     readonly ttl?: string | undefined

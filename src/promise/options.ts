@@ -33,10 +33,13 @@ export type Bytes = ReturnType<Uint8Array["slice"]>
  * @category models
  */
 export interface FetchResponse {
+  /** The HTTP status. */
   readonly status: number
   /** `true` after a redirect, which the client refuses. */
   readonly redirected?: boolean
+  /** The headers of the response, by name. */
   readonly headers: { readonly get: (name: string) => string | null }
+  /** The bytes of the response; `null` if there are none. */
   readonly body: {
     readonly getReader: () => {
       readonly read: () => Promise<{ readonly done: boolean; readonly value?: any }>
@@ -52,13 +55,21 @@ export interface FetchResponse {
  * @category models
  */
 export interface FetchInit {
+  /** The HTTP method. */
   readonly method: "GET" | "POST"
+  /** The headers of the request, by name. */
   readonly headers: { [name: string]: string }
+  /** The encrypted request; absent with `GET`. */
   readonly body?: Bytes
+  /** Ends the exchange when it aborts. */
   readonly signal: AbortSignal
+  /** Redirects are not followed. */
   readonly redirect: "manual"
+  /** No cookies go along. */
   readonly credentials: "omit"
+  /** Nothing is taken from a cache, or put into one. */
   readonly cache: "no-store"
+  /** No referrer goes along. */
   readonly referrerPolicy: "no-referrer"
 }
 
