@@ -60,6 +60,11 @@ abstract class Failure<Fields extends Context> extends Error {
   }
 }
 
+/** An `APIError` needs a status; the classes made of it have one of their own. */
+interface HttpFields extends HttpContext {
+  readonly statusCode: number
+}
+
 /**
  * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of
  * their own.
@@ -67,9 +72,7 @@ abstract class Failure<Fields extends Context> extends Error {
  * @since 0.2.0
  * @category errors
  */
-export class APIError<Tag extends string = "APIError">
-  extends Failure<HttpContext & { readonly statusCode: number }>
-{
+export class APIError<Tag extends string = "APIError"> extends Failure<HttpFields> {
   /** The name of the class. */
   static readonly tag: string = "APIError"
   static {
@@ -90,7 +93,7 @@ export class APIError<Tag extends string = "APIError">
    * Absent under protocol 1.0.
    */
   declare readonly authenticated?: boolean | undefined
-  constructor(context: HttpContext & { readonly statusCode: number }) {
+  constructor(context: HttpFields) {
     super(context)
     this._tag = new.target.tag as Tag
   }
