@@ -279,7 +279,9 @@ export const createFetch = (client: ChatClient, options: FetchOptions = {}): typ
 export interface OpenAiOptions {
   /** A placeholder: the package wants a key. The router gets the client's own. */
   readonly apiKey: string
+  /** `BASE_URL`. */
   readonly baseURL: string
+  /** The `fetch` of `createFetch`. */
   readonly fetch: typeof globalThis.fetch
   /** Set if the client repeats requests itself: retries are not to multiply. */
   readonly maxRetries?: 0
