@@ -1,24 +1,11 @@
 /** Writes `dist/api-reference.md`, the list of all exports, from the types and comments of a built `dist`. */
-import { build } from "esbuild"
 import * as Fs from "node:fs"
-import * as Path from "node:path"
 import { pathToFileURL } from "node:url"
 import ts from "typescript"
-
-const root = Path.join(import.meta.dirname, "..")
-const program = Path.join(root, "node_modules/.cache/api.mjs")
+import { compile, root } from "./build/tools.mjs"
 
 process.chdir(root)
-await build({
-  entryPoints: ["scripts/api.ts"],
-  outfile: program,
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  packages: "external",
-  logLevel: "warning"
-})
-const Api = await import(pathToFileURL(program).href)
+const Api = await import(pathToFileURL(await compile("scripts/api.ts")).href)
 const exported = ts.createProgram(Api.entryPoints.map(([, file]) => file), {
   target: ts.ScriptTarget.ES2022,
   module: ts.ModuleKind.NodeNext,

@@ -1,21 +1,8 @@
 /** Runs the vectors of a directory: `npm run test:wycheproof -- DIR`, `npm run test:standards -- DIR`. */
-import { build } from "esbuild"
 import { spawnSync } from "node:child_process"
-import * as Path from "node:path"
+import { compile } from "./build/tools.mjs"
 
-const root = Path.join(import.meta.dirname, "..")
 const [suite, ...args] = process.argv.slice(2)
-const program = Path.join(root, `node_modules/.cache/${suite}.mjs`)
-
-await build({
-  absWorkingDir: root,
-  entryPoints: [`test/contract/${suite}.ts`],
-  outfile: program,
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  packages: "external",
-  logLevel: "warning"
-})
+const program = await compile(`test/contract/${suite}.ts`)
 const { status } = spawnSync(process.execPath, [program, ...args], { stdio: "inherit" })
 process.exitCode = status ?? 1

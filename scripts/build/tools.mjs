@@ -1,4 +1,5 @@
 /** What the steps of the build share. */
+import { build } from "esbuild"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -33,4 +34,20 @@ export const packageOf = (module) => /^(.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/]
 export const packagesOf = (modules) => {
   const folders = modules.map((module) => packageOf(Path.resolve(root, module))).filter((folder) => folder !== undefined)
   return [...new Set(folders.map((folder) => Path.relative(root, folder)))].toSorted()
+}
+
+/** Compiles a TypeScript program to one file, and gives its path. */
+export const compile = async (entry) => {
+  const outfile = Path.join(root, "node_modules/.cache", `${Path.basename(entry, ".ts")}.mjs`)
+  await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    packages: "external",
+    logLevel: "warning"
+  })
+  return outfile
 }
