@@ -8,7 +8,7 @@ import * as Path from "node:path"
 const root = Path.join(import.meta.dirname, "..")
 
 const suites = [
-  "test/contract/NodeKeyStore.test.ts",
+  "test/contract/keyProcesses.test.ts",
   "test/system/faults.test.ts",
   "test/system/load.test.ts",
   "test/system/timing.test.ts",
