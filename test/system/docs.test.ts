@@ -20,20 +20,11 @@ const OWN_URL = /^https:\/\/(?:github\.com\/nomyo-ai\/nomyo-js\/blob|raw\.github
 
 const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) => !file.startsWith("doc/examples/browser/"))
 
-/** Effect 4 has another name here: beside Effect 3, of which the built declarations would speak. */
-const withEffect4 = (code: string): string =>
-  code.includes("\"nomyo-js/effect4\"")
-    ? code.replaceAll("\"effect/", "\"effect4/")
-      .replace("\"nomyo-js/effect4\"", JSON.stringify(Path.join(Pages.root, "src/effect4/index.js")))
-    : code
-
 /** Every piece of code on the pages, by the name of the file it would be. */
 const snippets = new Map<string, string>()
 for (const page of Pages.pages) {
   for (const language of ["js", "ts"]) {
-    for (const { code, line } of Pages.blocks(page, language)) {
-      snippets.set(`${page}:${line}.${language}`, withEffect4(code))
-    }
+    for (const { code, line } of Pages.blocks(page, language)) snippets.set(`${page}:${line}.${language}`, code)
   }
   for (const { code, line } of Pages.blocks(page, "html")) {
     const [, script] = /<script type="module">([^]*?)<\/script>/.exec(code) ?? []
@@ -71,8 +62,18 @@ beforeAll(() => {
   const parsed = new Map<string, ts.SourceFile | undefined>()
   const host = ts.createCompilerHost(options, true)
   const { fileExists, getSourceFile } = host
+  const cache = ts.createModuleResolutionCache(Pages.root, (name) => name, options)
+  /** Effect 4 is beside Effect 3 here, under another name. */
+  const usesEffect4 = (file: string) =>
+    file.includes("/dist/effect4/") || sources.get(file)?.includes("\"nomyo-js/effect4\"") === true
   Object.assign(host, {
     getCurrentDirectory: () => Pages.root,
+    resolveModuleNameLiterals: (literals, from, redirected, settings, file) =>
+      literals.map((literal) => {
+        const name = usesEffect4(from) ? literal.text.replace(/^effect\//, "effect4/") : literal.text
+        const mode = ts.getModeForUsageLocation(file, literal, settings)
+        return ts.resolveModuleName(name, from, settings, host, cache, redirected, mode)
+      }),
     fileExists: (file) => sources.has(file) || fileExists(file),
     getSourceFile: (file, version, ...rest) => {
       const code = sources.get(file)
