@@ -9,7 +9,7 @@ import { type HttpError, InvalidRequestError } from "../NomyoError.js"
 import * as Chunks from "../openai/chunks.js"
 import * as JsonSchema from "./jsonSchema.js"
 import * as Logprobs from "./logprobs.js"
-import type { Model, Models, Opened } from "./Model.js"
+import type { Model, Models, Opened } from "./modelTypes.js"
 import * as Tools from "./toolCalls.js"
 import { textOf, words } from "./words.js"
 

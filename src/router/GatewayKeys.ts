@@ -1,5 +1,6 @@
 /**
- * A router's keys for protocol 2: made ahead, each in use for a while, then accepted for an overlap, then erased.
+ * A router's keys for protocol 2: made ahead, each in use for a while, then accepted for an overlap, then
+ * erased.
  *
  * @since 0.3.0
  */
@@ -49,7 +50,11 @@ export interface KeyStorage {
  * @since 0.3.0
  * @category storage
  */
-export const inMemory: KeyStorage = { load: Effect.succeed([]), save: () => Effect.void, remove: () => Effect.void }
+export const inMemory: KeyStorage = {
+  load: Effect.succeed([]),
+  save: () => Effect.void,
+  remove: () => Effect.void
+}
 
 /**
  * How a router makes and keeps its keys.
@@ -71,6 +76,13 @@ interface Key extends ObliviousHttp.GatewayKey<X25519KeyPair> {
   readonly fingerprint: string
 }
 
+/** `Options` with every default filled in. */
+interface Settings {
+  readonly keysAhead: number
+  readonly lifeMillis: number
+  readonly storage: KeyStorage
+}
+
 /**
  * A router's keys: those that clients get, and those whose requests are still accepted.
  *
@@ -81,13 +93,16 @@ export interface Service {
   /** The list that clients fetch: the key in use. */
   readonly list: Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   /** The key of an id, while requests under it are accepted. */
-  readonly find: (keyId: number) => Effect.Effect<ObliviousHttp.GatewayKey<X25519KeyPair> | undefined, SecurityError>
+  readonly find: (
+    keyId: number
+  ) => Effect.Effect<ObliviousHttp.GatewayKey<X25519KeyPair> | undefined, SecurityError>
   /** Fingerprints for clients to pin: of the key in use first, then of those made ahead. */
   readonly fingerprints: Effect.Effect<ReadonlyArray<string>, SecurityError>
 }
 
 /**
- * How long clients may keep the list, in seconds: its `max-age`. From the protocol's section on the router's keys.
+ * How long clients may keep the list, in seconds: its `max-age`. From the protocol's section on the router's
+ * keys.
  *
  * @since 0.3.0
  * @category constants
@@ -100,18 +115,74 @@ const KEY_LENGTH = 32
 const keyOf = Effect.fnUntraced(function*({ keyId, privateKey, startsAt }: StoredKey) {
   const { importKeyPair } = yield* Primitives
   const keyPair = yield* importKeyPair(privateKey)
-  const configuration = KeyConfiguration.encode({ keyId, kemId: Hpke.x25519.id, publicKey: keyPair.publicKey })
+  const { publicKey } = keyPair
+  const configuration = KeyConfiguration.encode({ keyId, kemId: Hpke.x25519.id, publicKey })
   const fingerprint = yield* KeyConfiguration.fingerprint(configuration)
-  return { keyId, kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM, keyPair, startsAt, configuration, fingerprint } satisfies Key
+  const own = { kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM, keyPair }
+  return { keyId, ...own, startsAt, configuration, fingerprint } satisfies Key
+})
+
+/** The stored keys, in the order of their start. */
+const load = Effect.fnUntraced(function*({ load }: KeyStorage) {
+  const keys = yield* Effect.forEach(yield* load, (stored) =>
+    Effect.ensuring(keyOf(stored), Effect.sync(() => stored.privateKey.fill(0))))
+  return keys.toSorted((a, b) => a.startsAt - b.startsAt)
+})
+
+/** A new key, which is stored before it is given. */
+const makeKey = Effect.fnUntraced(function*(storage: KeyStorage, keyId: number, startsAt: number) {
+  const memory = yield* SecureMemory
+  const { randomBytes } = yield* Primitives
+  return yield* memory.use(KEY_LENGTH, (privateKey) => {
+    const fresh = randomBytes(KEY_LENGTH)
+    privateKey.set(fresh)
+    fresh.fill(0)
+    const key = { keyId, startsAt, privateKey }
+    return Effect.zipRight(storage.save(key), keyOf(key))
+  })
+})
+
+/** Whether fewer keys than are wanted wait for their start. */
+const isShort = (keys: ReadonlyArray<Key>, now: number, { keysAhead }: Settings): boolean =>
+  keys.length === 0 || keys.filter(({ startsAt }) => startsAt > now).length < keysAhead
+
+/** The key after the last one. */
+const nextKey = Effect.fnUntraced(function*(
+  last: Key | undefined,
+  now: number,
+  { lifeMillis, storage }: Settings
+) {
+  if (last !== undefined) {
+    const startsAt = Math.max(last.startsAt + lifeMillis, now)
+    return yield* makeKey(storage, (last.keyId + 1) & 0xff, startsAt)
+  }
+  const { randomBytes } = yield* Primitives
+  return yield* makeKey(storage, randomBytes(1)[0]!, now)
 })
 
 /** The key in use at a time: the last that has started. */
-const inUse = (keys: ReadonlyArray<Key>, now: number): Key => keys.findLast(({ startsAt }) => startsAt <= now) ?? keys[0]!
+const inUse = (keys: ReadonlyArray<Key>, now: number): Key =>
+  keys.findLast(({ startsAt }) => startsAt <= now) ?? keys[0]!
 
-/** Keys that no request may be sealed to any more: their successor has been out for longer than clients keep a list. */
+/**
+ * Whether no request may be sealed to a key any more: its successor has been out for longer than clients keep
+ * a list.
+ */
 const isOver = (keys: ReadonlyArray<Key>, key: Key, now: number): boolean => {
   const successor = keys[keys.indexOf(key) + 1]
   return successor !== undefined && now >= successor.startsAt + (MAX_AGE + GRACE) * 1000
+}
+
+/** The keys without those that are over, which are erased. */
+const erase = Effect.fnUntraced(function*(keys: ReadonlyArray<Key>, now: number, storage: KeyStorage) {
+  const over = keys.filter((key) => isOver(keys, key, now))
+  yield* Effect.forEach(over, storage.remove, { discard: true })
+  return keys.filter((key) => !over.includes(key))
+})
+
+const fingerprintsOf = (keys: ReadonlyArray<Key>, now: number): ReadonlyArray<string> => {
+  const current = inUse(keys, now)
+  return keys.filter((key) => key === current || key.startsAt > now).map(({ fingerprint }) => fingerprint)
 }
 
 /**
@@ -124,48 +195,21 @@ export const make = Effect.fnUntraced(function*(
   { keysAhead = 3, life = "7 days", storage = inMemory }: Options = {}
 ): Effect.fn.Return<Service, SecurityError, Primitives | SecureMemory> {
   const context = yield* Effect.context<Primitives | SecureMemory>()
-  const memory = yield* SecureMemory
-  const { randomBytes } = yield* Primitives
-  const lifeMillis = Duration.toMillis(life)
-  /** In the order of their start. */
-  let keys: ReadonlyArray<Key> = []
-
-  const load = Effect.flatMap(storage.load, Effect.forEach((stored) =>
-    Effect.ensuring(keyOf(stored), Effect.sync(() => stored.privateKey.fill(0)))))
-
-  const makeKey = (keyId: number, startsAt: number) =>
-    memory.use(KEY_LENGTH, (privateKey) => {
-      const fresh = randomBytes(KEY_LENGTH)
-      privateKey.set(fresh)
-      fresh.fill(0)
-      return Effect.zipRight(storage.save({ keyId, startsAt, privateKey }), keyOf({ keyId, startsAt, privateKey }))
-    })
-
-  const makeAhead = Effect.fnUntraced(function*(now: number) {
-    while (keys.filter(({ startsAt }) => startsAt > now).length < keysAhead || keys.length === 0) {
-      const last = keys.at(-1)
-      const startsAt = last === undefined ? now : Math.max(last.startsAt + lifeMillis, now)
-      keys = [...keys, yield* makeKey(last === undefined ? randomBytes(1)[0]! : (last.keyId + 1) & 0xff, startsAt)]
-    }
-  })
-
-  const erase = Effect.fnUntraced(function*(now: number) {
-    const over = keys.filter((key) => isOver(keys, key, now))
-    yield* Effect.forEach(over, storage.remove, { discard: true })
-    keys = keys.filter((key) => !over.includes(key))
-  })
-
+  const settings: Settings = { keysAhead, lifeMillis: Duration.toMillis(life), storage }
+  let keys: ReadonlyArray<Key> = yield* load(storage)
   const oneAtATime = yield* Effect.makeSemaphore(1)
   /** Brings the keys up to now. */
-  const current = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.as(Effect.zipRight(makeAhead(now), erase(now)), now)).pipe(Effect.provide(context), oneAtATime.withPermits(1))
-
-  keys = (yield* load).toSorted((a, b) => a.startsAt - b.startsAt)
+  const current = Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    // one at a time: what is stored stays known if the next one fails
+    while (isShort(keys, now, settings)) keys = [...keys, yield* nextKey(keys.at(-1), now, settings)]
+    keys = yield* erase(keys, now, storage)
+    return now
+  }).pipe(Effect.provide(context), oneAtATime.withPermits(1))
   yield* current
   return {
     list: Effect.map(current, (now) => KeyConfiguration.encodeList([inUse(keys, now).configuration])),
     find: (keyId) => Effect.map(current, () => keys.find((key) => key.keyId === keyId)),
-    fingerprints: Effect.map(current, (now) =>
-      keys.filter(({ startsAt }) => startsAt > now || startsAt === inUse(keys, now).startsAt).map(({ fingerprint }) => fingerprint))
+    fingerprints: Effect.map(current, (now) => fingerprintsOf(keys, now))
   }
 })

@@ -5,50 +5,25 @@
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
-import type { ChatCompletionRequest, SecurityTier } from "../ChatCompletion.js"
-import type { HttpError, InvalidRequestError } from "../NomyoError.js"
+import type { InvalidRequestError } from "../NomyoError.js"
 import * as EchoModel from "./EchoModel.js"
+import type { Model } from "./modelTypes.js"
 import * as UpstreamModel from "./UpstreamModel.js"
 
-/**
- * A request, opened and checked.
- *
- * @since 0.2.0
- * @category models
- */
-export interface Opened {
-  readonly payloadId: string
-  readonly securityTier: SecurityTier | undefined
-  readonly payload: ChatCompletionRequest
-}
-
-/**
- * Answers a request with a chat completion, as a JSON object. An error becomes its HTTP status; its message
- * is sent in the clear, so it must not repeat anything of the request.
- *
- * @since 0.2.0
- * @category models
- */
-export interface Model {
-  (request: Opened): Effect.Effect<object, HttpError>
+export type {
   /**
-   * Answers with server-sent events as the model makes them, each with its empty line. Default: the answer
-   * comes whole. The scope's end, or that of the stream, ends the model's work.
+   * @since 0.2.0
    */
-  readonly stream?: (
-    request: Opened
-  ) => Effect.Effect<Stream.Stream<string, HttpError>, HttpError, Scope.Scope>
-}
-
-/**
- * The ids of the models that a router offers, for its `GET /v1/models`.
- *
- * @since 0.3.0
- * @category models
- */
-export type Models = Effect.Effect<ReadonlyArray<string>, HttpError>
+  Model,
+  /**
+   * @since 0.3.0
+   */
+  Models,
+  /**
+   * @since 0.2.0
+   */
+  Opened
+} from "./modelTypes.js"
 
 /**
  * A deterministic model that says back what it reads. A word is a token.

@@ -21,7 +21,7 @@ import { isList, isObject, parseLoosely } from "../openai/looseJson.js"
 import { sourceTextOf } from "../openai/sourceText.js"
 import { errorOf, meaningOf, reasonOf, type UpstreamFailure } from "../openai/upstreamReason.js"
 import { cleaned } from "./logReason.js"
-import type { Model, Models, Opened } from "./Model.js"
+import type { Model, Models, Opened } from "./modelTypes.js"
 import * as UpstreamUrl from "./upstreamUrl.js"
 
 /** Which server, and the key to it. */
@@ -145,12 +145,15 @@ const cutEvents = <E>(texts: Stream.Stream<string, E>): Stream.Stream<string, E>
 const eventsOf = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<Stream.Stream<string, UpstreamFailure>, UpstreamFailure> => {
-  const isStream = response.status === 200 && response.headers["content-type"]?.startsWith("text/event-stream")
-  if (isStream !== true) {
+  const contentType = response.headers["content-type"] ?? ""
+  if (response.status !== 200 || !contentType.startsWith("text/event-stream")) {
     return Effect.map(answerOf(response), (answer) =>
       Stream.fromIterable(Chunks.eventsOf(answer as unknown as Chunks.Answer, { includeUsage: true })))
   }
-  const bytes = Stream.mapError(response.stream, (error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED }))
+  const bytes = Stream.mapError(
+    response.stream,
+    (error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED })
+  )
   return Effect.succeed(cutEvents(Stream.decodeText(bytes)))
 }
 
@@ -183,7 +186,10 @@ const warn = (failure: Failure, request: unknown): Effect.Effect<void> =>
 const idsOf = (answer: Answer): ReadonlyArray<string> => {
   const data = answer["data"] ?? answer["models"]
   const entries: ReadonlyArray<unknown> = Array.isArray(data) ? data : []
-  return entries.map((entry) => Predicate.isRecord(entry) ? entry["id"] : "").filter((id): id is string => typeof id === "string" && id !== "")
+  return entries.flatMap((entry) => {
+    const id = Predicate.isRecord(entry) ? entry["id"] : undefined
+    return typeof id === "string" && id !== "" ? [id] : []
+  })
 }
 
 const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<string> => [
@@ -199,9 +205,42 @@ const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<st
 /** Answers come whole: a server that is asked for `stream_options` alone refuses the request. */
 const unstreamed = ({ stream: _, stream_options: __, ...payload }: ChatCompletionRequest): object => payload
 
-/** The fields of a payload as JSON, in the payload's own words: a number may have more digits than are read. */
-const jsonOf = (fields: object, payload: ChatCompletionRequest): string =>
-  Json.assemble(fields, sourceTextOf(payload) ?? new Map()).parts.join("")
+/** The models of a server's list, or its failure, within the time that a start may take. */
+const probeOf = (url: string, list: Effect.Effect<Answer, Failure>): Upstream["probe"] =>
+  list.pipe(
+    Effect.timeoutFail({ duration: PROBE_TIMEOUT, onTimeout: (): Failure => ({ code: "ETIMEDOUT" }) }),
+    Effect.match({
+      onFailure: (failure) => ({ warnings: warningsOf(url, failure), ids: [] }),
+      onSuccess: (answer) => ({ warnings: warningsOf(url, undefined), ids: idsOf(answer) })
+    })
+  )
+
+/**
+ * A request with the fields of a payload, in the payload's own words: a number may have more digits than are
+ * read.
+ */
+const withBody = (
+  post: HttpClientRequest.HttpClientRequest,
+  fields: object,
+  payload: ChatCompletionRequest
+): HttpClientRequest.HttpClientRequest => {
+  const { parts } = Json.assemble(fields, sourceTextOf(payload) ?? new Map())
+  return HttpClientRequest.bodyText(post, parts.join(""), "application/json")
+}
+
+/** Asks a server for completions, whole and as streams. */
+const modelOf = (client: HttpClient.HttpClient, post: HttpClientRequest.HttpClientRequest): Model => {
+  const failed = (request: unknown) => (failure: Failure) =>
+    Effect.zipRight(warn(failure, request), Effect.fail(clientError(failure)))
+  const answer = ({ payload }: Opened) =>
+    Effect.catchAll(exchange(client, withBody(post, unstreamed(payload), payload)), failed(payload))
+  const stream = ({ payload }: Opened) =>
+    exchangeWith(client, withBody(post, payload, payload), eventsOf).pipe(
+      Effect.catchAll(failed(payload)),
+      Effect.map(Stream.catchAll(failed(payload)))
+    )
+  return Object.assign(answer, { stream })
+}
 
 /** A server behind a router. Fails with an `InvalidRequestError` for a URL that cannot be one. */
 export const make = Effect.fnUntraced(function*(
@@ -215,40 +254,11 @@ export const make = Effect.fnUntraced(function*(
       "accept-encoding",
       "identity"
     )
-  const post = prepare(HttpClientRequest.post(`${url}/chat/completions`))
   const list = exchange(client, prepare(HttpClientRequest.get(`${url}/models`)))
-  const probe = list.pipe(
-    Effect.timeoutFail({ duration: PROBE_TIMEOUT, onTimeout: (): Failure => ({ code: "ETIMEDOUT" }) }),
-    Effect.match({
-      onFailure: (failure) => ({ warnings: warningsOf(url, failure), ids: [] }),
-      onSuccess: (answer) => ({ warnings: warningsOf(url, undefined), ids: idsOf(answer) })
-    })
+  const models = list.pipe(
+    Effect.tapError((failure) => warn(failure, {})),
+    Effect.mapBoth({ onFailure: clientError, onSuccess: idsOf })
   )
-  const stream = ({ payload }: Opened) => {
-    const request = HttpClientRequest.bodyText(post, jsonOf(payload, payload), "application/json")
-    const onFailure = (failure: Failure) => Effect.zipRight(warn(failure, payload), Effect.fail(clientError(failure)))
-    return exchangeWith(client, request, eventsOf).pipe(
-      Effect.catchAll(onFailure),
-      Effect.map(Stream.catchAll(onFailure))
-    )
-  }
-  return {
-    url,
-    probe,
-    models: list.pipe(
-      Effect.tapError((failure) => warn(failure, {})),
-      Effect.mapBoth({ onFailure: clientError, onSuccess: idsOf })
-    ),
-    model: Object.assign(
-      ({ payload }: Opened) =>
-        exchange(
-          client,
-          HttpClientRequest.bodyText(post, jsonOf(unstreamed(payload), payload), "application/json")
-        ).pipe(
-          Effect.tapError((failure) => warn(failure, payload)),
-          Effect.mapError(clientError)
-        ),
-      { stream }
-    )
-  }
+  const model = modelOf(client, prepare(HttpClientRequest.post(`${url}/chat/completions`)))
+  return { url, probe: probeOf(url, list), models, model }
 })

@@ -1,0 +1,44 @@
+/** What a router's models are: a module of its own, since each model and `Model` need it. */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { ChatCompletionRequest, SecurityTier } from "../ChatCompletion.js"
+import type { HttpError } from "../NomyoError.js"
+
+/**
+ * A request, opened and checked.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Opened {
+  readonly payloadId: string
+  readonly securityTier: SecurityTier | undefined
+  readonly payload: ChatCompletionRequest
+}
+
+/**
+ * Answers a request with a chat completion, as a JSON object. An error becomes its HTTP status; its message
+ * is sent in the clear, so it must not repeat anything of the request.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Model {
+  (request: Opened): Effect.Effect<object, HttpError>
+  /**
+   * Answers with server-sent events as the model makes them, each with its empty line. Default: the answer
+   * comes whole. The scope's end, or that of the stream, ends the model's work.
+   */
+  readonly stream?: (
+    request: Opened
+  ) => Effect.Effect<Stream.Stream<string, HttpError>, HttpError, Scope.Scope>
+}
+
+/**
+ * The ids of the models that a router offers, for its `GET /v1/models`.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type Models = Effect.Effect<ReadonlyArray<string>, HttpError>
