@@ -3,6 +3,7 @@ import { buildBundles } from "./bundles.mjs"
 import { buildCommand } from "./command.mjs"
 import { buildLibrary } from "./library.mjs"
 import { buildNotices } from "./notices.mjs"
+import { buildPage } from "./page.mjs"
 import { makeBuild } from "./steps.mjs"
 import { cache, root } from "./tools.mjs"
 
@@ -10,7 +11,8 @@ const steps = {
   library: { inputs: ["src", "tsconfig.json", "tsconfig.build.json"], needs: [], run: buildLibrary },
   bundles: { inputs: ["src"], needs: ["library"], run: buildBundles },
   command: { inputs: ["src"], needs: [], run: buildCommand },
-  notices: { inputs: ["src", "LICENSE"], needs: ["bundles", "command"], run: buildNotices }
+  page: { inputs: ["src"], needs: [], run: buildPage },
+  notices: { inputs: ["src", "LICENSE"], needs: ["bundles", "command", "page"], run: buildNotices }
 }
 
 const common = ["package.json", "package-lock.json", "scripts/build"]

@@ -8,9 +8,12 @@ import * as NomyoConfig from "../NomyoConfig.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import * as Node from "../platform/node/index.js"
 import { Transport } from "../Transport.js"
+import { type Exchanges, makeExchanges } from "./exchanges.js"
 import * as Log from "./log.js"
 import { type Options, options } from "./proxyOptions.js"
+import { withProxyPage } from "./proxyPage.js"
 import { proxyWarning } from "./proxyVariables.js"
+import { guarded } from "./routerGuard.js"
 import { routerModels } from "./routerModels.js"
 import { secrets } from "./secretFile.js"
 import { serve, type Tls } from "./serve.js"
@@ -23,12 +26,14 @@ const refuse = (message: string) => Effect.fail(new InvalidRequestError({ messag
 const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | undefined) => {
   if (isLoopback(host)) return Effect.void
   if (!hasToken) {
-    return refuse(`Other machines reach ${host}: set NOMYO_PROXY_TOKEN or --token-file, or listen on 127.0.0.1`)
+    return refuse(
+      `Other machines reach ${host}: set NOMYO_PROXY_TOKEN or --token-file, or listen on 127.0.0.1`
+    )
   }
   return tls === undefined && !plainHttp
     ? refuse(
-      `Prompts would come to ${host} in the clear: name --tls-cert and --tls-key, or --plain-http if something ` +
-        "else keeps them safe on their way"
+      `Prompts would come to ${host} in the clear: name --tls-cert and --tls-key, or --plain-http if ` +
+        "something else keeps them safe on their way"
     )
     : Effect.void
 }
@@ -65,7 +70,8 @@ const printBanner = Effect.fnUntraced(function*(
 const serveGateway = Effect.fnUntraced(function*(
   given: Options,
   environment: Node.Options,
-  config: NomyoConfig.NomyoConfig
+  config: NomyoConfig.NomyoConfig,
+  exchanges: Exchanges
 ) {
   const tokens = yield* secrets(given.tokenFile, "NOMYO_PROXY_TOKEN")
   const tls = yield* readTls(given)
@@ -73,7 +79,7 @@ const serveGateway = Effect.fnUntraced(function*(
   yield* checkReach(given, hasToken, tls)
   const client = yield* NomyoClient.NomyoClient
   const transport = yield* Transport
-  const app = yield* Gateway.make({
+  const gateway = yield* Gateway.make({
     models: given.models.length > 0
       ? given.models
       : Effect.provideService(routerModels(config), Transport, transport),
@@ -87,6 +93,9 @@ const serveGateway = Effect.fnUntraced(function*(
     allowedOrigins: given.allowOrigin,
     scheme: tls === undefined ? "http" : "https"
   })
+  const keyPlace = environment.keyDir === false ? "in the proxy's memory only" : "kept by the proxy"
+  const page = { config, tokens, keyPlace, exchanges, guarded: guarded(given, tls !== undefined) }
+  const app = yield* withProxyPage(page, gateway)
   const url = yield* serve(app, { host: given.host, port: given.port, tls })
   yield* printBanner(url, config, hasToken)
   // the first request need not wait for the key pair
@@ -97,15 +106,17 @@ const serveGateway = Effect.fnUntraced(function*(
 const run = Effect.fnUntraced(function*(given: Options) {
   const environment = yield* clientOptions(given)
   const config = yield* NomyoConfig.make(environment)
-  const client = Layer.provideMerge(NomyoClient.layer(environment), Node.layerPlatform(environment))
-  return yield* Effect.provide(serveGateway(given, environment, config), client)
+  const exchanges = yield* makeExchanges
+  const platform = Layer.provideMerge(exchanges.layer, Node.layerPlatform(environment))
+  const client = Layer.provideMerge(Node.layerParts(environment), platform)
+  return yield* Effect.provide(serveGateway(given, environment, config, exchanges), client)
 })
 
 /** `nomyo proxy`: serves OpenAI's API, encrypted from here on, until it is stopped. */
 export const proxy = Command.make("proxy", options, (given) =>
   Effect.provide(run(given), Log.layer("text"))).pipe(
   Command.withDescription(
-    "Serve an OpenAI-compatible API that encrypts what tools send and passes it on to the router. The API key " +
-      "comes from NOMYO_API_KEY, or else from the tool's Authorization"
+    "Serve an OpenAI-compatible API that encrypts what tools send and passes it on to the router; at / " +
+      "is a page to chat. The API key comes from NOMYO_API_KEY, or else from the tool's Authorization"
   )
 )

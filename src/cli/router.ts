@@ -1,4 +1,5 @@
 import * as Command from "@effect/cli/Command"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +19,7 @@ import * as Router from "../router/Router.js"
 import * as RouterKeys from "../router/RouterKeys.js"
 import * as UpstreamModel from "../router/UpstreamModel.js"
 import * as Log from "./log.js"
-import { withPage } from "./page.js"
+import { pageAt, type PageData, withPage } from "./page.js"
 import { withRequestLog } from "./requestLog.js"
 import { guarded } from "./routerGuard.js"
 import { type Options, options } from "./routerOptions.js"
@@ -71,6 +72,14 @@ const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
     })
   )
 }
+
+/** What the page is told of the router. */
+const pageData = (protocol: Options["protocol"]): PageData => (path) =>
+  path === "/page.json"
+    ? Effect.succeed(
+      HttpServerResponse.unsafeJson({ server: "router", protocol: Option.getOrElse(protocol, () => 1) })
+    )
+    : undefined
 
 /** Said before anybody can come in. */
 const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>
@@ -136,7 +145,9 @@ const run = Effect.fnUntraced(function*(given: Options) {
     // the keys are new: no request to them is older than this memory
     gateway: { keys: gatewayKeys, replayStore: { ...replayStore, remembersSince: Number.NEGATIVE_INFINITY } }
   })
-  const guardedApp = withRequestLog(guarded(given, tls !== undefined)(withPage(app)))
+  const guardedApp = withRequestLog(guarded(given, tls !== undefined)(
+    withPage((path) => pageAt(path, pageData(given.protocol)), app)
+  ))
   const url = yield* serve(guardedApp, { host: given.host, port: given.port, tls, drain: given.drain })
   const needsKey = apiKeys.length > 0
   const pins = yield* gatewayKeys.fingerprints

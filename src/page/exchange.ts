@@ -1,0 +1,66 @@
+/** What passed over the network for one request: the beginning of each body, and how long it is. */
+
+/** A message of HTTP as it was sent. */
+export interface Captured {
+  /** Request or status line, and the headers. The API key is hidden. */
+  readonly head: string
+  /** The first bytes of the body, as far as they are shown. */
+  readonly start: Uint8Array
+  /** The length of the body so far. */
+  readonly bytes: number
+}
+
+/** A request and, once it is there, its response. */
+export interface Exchange {
+  readonly request: Captured
+  readonly response?: Captured
+}
+
+/** As much of a body as is shown, in bytes. */
+export const SHOWN = 2048
+
+/** Longer values of headers are cut, in characters. */
+const LONGEST_VALUE = 60
+
+const shorten = (text: string): string =>
+  text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text
+
+/** The first line of a request, and its headers. */
+export const requestHead = (
+  method: string,
+  url: string,
+  headers: Iterable<readonly [string, string]>
+): string => {
+  const lines = [...headers].map(([name, value]) =>
+    `${name}: ${name.toLowerCase() === "authorization" ? "Bearer ••••" : shorten(value)}`)
+  return [`${method} ${new URL(url).pathname}`, ...lines].join("\n")
+}
+
+/** The status of a response and the type of its body. */
+export const responseHead = (status: number, type: string | null | undefined): string =>
+  `HTTP ${status}${type ? `\nContent-Type: ${type}` : ""}`
+
+const isText = (bytes: Uint8Array): boolean =>
+  bytes.every((byte) => byte === 10 || (byte >= 32 && byte < 127))
+
+/** Sixteen bytes in a line, for bodies that are no text. */
+const hexDump = (bytes: Uint8Array): string => {
+  const lines: Array<string> = []
+  for (let at = 0; at < bytes.length; at += 16) {
+    const line = [...bytes.subarray(at, at + 16)].map((byte) => byte.toString(16).padStart(2, "0"))
+    lines.push(line.join(" "))
+  }
+  return lines.join("\n")
+}
+
+const number = (value: number): string => value.toLocaleString("en")
+
+/** Bytes in words. */
+export const bytesOf = (count: number): string => `${number(count)} ${count === 1 ? "byte" : "bytes"}`
+
+/** What was captured as text: the head, an empty line, and the body as far as it is shown. */
+export const textOf = ({ bytes, head, start }: Captured): string => {
+  const body = isText(start) ? new TextDecoder().decode(start) : hexDump(start)
+  const rest = bytes - start.length
+  return `${head}\n\n${body}${rest > 0 ? `\n… and ${bytesOf(rest)} more` : ""}`
+}
