@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
-import { dual } from "effect/Function"
+import { dual, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -325,7 +325,7 @@ export const make = Effect.fnUntraced(function*(
     crypto: yield* Crypto,
     protocol: yield* Protocol.Protocol,
     withPermit: makeFairSemaphore(MAX_EXCHANGES),
-    awaitRateLimit: config.throttle ? makeRateLimiter() : Effect.void,
+    withRateLimit: config.throttle ? makeRateLimiter() : identity,
     calls
   }
   yield* warnOfHttp(config.baseUrl, config)

@@ -38,8 +38,8 @@ export interface Turn {
   readonly withDeadline: <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Bounds the number of exchanges at a time. */
   readonly withPermit: <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Waits until the rate limit allows one more request. */
-  readonly awaitRateLimit: Effect.Effect<void>
+  /** Waits until the rate limit allows one more request, which ends when the router has answered. */
+  readonly withRateLimit: <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**

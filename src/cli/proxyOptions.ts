@@ -37,7 +37,10 @@ export const options = {
   tokenFile: Cli.text("token-file").pipe(
     Cli.withPseudoName("PATH"),
     Cli.optional,
-    Cli.withDescription("A file with the token that tools must send as their API key. Default: NOMYO_PROXY_TOKEN")
+    Cli.withDescription(
+      "A file with the token that tools must send as their API key; - is standard input. " +
+        "Default: NOMYO_PROXY_TOKEN"
+    )
   ),
   models,
   tier: clientOptions.tier,

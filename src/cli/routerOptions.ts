@@ -22,7 +22,10 @@ export const options = {
   apiKeyFile: Cli.text("api-key-file").pipe(
     Cli.withPseudoName("PATH"),
     Cli.optional,
-    Cli.withDescription("API keys of clients, one on each line after a label. Default: NOMYO_ROUTER_API_KEY")
+    Cli.withDescription(
+      "API keys of clients, one on each line after a label; - is standard input. " +
+        "Default: NOMYO_ROUTER_API_KEY"
+    )
   ),
   upstream: Cli.text("upstream").pipe(
     Cli.withPseudoName("URL"),

@@ -16,6 +16,21 @@ const LARGEST_FILE = 1024 * 1024
 const invalid = (message: string) => new InvalidRequestError({ message })
 const refuse = (message: string) => Effect.fail(invalid(message))
 
+/** The name of a file that stands for standard input. */
+const STDIN = "-"
+
+const readStdin = Effect.tryPromise({
+  try: async () => {
+    let text = ""
+    for await (const chunk of process.stdin.setEncoding("utf8")) {
+      text += String(chunk)
+      if (text.length > LARGEST_FILE) throw new Error("too long")
+    }
+    return text
+  },
+  catch: () => invalid(`API keys cannot be read from standard input, or are more than ${LARGEST_FILE} bytes`)
+})
+
 /** The text of a small regular file. A pipe or a device could be read without end. */
 export const readSmallFile = (path: string, what: string): Effect.Effect<string, InvalidRequestError> =>
   Effect.tryPromise({
@@ -47,22 +62,24 @@ const tokenOf = (line: string, number: number): Token | undefined => {
 }
 
 /**
- * The keys of a file, one on each line with the label before it. Empty lines and lines that begin with # are
+ * The keys of a file, or of standard input for `-`, one on each line with the label before it. Empty lines and lines that begin with # are
  * left out.
  */
 const tokensOf = Effect.fnUntraced(function*(path: string) {
-  const lines = (yield* readSmallFile(path, "API keys")).split(/\r?\n/).map((line) => line.trim())
+  const name = path === STDIN ? "standard input" : path
+  const text = yield* path === STDIN ? readStdin : readSmallFile(path, "API keys")
+  const lines = text.split(/\r?\n/).map((line) => line.trim())
   const tokens: Array<Token> = []
   for (const [index, line] of lines.entries()) {
     if (line === "" || line.startsWith("#")) continue
     const token = tokenOf(line, index + 1)
     if (token === undefined) {
-      return yield* refuse(`Line ${index + 1} of ${path} is neither "key" nor "label key"`)
+      return yield* refuse(`Line ${index + 1} of ${name} is neither "key" nor "label key"`)
     }
     tokens.push(token)
   }
-  if (tokens.length === 0) return yield* refuse(`${path} holds no API key`)
-  yield* warnIfReadable(path)
+  if (tokens.length === 0) return yield* refuse(`There is no API key in ${name}`)
+  if (path !== STDIN) yield* warnIfReadable(path)
   return tokens
 })
 

@@ -26,8 +26,8 @@ const exchangeInTime = (
   dependencies: AttemptDependencies,
   request: Request,
   keys: Keys,
-  { awaitRateLimit, withDeadline }: Turn
-): Answer => Effect.zipRight(awaitRateLimit, withDeadline(exchange(dependencies, request, keys)))
+  { withDeadline, withRateLimit }: Turn
+): Answer => withRateLimit(withDeadline(exchange(dependencies, request, keys)))
 
 /**
  * Fetches the router's key again after a 400. A connection that fails says nothing about the key, and may be

@@ -17,6 +17,14 @@ const APART = 10
  * more than the next.
  */
 const CLIENT_SECOND = 1100
+const MARGIN = CLIENT_SECOND - SECOND
+/**
+ * As much as a request may have been delayed on a busy machine, in milliseconds. An answer that takes longer is
+ * taken for a model at work.
+ */
+const LONGEST_DELAY = 400
+/** How often one request looks at the limit. */
+const ROUNDS = 3
 
 /** The past requests that decide about the next one, in milliseconds of one clock. */
 export interface History {
@@ -51,16 +59,39 @@ export const pass = (history: History, at: number, second = SECOND): History => 
 })
 
 /**
- * An effect that waits until the limit allows the caller's request, in order. An interrupted wait uses up
- * nothing of the limit.
+ * The history in which the request that passed at `at` had its answer at `answered`. The router counted it
+ * at some time in between: the latest one is assumed.
  */
-export const makeRateLimiter = (): Effect.Effect<void> => {
+export const settle = (history: History, at: number, answered: number): History => {
+  const index = history.passed.indexOf(at)
+  const latest = Math.min(answered - MARGIN, at + LONGEST_DELAY)
+  return index < 0 || latest <= at
+    ? history
+    : { ...history, passed: history.passed.with(index, latest).toSorted((a, b) => a - b) }
+}
+
+/** What waits for the limit before an effect, and counts it. An interrupted wait uses up nothing of the limit. */
+export type RateLimiter = <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** Lets exchanges begin as the limit allows, in order. */
+export const makeRateLimiter = (): RateLimiter => {
   let history = none
-  const awaitRateLimit = Effect.gen(function*() {
-    const now = yield* Clock.currentTimeMillis
-    const at = earliest(history, now, CLIENT_SECOND)
-    if (at > now) yield* Effect.sleep(at - now)
-    history = pass(history, Math.max(at, yield* Clock.currentTimeMillis), CLIENT_SECOND)
+  const take = Effect.gen(function*() {
+    let now = yield* Clock.currentTimeMillis
+    // what was answered meanwhile may move the time; a clock that was set back must not move it for ever
+    for (let round = 0; round < ROUNDS; round++) {
+      const at = earliest(history, now, CLIENT_SECOND)
+      if (at <= now) break
+      yield* Effect.sleep(at - now)
+      now = Math.max(at, yield* Clock.currentTimeMillis)
+    }
+    history = pass(history, now, CLIENT_SECOND)
+    return now
   })
-  return makeFairSemaphore(1)(awaitRateLimit)
+  const inOrder = makeFairSemaphore(1)(take)
+  const note = (at: number) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      history = settle(history, at, now)
+    })
+  return (exchange) => Effect.flatMap(inOrder, (at) => Effect.ensuring(exchange, note(at)))
 }

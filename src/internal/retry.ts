@@ -64,14 +64,14 @@ const logFailure = (
 
 /** An attempt under the request's deadline. */
 const attemptOnce = <A, R>(
-  { awaitRateLimit, calls, withPermit }: RetryDependencies,
+  { calls, withPermit, withRateLimit }: RetryDependencies,
   request: PreparedRequest,
   attempt: Attempt<A, R>
 ): Effect.Effect<A, NomyoError, R> => {
   if (request.payload.length !== request.length) return Effect.fail(payloadMoved())
   const deadline = { duration: request.timeout, onTimeout: timedOut }
   return calls.untilDeadline(
-    (withDeadline) => attempt(request, { awaitRateLimit, withDeadline, withPermit }),
+    (withDeadline) => attempt(request, { withDeadline, withPermit, withRateLimit }),
     deadline
   )
 }

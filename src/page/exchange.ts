@@ -20,7 +20,7 @@ export interface Exchange {
 export const SHOWN = 2048
 
 /** Longer values of headers are cut, in characters. */
-const LONGEST_VALUE = 60
+const LONGEST_VALUE = 40
 
 const shorten = (text: string): string =>
   text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text

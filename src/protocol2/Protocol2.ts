@@ -92,7 +92,7 @@ const attempt = Effect.fnUntraced(function*<A>(router: Router, asked: Asked, tur
   const once = (key: KeyConfiguration, date: number) => {
     const checked = Effect.flatMap(exchange(asked, key, date), (answer) =>
       Effect.zipRight(checkStatus(answer), use(answer)))
-    return Effect.zipRight(turn.awaitRateLimit, turn.withDeadline(checked))
+    return turn.withRateLimit(turn.withDeadline(checked))
   }
   const dated = (key: KeyConfiguration) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => once(key, now)).pipe(

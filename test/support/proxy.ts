@@ -31,15 +31,17 @@ export interface RunningProxy {
   readonly stop: (signal?: NodeJS.Signals) => Promise<number | null>
 }
 
-/** Starts `nomyo proxy` on a free port, and waits for its base URL. */
+/** Starts `nomyo proxy` on a free port, gives it its standard input, and waits for its base URL. */
 export const startProxy = async (
   args: ReadonlyArray<string>,
-  env: NodeJS.ProcessEnv = {}
+  env: NodeJS.ProcessEnv = {},
+  stdin = ""
 ): Promise<RunningProxy> => {
   const child = spawn(process.execPath, [BIN, "proxy", "--port", "0", ...args], {
     env: { ...process.env, ...CLEAN, ...env },
-    stdio: ["ignore", "pipe", "pipe"]
+    stdio: ["pipe", "pipe", "pipe"]
   })
+  child.stdin.end(stdin)
   let output = ""
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => void (output += chunk))
   const lines = createInterface(child.stdout)

@@ -18,7 +18,7 @@ const run = promisify(execFile)
 /** Where npm's page of the package leads: files of this project, by whole URLs. */
 const OWN_URL = /^https:\/\/(?:github\.com\/nomyo-ai\/nomyo-js\/blob|raw\.githubusercontent\.com\/nomyo-ai\/nomyo-js)\/main\//
 
-const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) => !file.startsWith("doc/examples/browser/"))
+const examples = Pages.files("doc/examples", ".js", ".ts")
 
 /** Every piece of code on the pages, by the name of the file it would be. */
 const snippets = new Map<string, string>()

@@ -58,19 +58,18 @@ describe("the package", () => {
       "dist/bundle/node/shared2.cjs",
       "dist/bundle/web/index.cjs",
       "dist/cli/nomyo.cjs",
+      "dist/page/chat.css",
+      "dist/page/icon.svg",
+      "dist/page/index.html",
       "dist/sbom.cdx.json",
-      "doc/examples/browser/chat.css",
-      "doc/examples/browser/chat.js",
-      "doc/examples/browser/icon.svg",
-      "doc/examples/browser/index.html",
       "package.json"
     ])
-    expect(files.filter((file) => /^test|\.pem$|client_keys|src\/cli/.test(file))).toEqual([])
+    expect(files.filter((file) => /^test|\.pem$|client_keys|src\/(cli|page)\//.test(file))).toEqual([])
   })
 
   it("has no file of an earlier build: each belongs to a module", () => {
     const modules = new Set(files.filter((file) => file.startsWith("src/")).map((file) => file.slice("src/".length, -".ts".length)))
-    const others = /^dist\/(THIRD-PARTY-LICENSES|sbom\.cdx\.json|(browser|bundle|cli|needs-effect-[34][^/]*)\/.+)$/
+    const others = /^dist\/(THIRD-PARTY-LICENSES|sbom\.cdx\.json|(browser|bundle|cli|page|needs-effect-[34][^/]*)\/.+)$/
     const built = files.filter((file) => file.startsWith("dist/") && !others.test(file))
     for (const file of built) expect(modules).toContain(file.slice("dist/".length).replace(/(\.d\.ts|\.js)(\.map)?$/, ""))
   })

@@ -160,10 +160,11 @@ const file = (name: string, text: string): string => {
 
 describe("a token", () => {
   it.each([
-    ["from the environment", [], { NOMYO_PROXY_TOKEN: "proxy-token-1" }],
-    ["from a file", ["--token-file", file("token", "proxy-token-1\n")], {}]
-  ])("%s lets its tools in, and nobody else", async (_, args, env) => {
-    const proxy = await startProxy(["--base-url", chain.router.url, "--allow-http", ...args], env)
+    ["from the environment", [], { NOMYO_PROXY_TOKEN: "proxy-token-1" }, ""],
+    ["from a file", ["--token-file", file("token", "proxy-token-1\n")], {}, ""],
+    ["from standard input", ["--token-file", "-"], {}, "proxy-token-1\n"]
+  ])("%s lets its tools in, and nobody else", async (_, args, env, stdin) => {
+    const proxy = await startProxy(["--base-url", chain.router.url, "--allow-http", ...args], env, stdin)
     try {
       const { url } = proxy
       const status = async (headers: Http.OutgoingHttpHeaders) => (await ask("/v1/models", { url, headers })).status

@@ -143,9 +143,43 @@ describe("throttle", () => {
         currentTimeMillis: Effect.sync(() => now),
         sleep: (duration: Duration.Duration) => Effect.sync(() => void (now += Duration.toMillis(duration) + 300))
       })
-      const turn = Effect.map(RateLimit.makeRateLimiter(), () => now)
+      const turn = RateLimit.makeRateLimiter()(Effect.sync(() => now))
       assert.deepStrictEqual(yield* Effect.withClock(Effect.replicateEffect(turn, 7), late), [0, 0, 0, 0, 1400, 1400, 2800])
     }))
+
+  it.effect("keeps to the limit when one request takes longer to the router than the next", () => {
+    const times: Array<number> = []
+    const delays = [400, 0, 350, 20, 0, 0, 300, 0, 0, 400]
+    const router = Mocks.scripted((n) =>
+      Effect.gen(function*() {
+        yield* Effect.sleep(delays[n % delays.length]!)
+        times.push(yield* Clock.currentTimeMillis)
+        return yield* answer
+      }))
+    return Effect.gen(function*() {
+      const calls = yield* Effect.fork(batch(30))
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue((yield* Fiber.join(calls)).every(Exit.isSuccess))
+      assert.lengthOf(times, 30)
+      assert.deepStrictEqual(broken(times), [])
+    }).pipe(Effect.provide(Mocks.client(router.layer, { throttle: true })))
+  })
+
+  it.effect("takes a long answer for a model at work, and waits no longer than without it", () => {
+    const times: Array<number> = []
+    const router = Mocks.scripted(() =>
+      Effect.gen(function*() {
+        times.push(yield* Clock.currentTimeMillis)
+        yield* Effect.sleep("20 seconds")
+        return yield* answer
+      }))
+    return Effect.gen(function*() {
+      const calls = yield* Effect.fork(batch(8))
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue((yield* Fiber.join(calls)).every(Exit.isSuccess))
+      assert.deepStrictEqual(times, [0, 0, 0, 0, 1100, 1100, 2200, 2200])
+    }).pipe(Effect.provide(Mocks.client(router.layer, { throttle: true })))
+  })
 
   it.effect("is off unless it is asked for", () => {
     const { layer, times } = noting()
