@@ -38,18 +38,32 @@ const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | 
     : Effect.void
 }
 
+/** The API key of a file, which comes before the environment's. */
+const apiKeyOf = ({ apiKeyFile }: Options) =>
+  Option.isNone(apiKeyFile)
+    ? Effect.succeed({})
+    : Effect.map(secrets(apiKeyFile, "NOMYO_API_KEY"), ([first]) => ({ apiKey: first?.token }))
+
 /** The client's options, from the environment and the command line. */
-const clientOptions = (given: Options) =>
-  Effect.map(Node.environment, (environment): Node.Options => ({
+const clientOptions = Effect.fnUntraced(function*(given: Options) {
+  const environment = yield* Node.environment
+  const options: Node.Options = {
     ...environment,
+    ...(yield* apiKeyOf(given)),
     keyDir: environment.keyDir ?? false,
     baseUrl: Option.getOrElse(given.baseUrl, () => environment.baseUrl),
     allowHttp: given.allowHttp || environment.allowHttp,
     throttle: !given.noThrottle && environment.throttle !== false
-  }))
+  }
+  return options
+})
 
-const describeKey = ({ apiKey }: NomyoConfig.NomyoConfig, hasToken: boolean): string => {
-  if (apiKey !== undefined) return "NOMYO_API_KEY"
+const describeKey = (
+  { apiKey }: NomyoConfig.NomyoConfig,
+  { apiKeyFile }: Options,
+  hasToken: boolean
+): string => {
+  if (apiKey !== undefined) return Option.getOrElse(apiKeyFile, () => "NOMYO_API_KEY")
   return hasToken ? "none; set NOMYO_API_KEY if the router wants one" : "the one that the tool sends"
 }
 
@@ -57,11 +71,13 @@ const describeKey = ({ apiKey }: NomyoConfig.NomyoConfig, hasToken: boolean): st
 const printBanner = Effect.fnUntraced(function*(
   url: string,
   config: NomyoConfig.NomyoConfig,
+  given: Options,
   hasToken: boolean
 ) {
   yield* out(`${localUrl(url)}/v1`)
+  yield* out(`page     ${localUrl(url)}/`)
   yield* out(`router   ${config.baseUrl}`)
-  yield* out(`api key  ${describeKey(config, hasToken)}`)
+  yield* out(`api key  ${describeKey(config, given, hasToken)}`)
   yield* out(`token    ${hasToken ? "asked for" : "none is asked for"}`)
   const warning = proxyWarning(process.env)
   if (warning !== undefined) yield* Effect.logWarning(warning)
@@ -97,7 +113,7 @@ const serveGateway = Effect.fnUntraced(function*(
   const page = { config, tokens, keyPlace, exchanges, guarded: guarded(given, tls !== undefined) }
   const app = yield* withProxyPage(page, gateway)
   const url = yield* serve(app, { host: given.host, port: given.port, tls })
-  yield* printBanner(url, config, hasToken)
+  yield* printBanner(url, config, given, hasToken)
   // the first request need not wait for the key pair
   yield* Effect.forkScoped(Effect.ignore(client.ready))
   return yield* Effect.never

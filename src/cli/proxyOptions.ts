@@ -9,6 +9,7 @@ import { duration, type ServerOptions, serverOptions } from "./serverOptions.js"
 export interface Options extends ServerOptions {
   readonly plainHttp: boolean
   readonly tokenFile: Option.Option<string>
+  readonly apiKeyFile: Option.Option<string>
   readonly models: ReadonlyArray<string>
   readonly tier: Option.Option<SecurityTier>
   readonly noThrottle: boolean
@@ -41,6 +42,10 @@ export const options = {
       "A file with the token that tools must send as their API key; - is standard input. " +
         "Default: NOMYO_PROXY_TOKEN"
     )
+  ),
+  apiKeyFile: Cli.text("api-key-file").pipe(
+    Cli.optional,
+    Cli.withDescription("A file with the API key for the router; - is standard input. Default: NOMYO_API_KEY")
   ),
   models,
   tier: clientOptions.tier,

@@ -11,7 +11,6 @@ const ANSWER = `Use \`reduce\`, or a plain loop:
 
 \`\`\`js
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0)
-
 \`\`\`
 
 It starts at **0**, so an empty array is fine. [MDN](https://developer.mozilla.org/) has more.`
