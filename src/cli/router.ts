@@ -1,10 +1,12 @@
 import * as Command from "@effect/cli/Command"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Path from "node:path"
 import type { PublicKey } from "../Crypto.js"
 import * as KeyStore from "../KeyStore.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
@@ -61,16 +63,23 @@ const makeUpstream = Effect.fnUntraced(function*(given: string, keyFile: Option.
   })
 })
 
+/** The folder of a key directory for the pair that was published before the current one. */
+const REPLACED = "replaced"
+
+/** The pair of a directory, and beside it the one that it has replaced. */
+const keptKeys = Effect.fnUntraced(function*(dir: string, options: RouterKeys.Options) {
+  const store = (keyDir: string) => Layer.build(NodeKeyStore.layer({ keyDir }))
+  const replaced = Context.get(yield* store(Path.join(dir, REPLACED)), KeyStore.KeyStore)
+  return yield* Effect.provide(RouterKeys.make({ ...options, replaced }), yield* store(dir))
+})
+
 /** The pair of `--key-dir`, or a new one that is kept nowhere. */
 const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
-  const made = RouterKeys.make({ rotationInterval: Option.getOrUndefined(keyRotationInterval) })
-  return Effect.provide(
-    made,
-    Option.match(keyDir, {
-      onNone: () => KeyStore.layerMemory,
-      onSome: (dir) => NodeKeyStore.layer({ keyDir: dir })
-    })
-  )
+  const options = { rotationInterval: Option.getOrUndefined(keyRotationInterval) }
+  return Option.match(keyDir, {
+    onNone: () => Effect.provide(RouterKeys.make(options), KeyStore.layerMemory),
+    onSome: (dir) => keptKeys(dir, options)
+  })
 }
 
 /** What the page is told of the router. */

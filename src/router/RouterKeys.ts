@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Crypto, type KeyPair, type PrivateKey, type PublicKey } from "../Crypto.js"
-import { KeyStore } from "../KeyStore.js"
+import { KeyStore, type Service } from "../KeyStore.js"
 import type { SecurityError } from "../NomyoError.js"
 
 /**
@@ -35,6 +35,11 @@ export interface RouterKeys {
 export interface Options {
   /** How old a pair becomes. Default: it is replaced only when another one appears in the store. */
   readonly rotationInterval?: Duration.Duration | undefined
+  /**
+   * A second store, for the pair that was published before the current one: after a restart it goes on to
+   * open requests. Default: a restart ends that.
+   */
+  readonly replaced?: Service | undefined
 }
 
 /**
@@ -66,6 +71,8 @@ interface Retired {
 interface State {
   current: KeyPair
   retired: ReadonlyArray<Retired>
+  /** Holds the pair that the next restart would otherwise lose: the retired one, or else the current one. */
+  readonly replaced: Service | undefined
 }
 
 /** A new pair in the store in place of `replacing`, or the one that another process has put there. */
@@ -84,8 +91,35 @@ const first = Effect.flatMap(KeyStore, (store) =>
     onSome: Effect.succeed
   }))))
 
+/** Keeps a pair for the next start, in place of what was kept so far. Without it the router works as well. */
+const keepForRestart = ({ replaced }: State, pair: KeyPair): Effect.Effect<void> =>
+  replaced === undefined
+    ? Effect.void
+    : Effect.catchAll(Effect.zipRight(replaced.remove, replaced.save(pair, undefined)), (error) =>
+      Effect.logWarning(`A restart would lose the replaced key: ${error.message}`))
+
+/**
+ * Takes up the pair that was published before the current one, if that was replaced within the overlap.
+ * Otherwise the current pair is the one to keep for the next start.
+ */
+const resume = Effect.fnUntraced(function*(state: State) {
+  const crypto = yield* Crypto
+  const { current, replaced } = state
+  const kept = replaced === undefined ? Option.none() : yield* replaced.load
+  const now = yield* Clock.currentTimeMillis
+  const until = current.createdAt + Duration.toMillis(OVERLAP)
+  const isOther = Option.isSome(kept) && kept.value.publicKey.fingerprint !== current.publicKey.fingerprint
+  if (isOther && now < until) {
+    state.retired = [{ pair: kept.value, until }]
+    return
+  }
+  if (Option.isSome(kept)) yield* crypto.destroy(kept.value.privateKey)
+  if (isOther || Option.isNone(kept)) yield* keepForRestart(state, current)
+})
+
 /** Publishes another pair. The one before opens requests for the overlap. */
 const adopt = Effect.fnUntraced(function*(state: State, pair: KeyPair, now: number) {
+  yield* keepForRestart(state, state.current)
   state.retired = [{ pair: state.current, until: now + Duration.toMillis(OVERLAP) }, ...state.retired]
   state.current = pair
   const { fingerprint } = pair.publicKey
@@ -108,6 +142,7 @@ const dropExpired = Effect.fnUntraced(function*(state: State, now: number) {
   const expired = state.retired.filter(({ until }) => until <= now)
   state.retired = state.retired.filter(({ until }) => until > now)
   yield* Effect.forEach(expired, ({ pair }) => crypto.destroy(pair.privateKey), { discard: true })
+  if (expired.length > 0 && state.retired.length === 0) yield* keepForRestart(state, state.current)
 })
 
 const look = Effect.fnUntraced(function*(state: State, { rotationInterval = Duration.infinity }: Options) {
@@ -136,10 +171,11 @@ export const make = Effect.fnUntraced(function*(
   options: Options = {}
 ): Effect.fn.Return<RouterKeys, SecurityError, Crypto | KeyStore | Scope.Scope> {
   const crypto = yield* Crypto
-  const state: State = { current: yield* first, retired: [] }
+  const state: State = { current: yield* first, retired: [], replaced: options.replaced }
   const privateKeys = () =>
     [state.current, ...state.retired.map(({ pair }) => pair)].map(({ privateKey }) => privateKey)
   yield* Effect.addFinalizer(() => Effect.forEach(privateKeys(), crypto.destroy, { discard: true }))
+  yield* Effect.uninterruptible(resume(state))
   const looking = Effect.catchAll(Effect.uninterruptible(look(state, options)), failed)
   yield* Effect.forkScoped(Effect.schedule(looking, Schedule.spaced(LOOK_EVERY)))
   return { publicKey: () => state.current.publicKey, privateKeys }

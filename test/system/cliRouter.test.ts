@@ -4,6 +4,7 @@ import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
+import { SecureChatCompletion } from "../../src/promise/index.js"
 import { nomyo, type RunningRouter, startRouter as start } from "../support/cli.js"
 import * as Servers from "../support/servers.js"
 
@@ -180,6 +181,28 @@ describe("nomyo router", () => {
       env: { ...small, NOMYO_ROUTER_KEY_FINGERPRINTS: second }
     })
     expect(pinned.code).toBe(0)
+  })
+
+  it("opens requests to the key before after a restart, too", async () => {
+    const dir = Path.join(directory(), "router")
+    const first = await start(["--key-dir", dir])
+    let target = new URL(first.url)
+    const front = await scoped(Servers.tcpServer((socket) => {
+      const far = Net.connect(Number(target.port), target.hostname).on("error", () => socket.destroy())
+      socket.pipe(far).pipe(socket)
+    }))
+    const client = new SecureChatCompletion({ baseUrl: front, allowHttp: true, keySize: 2048, keyDir: false, maxRetries: 0 })
+    const ask = async () => (await client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })).choices[0]
+    expect(await ask()).toMatchObject({ message: { content: "You said: Hello!" } })
+    await first.stop("SIGINT")
+    expect((await nomyo(["keys", "rotate", "--dir", dir])).code).toBe(0)
+    const second = await startRouter(["--key-dir", dir])
+    target = new URL(second.url)
+    expect(second.banner["fingerprint"]).not.toBe(first.banner["fingerprint"])
+    expect(await ask()).toMatchObject({ message: { content: "You said: Hello!" } })
+    // it did not ask for the new one
+    expect(second.stderr()).not.toContain("/pki/public_key")
+    client.dispose()
   })
 
   it("serves TLS", async () => {

@@ -57,6 +57,30 @@ describe("the keys of a router", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("open requests to the replaced one after a restart, until two hours after the rotation", () => {
+    const { layer, state } = makeStore()
+    const other = makeStore()
+    return Effect.gen(function*() {
+      const replaced = yield* Effect.provide(KeyStore.KeyStore, other.layer)
+      const crypto = yield* Crypto.Crypto
+      const restart = Effect.scoped(Effect.map(RouterKeys.make({ replaced }), (keys) => ({
+        published: keys.publicKey().fingerprint,
+        count: keys.privateKeys().length
+      })))
+      const first = yield* restart
+      assert.strictEqual(first.count, 1)
+      yield* TestClock.adjust("1 day")
+      const next = state.pair = yield* crypto.generateKeyPair(4096)
+      assert.deepStrictEqual(yield* restart, { published: next.publicKey.fingerprint, count: 2 })
+      assert.strictEqual(other.state.pair?.publicKey.fingerprint, first.published)
+      yield* TestClock.adjust(Duration.minutes(119))
+      assert.strictEqual((yield* restart).count, 2)
+      yield* TestClock.adjust(Duration.minutes(2))
+      assert.strictEqual((yield* restart).count, 1)
+      assert.strictEqual(other.state.pair?.publicKey.fingerprint, next.publicKey.fingerprint)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("are replaced at their age, and not before", () => {
     const { layer, state } = makeStore()
     return Effect.gen(function*() {
