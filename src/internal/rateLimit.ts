@@ -62,7 +62,7 @@ export const pass = (history: History, at: number, second = SECOND): History => 
  * The history in which the request that passed at `at` had its answer at `answered`. The router counted it
  * at some time in between: the latest one is assumed.
  */
-export const settle = (history: History, at: number, answered: number): History => {
+const settle = (history: History, at: number, answered: number): History => {
   const index = history.passed.indexOf(at)
   const latest = Math.min(answered - MARGIN, at + LONGEST_DELAY)
   return index < 0 || latest <= at
