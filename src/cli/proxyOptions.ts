@@ -44,8 +44,11 @@ export const options = {
     )
   ),
   apiKeyFile: Cli.text("api-key-file").pipe(
+    Cli.withPseudoName("PATH"),
     Cli.optional,
-    Cli.withDescription("A file with the API key for the router; - is standard input. Default: NOMYO_API_KEY")
+    Cli.withDescription(
+      "A file with the API key for the router; - is standard input. Default: NOMYO_API_KEY"
+    )
   ),
   models,
   tier: clientOptions.tier,
