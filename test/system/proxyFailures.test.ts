@@ -2,7 +2,7 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { ChatOpenAI } from "@langchain/openai"
 import { streamText } from "ai"
-import OpenAI from "openai"
+import OpenAI, { APIError } from "openai"
 import { afterAll, beforeAll, describe, it } from "vitest"
 import { type Chain, startChain } from "../support/proxy.js"
 
@@ -36,7 +36,7 @@ describe("a failure after 12 seconds", () => {
     const client = new OpenAI({ baseURL: chain.proxy.baseUrl, apiKey: "any", maxRetries: 0 })
     const error = await thrownBy(() =>
       client.chat.completions.create({ model: MODEL, messages: [{ role: "user", content: PROMPT }], stream: true }))
-    expect(error).toBeInstanceOf(OpenAI.APIError)
+    expect(error).toBeInstanceOf(APIError)
     expect(error).toMatchObject({ error: { type: "invalid_request_error" } })
   })
 
