@@ -4,6 +4,7 @@
  *
  * @since 0.3.0
  */
+import { hasMethod, positive, type Read, readByRules, rule, strings, wholeNumber } from "../internal/optionRules.js"
 import { type Answer, completionOf, EVENT_STREAM, eventsOf } from "../openai/chunks.js"
 import { answerFor, answerOf, type ErrorAnswer, type Failure, isFailure, Refusal } from "../openai/errors.js"
 import * as Models from "../openai/models.js"
@@ -103,13 +104,34 @@ interface Settings {
   readonly maxRetries: number
 }
 
-const settingsOf = (options: FetchOptions): Settings => ({
-  apiKey: options.apiKey ?? "client",
-  models: options.models ?? Models.DEFAULT_MODELS,
-  origins: new Set([BASE_URL, ...options.origins ?? []].map((url) => new URL(url).origin)),
-  timeout: options.timeout ?? DEFAULT_TIMEOUT,
-  maxRetries: options.maxRetries ?? 0
-})
+const isWebUrl = (url: string): boolean => /^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")
+
+const rules = {
+  apiKey: rule<"client" | "header">("\"client\" or \"header\"", (value) => value === "client" || value === "header"),
+  models: strings,
+  origins: rule<ReadonlyArray<string>>("a list of origins, such as https://api.openai.com", (value) =>
+    strings.accepts(value) && value.every(isWebUrl)),
+  timeout: positive,
+  maxRetries: wholeNumber(0)
+}
+
+/** Throws a `TypeError` for options that are not valid, as a constructor of the platform does. */
+const readOptions = (options: FetchOptions): Read<typeof rules> => {
+  const read = readByRules(rules, options)
+  if (typeof read === "string") throw new TypeError(read)
+  return read
+}
+
+const settingsOf = (options: FetchOptions): Settings => {
+  const { apiKey, maxRetries, models, origins, timeout } = readOptions(options)
+  return {
+    apiKey: apiKey ?? "client",
+    models: models ?? Models.DEFAULT_MODELS,
+    origins: new Set([BASE_URL, ...origins ?? []].map((url) => new URL(url).origin)),
+    timeout: timeout ?? DEFAULT_TIMEOUT,
+    maxRetries: maxRetries ?? 0
+  }
+}
 
 /** A call of `fetch`, with the defaults that a `Request` brings. */
 interface Call {
@@ -243,6 +265,8 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * A lost network and a timeout reject with `TypeError("fetch failed")`, whose `cause` is the
  * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
  *
+ * Throws a `TypeError` for a client without `create`, and for an option that is unknown or not valid.
+ *
  * @example
  * import { SecureChatCompletion } from "nomyo-js"
  * import { BASE_URL, createFetch } from "nomyo-js/fetch"
@@ -257,6 +281,9 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * @category constructors
  */
 export const createFetch = (client: ChatClient, options: FetchOptions = {}): typeof globalThis.fetch => {
+  if (!hasMethod(client, "create")) {
+    throw new TypeError("The client has no method create: make a SecureChatCompletion, and pass it to createFetch")
+  }
   const settings = settingsOf(options)
   return async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const call = callOf(input, init)

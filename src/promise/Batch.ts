@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Batch from "../Batch.js"
-import { batchRules } from "../internal/options.js"
+import { batchRules, readOptions } from "../internal/options.js"
 import * as NomyoClient from "../NomyoClient.js"
 import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
@@ -82,7 +82,7 @@ class Input {
 /** The batch as one effect, which lasts until `left` resolves: its requests are cancelled with it. */
 const batch = (
   input: Input,
-  options: BatchOptions,
+  options: NomyoClient.BatchOptions,
   onStart: (take: Take) => void,
   left: Promise<void>
 ): Effect.Effect<void, unknown, NomyoClient.NomyoClient> =>
@@ -126,7 +126,7 @@ export async function* createAll(
   })
   let end = Promise.resolve()
   const started = new Promise<Take | undefined>((resolve) => {
-    const running = runtime.call(batchRules, options, (read) => batch(input, read, resolve, left))
+    const running = runtime.call(readOptions(batchRules, options), (read) => batch(input, read, resolve, left))
     end = running.finally(() => resolve(undefined))
     // its failure is thrown when the results are over
     end.catch(() => undefined)

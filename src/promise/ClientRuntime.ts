@@ -20,7 +20,7 @@ import type { SecureMemory } from "../SecureMemory.js"
 import * as Transport from "../Transport.js"
 import { onAbort, reasonOf } from "./abort.js"
 import { layerLogger } from "./logging.js"
-import type { CallOptions, ClientConfig, Fetch } from "./options.js"
+import type { ClientConfig, Fetch } from "./options.js"
 
 /** The services that the calls of the Promise classes use. */
 export type Services = NomyoClient.NomyoClient | KeyRing.KeyRing | RouterKey.RouterKey | Crypto | SecureMemory
@@ -30,14 +30,19 @@ export interface Config extends ClientConfig {
   readonly baseUrl?: string | undefined
 }
 
+/** What the tables of both classes read. */
+type Given = Partial<
+  Options.Read<typeof Options.chatCompletionRules> & Options.Read<typeof Options.completionClientRules>
+>
+
 /** Reads the options of a class by its table. They come before the environment. */
 export const readConfig = (
-  rules: Options.Rules,
+  rules: typeof Options.chatCompletionRules | typeof Options.completionClientRules,
   config: unknown
 ): Either.Either<Config, InvalidRequestError> =>
-  Either.flatMap(Options.readOptions(rules, config), ({ routerUrl, ...own }) =>
+  Either.flatMap(Options.readOptions(rules, config), ({ routerUrl, ...own }: Given) =>
     Either.map(Effect.runSync(Effect.either(environment)), (others) =>
-      Options.withFallback({ ...own, baseUrl: own["baseUrl"] ?? routerUrl }, others)))
+      Options.withFallback({ ...own, baseUrl: own.baseUrl ?? routerUrl }, others) as Config))
 
 /**
  * On Node this code is bundled with Effect, and errors come from the app's own copy of Effect, which may have
@@ -109,14 +114,12 @@ export class ClientRuntime {
     })
   }
 
-  /** Reads the options of a call by their table, and runs what the call does. */
-  call<A>(
-    rules: Options.Rules,
-    options: CallOptions | undefined,
-    use: (options: CallOptions) => Effect.Effect<A, unknown, Services>
+  /** Runs what a call does with its options, which were read by their table. */
+  call<A, O extends { readonly signal: AbortSignal | undefined }>(
+    read: Either.Either<O, InvalidRequestError>,
+    use: (options: O) => Effect.Effect<A, unknown, Services>
   ): Promise<A> {
-    const read = Options.readOptions(rules, options)
-    return Either.isLeft(read) ? Promise.reject(read.left) : this.run(use(read.right), read.right["signal"])
+    return Either.isLeft(read) ? Promise.reject(read.left) : this.run(use(read.right), read.right.signal)
   }
 
   #errorOf(cause: Cause.Cause<unknown>, signal: AbortSignal | undefined): unknown {

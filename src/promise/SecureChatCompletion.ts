@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import { callRules, chatCompletionRules } from "../internal/options.js"
+import { callRules, chatCompletionRules, readOptions } from "../internal/options.js"
 import { NomyoClient } from "../NomyoClient.js"
 import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
 import type { ChatCompletionRequest } from "../openai/chatRequest.js"
@@ -57,7 +57,7 @@ export class SecureChatCompletion extends PromiseClient {
    * effect.
    */
   create(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
-    return this.#runtime.call(callRules, options, (read) =>
+    return this.#runtime.call(readOptions(callRules, options), (read) =>
       Effect.flatMap(NomyoClient, (client) => client.create(request, read)))
   }
 

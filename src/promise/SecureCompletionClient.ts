@@ -152,7 +152,7 @@ export class SecureCompletionClient extends PromiseClient {
     securityTier?: SecurityTier,
     options?: CallOptions
   ): Promise<ChatCompletionResponse> {
-    return this.#runtime.call(Options.callRules, options, (read) =>
+    return this.#runtime.call(Options.readOptions(Options.callRules, options), (read) =>
       Effect.gen(function*() {
         const client = yield* NomyoClient
         const plaintext = yield* ChatCompletion.encodePayload(payload)

@@ -42,7 +42,7 @@ export interface FetchResponse {
   /** The bytes of the response; `null` if there are none. */
   readonly body: {
     readonly getReader: () => {
-      readonly read: () => Promise<{ readonly done: boolean; readonly value?: any }>
+      readonly read: () => Promise<{ readonly done: boolean; readonly value?: unknown }>
       readonly cancel: () => Promise<void>
     }
   } | null

@@ -4,8 +4,8 @@
  * @since 0.3.0
  */
 import * as Effect from "effect/Effect"
-import { callRules } from "../internal/options.js"
-import { NomyoClient, type OpenStream } from "../NomyoClient.js"
+import { callRules, readOptions } from "../internal/options.js"
+import { NomyoClient, type OpenStream, type RequestOptions } from "../NomyoClient.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
 import type { ChatCompletionChunk } from "../openai/chatChunk.js"
@@ -31,7 +31,7 @@ export interface CompletionStream extends AsyncIterableIterator<ChatCompletionCh
 /** An effect that ends when it is left, and gives what it has opened on the way. */
 const openUntil = (
   request: ChatCompletionRequest,
-  options: CallOptions,
+  options: RequestOptions,
   onOpen: (opened: OpenStream) => void,
   left: Promise<void>
 ) =>
@@ -54,13 +54,13 @@ async function* chunksOf(
   })
   let end: Promise<void> = Promise.resolve()
   const opening = new Promise<OpenStream>((resolve, reject) => {
-    end = runtime.call(callRules, options, (read) => openUntil(request, read, resolve, left))
+    end = runtime.call(readOptions(callRules, options), (read) => openUntil(request, read, resolve, left))
     end.catch(reject)
   })
   try {
     const { pull } = await opening
     for (;;) {
-      const chunks = await runtime.call(callRules, options, () => pull)
+      const chunks = await runtime.call(readOptions(callRules, options), () => pull)
       for (const chunk of chunks ?? []) {
         note(chunk)
         yield chunk

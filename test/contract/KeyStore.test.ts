@@ -7,7 +7,7 @@ import { temporaryDirectory } from "../support/keyFiles.js"
 import { cases } from "../support/keyStoreContract.js"
 import * as Servers from "../support/servers.js"
 
-// IndexedDB keeps it too: test/system/browser.test.ts
+// IndexedDB keeps it too: test/system/browserKeys.test.ts
 describe("the key store in memory", () => {
   for (const { name, run } of cases.filter(({ persistent }) => !persistent)) {
     it.live(name, () => run.pipe(Effect.provide(KeyStore.layerMemory), Effect.provide(Servers.platform)))

@@ -1,6 +1,9 @@
-import { describe, expect, it } from "vitest"
+import { build } from "esbuild"
 import type { Page } from "playwright-core"
+import { describe, expect, it } from "vitest"
 import { config, create, failure, fingerprint, type PageWindow, persistent, useChromium, useSites } from "../support/browserPages.js"
+
+import { cases } from "../support/keyStoreContract.js"
 
 declare const window: PageWindow
 
@@ -104,5 +107,18 @@ describe("keys in Chromium", () => {
     expect(seen?.message).toContain("forgetKeys")
     await page.evaluate((options) => new window.nomyo.SecureChatCompletion(options).forgetKeys(), config(persistent))
     expect((await create(page, persistent)).choices[0]?.message.content).toBe("You said: Hello!")
+  })
+
+  it("keep the contract of every key store", async () => {
+    const page = await visit(sites.strict)
+    const { outputFiles: [contract] } = await build({
+      entryPoints: ["test/support/keyStoreContract.browser.ts"],
+      bundle: true,
+      format: "esm",
+      write: false
+    })
+    await page.route("**/contract.js", (route) => route.fulfill({ contentType: "text/javascript", body: contract!.text }))
+    // as text: the tests' own bundler rewrites an import
+    expect(await page.evaluate(`import("/contract.js").then(({ results }) => results())`)).toEqual(Object.fromEntries(cases.map(({ name }) => [name, "ok"])))
   })
 })

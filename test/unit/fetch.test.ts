@@ -304,3 +304,34 @@ describe("openAiOptions", () => {
     expect(openAiOptions(client, { maxRetries: 2 })).toMatchObject({ maxRetries: 0 })
   })
 })
+
+describe("options", () => {
+  const client = { create: async () => ANSWER }
+
+  it.each([
+    ["a misspelled one", { maxRetires: 1 }, /^There is no option "maxRetires". Did you mean maxRetries\?$/],
+    ["an unknown one", { colour: "red" }, /^There is no option "colour". The options are apiKey, /],
+    ["a key in place of its source", { apiKey: "sk-secret" }, /^apiKey is "client" or "header"$/],
+    ["models that are a text", { models: "a/model" }, /^models is a list of strings$/],
+    ["origins that are a text", { origins: "https://api.openai.com" }, /^origins is a list of origins/],
+    ["an origin that is none", { origins: ["api.openai.com"] }, /^origins is a list of origins/],
+    ["a timeout of no time", { timeout: 0 }, /^timeout is a number of more than 0$/],
+    ["a timeout in text", { timeout: "30 seconds" }, /^timeout is a number of more than 0$/],
+    ["half a retry", { maxRetries: 0.5 }, /^maxRetries is a whole number, 0 or more$/],
+    ["a Promise", { maxRetries: Promise.resolve(1) }, /^maxRetries is .*await it first$/],
+    ["no options", "sk-secret", /^The options are an object$/]
+  ])("refuse %s", (_, options, message) => {
+    for (const make of [createFetch, openAiOptions]) {
+      expect(() => make(client, options as object)).toThrow(expect.objectContaining({ name: "TypeError", message: expect.stringMatching(message) }))
+    }
+  })
+
+  it("that only a prototype has do not count", async () => {
+    const { status } = await createFetch(client, Object.create({ origins: ["https://evil.example"] }))("https://evil.example/v1/models")
+    expect(status).toBe(400)
+  })
+
+  it.each([undefined, null, {}, Promise.resolve(client), "client"])("are not read for %j, which is no client", (value) => {
+    expect(() => createFetch(value as typeof client)).toThrow(/^The client has no method create: make a SecureChatCompletion/)
+  })
+})

@@ -3,6 +3,7 @@ import * as Redacted from "effect/Redacted"
 import { afterEach, describe, expect, it } from "vitest"
 import { misspelled, related } from "../../src/internal/closestName.js"
 import * as Options from "../../src/internal/options.js"
+import { InvalidRequestError, SecureChatCompletion } from "../../src/promise/index.js"
 
 const message = (rules: Options.Rules, options: unknown): string =>
   Either.match(Options.readOptions(rules, options), { onLeft: (error) => error.message, onRight: () => "accepted" })
@@ -77,6 +78,30 @@ describe("readOptions", () => {
     expect(said).toMatch(new RegExp(`^${name} is `))
     expect(chat({ [name]: undefined })).toBe("accepted")
     expect(chat({ [name]: null })).toBe("accepted")
+  })
+
+  const outOfRange: { readonly [name: string]: ReadonlyArray<unknown> } = {
+    maxRetries: [-1, 1.5, NaN, Infinity],
+    keyHistory: [-1, 1.5, NaN, Infinity],
+    maxResponseBytes: [0, -1, NaN],
+    timeout: [0, -1, NaN, "soon", "", "-3 seconds", [1]],
+    routerKeyTtl: [0, -1, NaN, "soon", "5"],
+    keyRotationInterval: [-1, NaN, "soon", "1 fortnight"],
+    keySize: [0, 3072, "4096"],
+    keyDir: [""],
+    routerKeyFingerprints: [["ab"], [""], ["z".repeat(64)]],
+    trustedBaseUrls: [["router.test"], ["https://a.test/path"]],
+    baseUrl: ["", "router", "ftp://x.test", "https://x.test?a=1"]
+  }
+
+  it.each(Object.entries(outOfRange))("%s out of its range ends every call, by name, before anything is made", async (name, values) => {
+    for (const value of values) {
+      const client = new SecureChatCompletion({ keyDir: "/dev/null/nowhere", [name]: value } as object)
+      const error: unknown = await client.ready().catch((error: unknown) => error)
+      expect(error, String(value)).toBeInstanceOf(InvalidRequestError)
+      expect(String(error)).toContain(`${name} `)
+      client.dispose()
+    }
   })
 
   it("names a forgotten await", () => {

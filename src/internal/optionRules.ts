@@ -1,0 +1,89 @@
+/**
+ * The check that every set of options goes through first, by one table: which names there are, and what each
+ * value may be. A range that depends on more than the value is checked where the value is used.
+ *
+ * Only own properties count. What is read has every name of its table as an own property: nothing that a
+ * polluted `Object.prototype` holds can stand in for an option that was not given.
+ */
+import { misspelled, related } from "./closestName.js"
+
+/** What a value must be: in words that follow "is", and as a test. */
+export interface Rule<A = unknown> {
+  readonly expected: string
+  readonly accepts: (value: unknown) => value is A
+}
+
+/** A rule for each option, by name. */
+export type Rules = { readonly [name: string]: Rule }
+
+/** Options that were read: every name of the table is there, with `undefined` for what was not given. */
+export type Read<R extends Rules> = {
+  readonly [name in keyof R]: (R[name] extends Rule<infer A> ? A : never) | undefined
+}
+
+export const rule = <A>(expected: string, accepts: (value: unknown) => boolean): Rule<A> => ({
+  expected,
+  accepts: (value): value is A => accepts(value)
+})
+
+export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
+export const isString = (value: unknown): value is string => typeof value === "string"
+export const hasMethod = (value: unknown, name: string): boolean =>
+  isObject(value) && typeof (value as { readonly [name: string]: unknown })[name] === "function"
+
+const isList = (value: unknown): boolean => Array.isArray(value) && value.every(isString)
+
+export const text = rule<string>("a string", isString)
+export const strings = rule<ReadonlyArray<string>>("a list of strings", isList)
+export const flag = rule<boolean>("true or false", (value) => typeof value === "boolean")
+export const positive = rule<number>("a number of more than 0", (value) => typeof value === "number" && value > 0)
+export const wholeNumber = (least: number): Rule<number> =>
+  rule(`a whole number, ${least} or more`, (value) => Number.isInteger(value) && (value as number) >= least)
+
+const isUrl = (name: string): boolean => /url$/i.test(name)
+
+/** A URL has another name in each class, and in each library. */
+const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined =>
+  misspelled(name, names) ?? (isUrl(name) ? names.find(isUrl) : undefined) ?? related(name, names)
+
+const unknownName = (name: string, names: ReadonlyArray<string>): string => {
+  const meant = meantBy(name, names)
+  const remedy = meant === undefined
+    ? `The options are ${names.toSorted().join(", ")}`
+    : `Did you mean ${meant}?`
+  return `There is no option ${JSON.stringify(name.slice(0, 40))}. ${remedy}`
+}
+
+/** The value is not shown: it may be secret. */
+const wrongType = (name: string, { expected }: Rule, value: unknown): string =>
+  `${name} is ${expected}${hasMethod(value, "then") ? ", not a Promise: await it first" : ""}`
+
+/** Puts the value of an option into `read`, or says what is wrong with it. */
+const readOne = (options: object, name: string, known: Rule, read: { [name: string]: unknown }) => {
+  try {
+    const value = (options as { readonly [name: string]: unknown })[name] ?? undefined
+    if (value !== undefined && !known.accepts(value)) return wrongType(name, known, value)
+    read[name] = value
+    return undefined
+  } catch {
+    // a getter may throw anything, which is not passed on
+    return `The option ${name} cannot be read`
+  }
+}
+
+/**
+ * Reads options by their table, or says what is wrong with them. `null` is taken for `undefined`, for the
+ * options together and for each of them.
+ */
+export const readByRules = <const R extends Rules>(rules: R, options: unknown): Read<R> | string => {
+  const names = Object.keys(rules)
+  const read = Object.fromEntries(names.map((name): [string, unknown] => [name, undefined]))
+  const given = options ?? {}
+  if (!isObject(given) || Array.isArray(given)) return "The options are an object"
+  for (const name of Object.keys(given)) {
+    const known = Object.hasOwn(rules, name) ? rules[name] : undefined
+    const problem = known === undefined ? unknownName(name, names) : readOne(given, name, known, read)
+    if (problem !== undefined) return problem
+  }
+  return read as Read<R>
+}
