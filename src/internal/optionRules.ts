@@ -10,8 +10,8 @@ import { misspelled, related } from "./closestName.js"
 /** What a value must be: in words that follow "is", and as a test. */
 export interface Rule<A = unknown> {
   readonly expected: string
-  readonly accepts: (value: unknown) => value is A
-}
+  accepts(value: unknown): value is A
+} // oxlint-disable-line @stylistic/indent -- it takes the type predicate for an open line
 
 /** A rule for each option, by name. */
 export type Rules = { readonly [name: string]: Rule }

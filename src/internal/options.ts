@@ -42,9 +42,8 @@ interface Logger {
   readonly debug?: ((line: string) => void) | undefined
 }
 
-type ClientOptions =
-  & OptionTypes.PortableOptions<Duration.DurationInput, Secret>
-  & OptionTypes.PlatformOptions<Secret>
+interface ClientOptions
+  extends OptionTypes.PortableOptions<Duration.DurationInput, Secret>, OptionTypes.PlatformOptions<Secret> {}
 
 /** The options of a client on any platform. */
 export const clientRules = {
@@ -79,7 +78,7 @@ export const clientRules = {
 /** The options that the Promise classes have beyond those. */
 const promiseRules = {
   debug: flag,
-  fetch: rule<(url: string, init: object) => Promise<unknown>>("a function", (value) => typeof value === "function"),
+  fetch: rule<typeof fetch>("a function", (value) => typeof value === "function"),
   logger: rule<Logger>("an object with a method warn, and optionally a method debug", (value) =>
     hasMethod(value, "warn") && (hasMethod(value, "debug") || (value as Logger).debug === undefined))
 }
@@ -108,7 +107,9 @@ export const readOptions = <const R extends Rules>(
   options: unknown
 ): Either.Either<Read<R>, InvalidRequestError> => {
   const read = readByRules(rules, options)
-  return typeof read === "string" ? Either.left(new InvalidRequestError({ message: read })) : Either.right(read)
+  return typeof read === "string"
+    ? Either.left(new InvalidRequestError({ message: read }))
+    : Either.right(read)
 }
 
 /** Those options that a table names; `undefined` where an option is not an own property. */

@@ -126,7 +126,8 @@ export async function* createAll(
   })
   let end = Promise.resolve()
   const started = new Promise<Take | undefined>((resolve) => {
-    const running = runtime.call(readOptions(batchRules, options), (read) => batch(input, read, resolve, left))
+    const running = runtime.call(readOptions(batchRules, options), (read) =>
+      batch(input, read, resolve, left))
     end = running.finally(() => resolve(undefined))
     // its failure is thrown when the results are over
     end.catch(() => undefined)

@@ -116,12 +116,19 @@ export const checkDirectory = (path: string, stat: Stats): void => {
   }
 }
 
+/** Whether this process belongs to the file's group. */
+const isOurGroup = ({ gid }: Stats): boolean =>
+  gid === process.getegid?.() || process.getgroups?.().includes(gid) === true
+
 /** Throws if others than the owner may read or write a private file. */
 export const checkPrivate = (path: string, stat: Stats): void => {
   checkOwner(path, stat)
-  if (userId !== undefined && (stat.mode & 0o077) !== 0) {
-    throw notPermitted(`The private key ${path} can be read by others than its owner; run: chmod 600 ${path}`)
-  }
+  if (userId === undefined || (stat.mode & 0o077) === 0) return
+  const mayBeMounted = isOurGroup(stat) && (stat.mode & 0o037) === 0
+  throw notPermitted(
+    `The private key ${path} can be read by others than its owner; run: chmod 600 ${path}` +
+      (mayBeMounted ? ", or set keyDirReadOnly for a mounted secret" : "")
+  )
 }
 
 /**
@@ -131,8 +138,7 @@ export const checkPrivate = (path: string, stat: Stats): void => {
 export const checkMounted = (path: string, stat: Stats): void => {
   checkOwner(path, stat)
   if (userId === undefined) return
-  const isOurGroup = stat.gid === process.getegid?.() || process.getgroups?.().includes(stat.gid) === true
-  if ((stat.mode & (isOurGroup ? 0o037 : 0o077)) === 0) return
+  if ((stat.mode & (isOurGroup(stat) ? 0o037 : 0o077)) === 0) return
   throw notPermitted(
     `Others than its owner can write the private key ${path}, or others than a group of this process read it; ` +
       "run chmod 440, or set defaultMode: 0440 of the Kubernetes volume"
