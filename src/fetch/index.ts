@@ -110,7 +110,7 @@ const rules = {
   apiKey: rule<"client" | "header">("\"client\" or \"header\"", (value) => value === "client" || value === "header"),
   models: strings,
   origins: rule<ReadonlyArray<string>>("a list of origins, such as https://api.openai.com", (value) =>
-    strings.accepts(value) && value.every(isWebUrl)),
+    strings.accepts(value) && (value as ReadonlyArray<string>).every(isWebUrl)),
   timeout: positive,
   maxRetries: wholeNumber(0)
 }
