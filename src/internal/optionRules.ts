@@ -28,7 +28,7 @@ export const rule = <A>(expected: string, accepts: (value: unknown) => boolean):
   accepts
 })
 
-export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 export const isString = (value: unknown): value is string => typeof value === "string"
 export const hasMethod = (value: unknown, name: string): boolean =>
   isObject(value) && typeof (value as { readonly [name: string]: unknown })[name] === "function"
