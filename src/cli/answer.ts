@@ -92,8 +92,9 @@ const notesOf = ({ finish_reason, message }: Fields): ReadonlyArray<string> => {
 export const printAnswer = Effect.fnUntraced(function*(request: ChatCompletionRequest, protocol: 1 | 2) {
   const chunks: Array<ChatCompletionChunk> = []
   const printer = makePrinter()
-  const [{ pull }, first] = yield* Effect.flatMap(open(request, protocol), (opened) =>
-    Effect.map(opened.pull, (first) => [opened, first] as const)).pipe(withSpinner("Waiting for the answer"))
+  const begin = Effect.flatMap(open(request, protocol), ({ pull }) =>
+    Effect.map(pull, (first) => ({ first, pull })))
+  const { first, pull } = yield* withSpinner("Waiting for the answer")(begin)
   const printAll = Effect.gen(function*() {
     for (let next = first; next !== undefined; next = yield* pull) {
       for (const chunk of next) printChunk(printer, chunk)
@@ -102,7 +103,8 @@ export const printAnswer = Effect.fnUntraced(function*(request: ChatCompletionRe
   })
   yield* Effect.ensuring(printAll, Effect.sync(printer.end))
   const choices = listOf(completionOfChunks(chunks)["choices"]).map(fieldsOf)
-  for (const note of choices.length === 0 ? notesOf({}) : choices.flatMap(notesOf)) yield* err(styled("yellow", plain(note)))
+  const notes = choices.length === 0 ? notesOf({}) : choices.flatMap(notesOf)
+  for (const note of notes) yield* err(styled("yellow", plain(note)))
   const [message] = choices.map(({ message }) => fieldsOf(message))
   const text = textOf(message?.["content"])
   const answer: Answer = { said: text || textOf(message?.["refusal"]), hasText: text !== "" }

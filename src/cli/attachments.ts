@@ -28,7 +28,8 @@ const readUpTo = async (path: string, limit: number): Promise<Buffer> => {
   try {
     const chunks: Array<Buffer> = []
     let length = 0
-    for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
+    const stream: AsyncIterable<Buffer> = file.createReadStream({ autoClose: false })
+    for await (const chunk of stream) {
       chunks.push(chunk)
       length += chunk.length
       if (length > limit) throw new Error("larger than 10 MiB")
@@ -41,7 +42,8 @@ const readUpTo = async (path: string, limit: number): Promise<Buffer> => {
 
 const cannotRead = (path: string) => (error: unknown) => {
   const { code, message } = error as NodeJS.ErrnoException
-  return refuse(`${path} cannot be sent along: ${code === "ENOENT" ? "there is no such file" : code ?? message}`)
+  const reason = code === "ENOENT" ? "there is no such file" : code ?? message
+  return refuse(`${path} cannot be sent along: ${reason}`)
 }
 
 /** Reads a file to be sent: text by its encoding, an image by its first bytes. */

@@ -108,8 +108,10 @@ const run = Effect.fnUntraced(function*(given: Given) {
     onNone: () => defaultModel(config),
     onSome: (model) => checkModel(config, model)
   })
-  const talk = Effect.flatMap(choose, (model) =>
-    prompt === undefined ? converse(conversationWith(model)) : ask(conversationWith(model), prompt, given.json))
+  const talk = Effect.flatMap(choose, (model) => {
+    const conversation = conversationWith(model)
+    return prompt === undefined ? converse(conversation) : ask(conversation, prompt, given.json)
+  })
   yield* Effect.provide(talk, layer(options))
 })
 

@@ -53,8 +53,8 @@ export interface ClientOptions {
 }
 
 /**
- * The client's options: the command line's before those of the environment. The key pair is in `keyDir` unless
- * `NOMYO_KEY_DIR` is set; with `false` it stays in memory, and is gone with the process.
+ * The client's options: the command line's before those of the environment. The key pair is in `keyDir`
+ * unless `NOMYO_KEY_DIR` is set; with `false` it stays in memory, and is gone with the process.
  */
 export const resolve = (
   { allowHttp, baseUrl, protocol }: Pick<ClientOptions, "allowHttp" | "baseUrl" | "protocol">,

@@ -119,14 +119,16 @@ const KEYS = [
   "Ctrl-C cancels an answer. Ctrl-C or Ctrl-D on an empty line leaves."
 ]
 
+const command = (usage: string, about: string, run: Command["run"]): Command => ({ usage, about, run })
+
 const commands: { readonly [name: string]: Command } = {
-  "/model": { usage: "/model [ID]", about: "Show or change the model", run: setModel },
-  "/tier": { usage: "/tier [NAME]", about: `Show or change the tier: ${TIERS.join(", ")}, none`, run: setTier },
-  "/system": { usage: "/system [TEXT]", about: "Set the system message; without text, remove it", run: setSystem },
-  "/file": { usage: "/file PATH", about: "Send a text or an image along with the next message", run: addFile },
-  "/save": { usage: "/save PATH", about: "Save the conversation as Markdown, or as JSON (.json)", run: save },
-  "/help": { usage: "/help", about: "Show this help", run: help },
-  "/exit": { usage: "/exit", about: "Leave", run: () => Effect.succeed(undefined) }
+  "/model": command("/model [ID]", "Show or change the model", setModel),
+  "/tier": command("/tier [NAME]", `Show or change the tier: ${TIERS.join(", ")}, none`, setTier),
+  "/system": command("/system [TEXT]", "Set the system message; without text, remove it", setSystem),
+  "/file": command("/file PATH", "Send a text or an image along with the next message", addFile),
+  "/save": command("/save PATH", "Save the conversation as Markdown, or as JSON (.json)", save),
+  "/help": command("/help", "Show this help", help),
+  "/exit": command("/exit", "Leave", () => Effect.succeed(undefined))
 }
 
 const runCommand = (conversation: Conversation, text: string): Step => {
@@ -138,7 +140,11 @@ const runCommand = (conversation: Conversation, text: string): Step => {
 }
 
 /** Asks for the next answer. A message that gets none is not part of the conversation. */
-const answer = Effect.fnUntraced(function*(reader: LineReader.LineReader, conversation: Conversation, prompt: string) {
+const answer = Effect.fnUntraced(function*(
+  reader: LineReader.LineReader,
+  conversation: Conversation,
+  prompt: string
+) {
   const asking = printAnswer(requestOf(conversation, prompt), conversation.config.protocol)
   const answered = yield* reader.untilInterrupt(asking)
   if (Option.isNone(answered)) {
@@ -149,13 +155,19 @@ const answer = Effect.fnUntraced(function*(reader: LineReader.LineReader, conver
   return said === "" ? conversation : {
     ...conversation,
     attachments: [],
-    messages: [...conversation.messages, userMessage(conversation, prompt), { role: "assistant", content: said }]
+    messages: [
+      ...conversation.messages,
+      userMessage(conversation, prompt),
+      { role: "assistant", content: said }
+    ]
   }
 })
 
 /** One message or command. Its failure is shown, and the conversation goes on. */
 const step = (reader: LineReader.LineReader, conversation: Conversation, text: string) => {
-  const next: Step = text.startsWith("/") ? runCommand(conversation, text) : answer(reader, conversation, text)
+  const next: Step = text.startsWith("/")
+    ? runCommand(conversation, text)
+    : answer(reader, conversation, text)
   return Effect.catchAll(next, (error) => Effect.as(err(styled("red", describe(error))), conversation))
 }
 

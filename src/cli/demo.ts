@@ -77,7 +77,8 @@ const watchTransport = (transport: TransportService, record: Record): TransportS
       return record.timed("The client fetches the router's public key", transport.send(sent))
     }
     const wire = record.wire = Array.from(sent.body.chunks).join("")
-    return record.timed("The router answers", transport.send({ ...sent, body: { length: wire.length, chunks: [wire] } }))
+    const body = { length: wire.length, chunks: [wire] }
+    return record.timed("The router answers", transport.send({ ...sent, body }))
   },
   open: (sent) => {
     if (sent.body === undefined) {
@@ -85,7 +86,8 @@ const watchTransport = (transport: TransportService, record: Record): TransportS
     }
     const bytes = toBytes(sent.body)
     record.wire = Buffer.from(bytes).toString("latin1")
-    return record.timed("The router begins to answer", transport.open({ ...sent, body: { length: bytes.length, chunks: [bytes] } }))
+    const body = { length: bytes.length, chunks: [bytes] }
+    return record.timed("The router begins to answer", transport.open({ ...sent, body }))
   }
 })
 
@@ -111,6 +113,15 @@ const showSteps = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>) {
   }
 })
 
+const requestOf = ({ model, system, tier }: ClientOptions): ChatCompletionRequest => ({
+  model: Option.getOrElse(model, () => DEFAULT_MODEL),
+  messages: [
+    ...Option.toArray(system).map((content) => ({ role: "system", content }) as const),
+    { role: "user", content: PROMPT }
+  ],
+  security_tier: Option.getOrUndefined(tier)
+})
+
 const run = Effect.fnUntraced(function*(options: ClientOptions) {
   const record = new Record()
   const configured = yield* configuredRouter(options.baseUrl)
@@ -118,14 +129,7 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
   const url = isOwn ? yield* ownRouter : configured.value
   yield* out(isOwn ? `A router listens on ${url}. Its model repeats your prompt.` : `The router is ${url}.`)
 
-  const asked: ChatCompletionRequest = {
-    model: Option.getOrElse(options.model, () => DEFAULT_MODEL),
-    messages: [
-      ...Option.match(options.system, { onNone: () => [], onSome: (content) => [{ role: "system", content }] }),
-      { role: "user", content: PROMPT }
-    ],
-    security_tier: Option.getOrUndefined(options.tier)
-  }
+  const asked = requestOf(options)
   yield* title("The request in clear: only this process and the router see it")
   yield* out(JSON.stringify(asked, null, 2))
 
@@ -146,6 +150,7 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
 /** `nomyo demo`: one encrypted chat completion, with every step shown. */
 export const demo = Command.make("demo", clientOptions, run).pipe(
   Command.withDescription(
-    "Show one encrypted chat completion step by step. The router is one of its own, or that of --base-url with NOMYO_API_KEY"
+    "Show one encrypted chat completion step by step. The router is one of its own, or that of --base-url " +
+      "with NOMYO_API_KEY"
   )
 )

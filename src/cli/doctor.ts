@@ -2,6 +2,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import packageJson from "../../package.json" with { type: "json" }
 import * as NomyoConfig from "../NomyoConfig.js"
@@ -23,7 +24,9 @@ const EXIT_FAIL = 1
 const { allowHttp, baseUrl, model, protocol } = clientOptions
 
 const options = {
-  chat: Options.boolean("chat").pipe(Options.withDescription("Send one encrypted question, which may cost money")),
+  chat: Options.boolean("chat").pipe(
+    Options.withDescription("Send one encrypted question, which may cost money")
+  ),
   json: Options.boolean("json").pipe(Options.withDescription("Print the findings as JSON")),
   // the parser takes no repeated whole numbers
   port: Options.text("port").pipe(
@@ -67,7 +70,8 @@ const checkClient = Effect.fnUntraced(function*(
   options: Node.Options,
   config: NomyoConfig.NomyoConfig
 ) {
-  const [router, keys] = yield* Effect.all([checkRouter(config), checkKeys(options, config)], { concurrency: 2 })
+  const checks = [checkRouter(config), checkKeys(options, config)] as const
+  const [router, keys] = yield* Effect.all(checks, { concurrency: 2 })
   const isBlocked = [...router, ...keys].some(({ status }) => status === "FAIL")
   return [...router, ...keys, ...isBlocked ? [] : [yield* checkAccess(given, options, config)]]
 })
@@ -118,10 +122,10 @@ const run = Effect.fnUntraced(function*(given: Given) {
 /** `nomyo doctor`: says why requests do not work, or could not. */
 export const doctor = Command.make("doctor", options, (given) =>
   // what the client would log, the findings say
-  Effect.provide(run(given), Logger.remove(Logger.defaultLogger))).pipe(
+  Logger.withMinimumLogLevel(run(given), LogLevel.None)).pipe(
   Command.withDescription(
-    "Check this machine and the router, and say what to do about each problem. Fails if a check fails. The " +
-      "output holds no secret, so that you can paste it into a report. The key directory is NOMYO_KEY_DIR, or " +
-      `else ${STATE_KEY_DIR}`
+    "Check this machine and the router, and say what to do about each problem. Fails if a check fails. " +
+      "The output holds no secret, so that you can paste it into a report. " +
+      `The key directory is NOMYO_KEY_DIR, or else ${STATE_KEY_DIR}`
   )
 )

@@ -33,8 +33,10 @@ const messageOf = (error: unknown): string => {
 }
 
 /** One line for what went wrong. The class of an error says nothing of a command line. */
-export const describe = (error: unknown): string =>
-  plain(isUsageError(error) || !(error instanceof Error) ? messageOf(error) : `${error.name}: ${messageOf(error)}`)
+export const describe = (error: unknown): string => {
+  const name = error instanceof Error && !isUsageError(error) ? `${error.name}: ` : ""
+  return plain(name + messageOf(error))
+}
 
 /** Whether another command line would do: nothing was sent. */
 export const isUsageError = (error: unknown): boolean =>

@@ -1,4 +1,4 @@
-/** What a command takes, read from its parser: the one source of help pages and of messages about wrong usage. */
+/** What a command takes, read from its parser: the source of help pages and of usage errors. */
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Descriptor from "@effect/cli/CommandDescriptor"
 import type * as HelpDoc from "@effect/cli/HelpDoc"

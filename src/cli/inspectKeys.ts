@@ -40,13 +40,18 @@ const warn = (what: string, todo: string): Problem => ({ status: "WARN", what, t
 export const noPair = (dir: string): Problem =>
   warn(`${KeyDirectory.privatePath(dir)} is missing`, "run: nomyo keys generate")
 
+const adviceOn = (error: unknown): string =>
+  error instanceof SecurityError && error.reason === "key-password"
+    ? "give its password: NOMYO_KEY_ROTATION_PASSWORD, or --password-stdin of nomyo keys"
+    : "move it away, and the next start makes a new pair"
+
 /** Errors of the key store say what is wrong, and after a semicolon what to do. */
 const problemOf = (path: string, error: unknown): Problem => {
   const message = error instanceof SecurityError
     ? withFlags(error.message)
     : `${path} cannot be read (${Files.codeOf(error) ?? "unknown"})`
   const [what = "", ...todo] = message.split("; ")
-  return { status: "FAIL", what, todo: todo.join("; ") || "move it away, and the next start makes a new pair" }
+  return { status: "FAIL", what, todo: todo.join("; ") || adviceOn(error) }
 }
 
 /** The problem that a check throws, if there is one. */
@@ -57,9 +62,12 @@ const checkFiles = async (dir: string, isMounted: boolean): Promise<ReadonlyArra
   const names = await Fs.readdir(dir)
   const access = isMounted ? KeyDirectory.mountedFiles : KeyDirectory.ownFiles
   const keys = names.filter((name) => /^private_key.*\.pem$/.test(name)).map((name) => Path.join(dir, name))
-  const open = (path: string) => found(path, async () => (await Files.openRegular(path, access)).file.close())
-  const leftBehind = names.filter((name) => name.endsWith(".tmp")).map((name) =>
-    warn(`${Path.join(dir, name)} was left behind by a process that was killed`, "delete it if none is writing now"))
+  const open = (path: string) =>
+    found(path, async () => (await Files.openRegular(path, access)).file.close())
+  const leftBehind = names.filter((name) => name.endsWith(".tmp")).map((name) => {
+    const what = `${Path.join(dir, name)} was left behind by a process that was killed`
+    return warn(what, "delete it if none is writing now")
+  })
   return [...(await Promise.all(keys.map(open))).flat(), ...leftBehind]
 }
 
@@ -94,8 +102,9 @@ const checkPair = Effect.fnUntraced(function*(dir: string, reading: Reading) {
   const loaded = yield* Effect.either(loadKeyPair(path, { password: reading.password }))
   if (loaded._tag === "Left") return { createdAt: undefined, problems: [problemOf(path, loaded.left)] }
   const { createdAt } = loaded.right
+  const what = `${path} is dated ahead: ${new Date(createdAt).toISOString()}`
   const ahead = isAhead(createdAt, yield* Clock.currentTimeMillis)
-    ? [warn(`${path} is dated ahead: ${new Date(createdAt).toISOString()}`, "set the clock, or run: nomyo keys rotate")]
+    ? [warn(what, "set the clock, or run: nomyo keys rotate")]
     : []
   return { createdAt, problems: [...ahead, ...yield* checkPublicKey(dir, reading)] }
 })

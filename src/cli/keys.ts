@@ -33,10 +33,12 @@ const options = {
   dir: Options.text("dir").pipe(
     Options.withPseudoName("PATH"),
     Options.withFallbackConfig(defaultDirectory),
-    Options.withDescription(`The key directory. Default: NOMYO_KEY_DIR, or ${STATE_KEY_DIR}, as nomyo chat has it`)
+    Options.withDescription(
+      `The key directory. Default: NOMYO_KEY_DIR, or ${STATE_KEY_DIR}, as for nomyo chat`
+    )
   ),
   passwordStdin: Options.boolean("password-stdin").pipe(
-    Options.withDescription("Read the private key's password from standard input, which a terminal does not show")
+    Options.withDescription("Read the private key's password from standard input, hidden on a terminal")
   )
 }
 
@@ -50,10 +52,13 @@ const withStore = <A, E>(
 ) =>
   Effect.gen(function*() {
     const password = passwordStdin ? yield* readPassword : undefined
-    return yield* Effect.provide(use({ dir, password }), NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password }))
+    const store = NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password })
+    return yield* Effect.provide(use({ dir, password }), store)
   }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer)))
 
-const make = Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(KEY_SIZE)).pipe(withSpinner("Making a key pair"))
+const make = Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(KEY_SIZE)).pipe(
+  withSpinner("Making a key pair")
+)
 
 const refuse = (message: string) => new SecurityError({ reason: "client-key", message })
 

@@ -93,7 +93,7 @@ const open = (inputs: Queue.Queue<Input>, completions: ReadonlyArray<string>): T
     input: process.stdin,
     output: screen,
     terminal: true,
-    completer: (line: string) => [line === "" ? [] : completions.filter((name) => name.startsWith(line)), line]
+    completer: (line: string) => [completions.filter((name) => line !== "" && name.startsWith(line)), line]
   })
   const terminal: Terminal = { screen, readline, inputs, onInterrupt: undefined }
   let isPasted = false

@@ -39,7 +39,11 @@ const line = (format: Format) => (options: Logger.Logger.Options<unknown>): stri
   return `${time} ${level} ${plain(messageOf(message)).replace(/[\r\n]+/g, " ")}${told}`
 }
 
-const LEVEL_STYLES: { readonly [level: string]: Parameters<typeof styled>[0] } = { ERROR: "red", FATAL: "red", WARN: "yellow" }
+const LEVEL_STYLES: { readonly [level: string]: Parameters<typeof styled>[0] } = {
+  ERROR: "red",
+  FATAL: "red",
+  WARN: "yellow"
+}
 
 /** The log of a command that people watch: no times, and no line across a spinner. */
 export const layerTerminal: Layer.Layer<never> = Logger.replace(

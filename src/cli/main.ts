@@ -62,7 +62,10 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   )
 }
 
-/** Ends the process when nothing more can be written. A reader that has seen enough, such as `head`, is no failure. */
+/**
+ * Ends the process when nothing more can be written. A reader that has seen enough, such as `head`, is no
+ * failure.
+ */
 const onWriteError = (name: string) => ({ code }: NodeJS.ErrnoException): void => {
   if (code === "EPIPE") process.exit(0)
   if (name === "standard output") process.stderr.write(`nomyo: Cannot write to ${name} (${code})\n`)

@@ -35,5 +35,7 @@ const readAll = Effect.map(Effect.promise(() => text(process.stdin)), (all) => a
 
 /** The private key's password. */
 export const readPassword: Effect.Effect<Redacted.Redacted> = Effect.suspend(() =>
-  process.stdin.isTTY === true ? Effect.zipRight(err("Password of the private key (not shown):"), readHidden) : readAll
+  process.stdin.isTTY === true
+    ? Effect.zipRight(err("Password of the private key (not shown):"), readHidden)
+    : readAll
 ).pipe(Effect.map((password) => Redacted.make(password)))

@@ -5,7 +5,8 @@ import type { NomyoConfig } from "../NomyoConfig.js"
 import { DEFAULT_MODELS } from "../openai/models.js"
 import { Transport } from "../Transport.js"
 
-const List = Schema.parseJson(Schema.Struct({ data: Schema.NonEmptyArray(Schema.Struct({ id: Schema.String })) }))
+const Entry = Schema.Struct({ id: Schema.String })
+const List = Schema.parseJson(Schema.Struct({ data: Schema.NonEmptyArray(Entry) }))
 
 const MAX_BYTES = 1024 * 1024
 

@@ -44,7 +44,8 @@ export const out: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = li
 export const err: (...parts: ReadonlyArray<unknown>) => Effect.Effect<void> = line(process.stderr)
 
 /** A text with a style, which `write` takes away where it does not belong. */
-export const styled = (style: Style, text: string): string => styleText(style, text, { validateStream: false })
+export const styled = (style: Style, text: string): string =>
+  styleText(style, text, { validateStream: false })
 
 /**
  * What could steer a terminal or deceive its reader: control characters but line breaks and tabs, and
@@ -68,12 +69,16 @@ export const plainJson = (value: unknown): string =>
   )
 
 /**
- * Effect's `Console` with `out`, so that what `@effect/cli` prints loses its colours in a pipe, and without its
- * error pages: whoever reports an error says it in a line.
+ * Effect's `Console` for `@effect/cli`. Its pages lose their colours in a pipe. Its error pages are left out:
+ * whatever reports the error says it in a line.
  */
 export const withoutPages = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Console.consoleWith(Effect.succeed), (console) =>
-    Effect.withConsole(effect, { ...console, log: (...parts) => out(parts.join(" ").trimEnd()), error: () => Effect.void }))
+    Effect.withConsole(effect, {
+      ...console,
+      log: (...parts) => out(parts.join(" ").trimEnd()),
+      error: () => Effect.void
+    }))
 
 const frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
 
@@ -87,7 +92,8 @@ const spin = Effect.fnUntraced(function*(label: string) {
 })
 
 /** Shows on a terminal that something is going on, and for how long. Shows nothing anywhere else. */
-export const withSpinner = (label: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const withSpinner = (label: string) =>
+<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   process.stderr.isTTY === true
     ? Effect.acquireUseRelease(
       // a fiber is as uninterruptible as the region it is forked in

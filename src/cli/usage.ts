@@ -23,7 +23,8 @@ const wrap = (text: string, indent: string, width: number): ReadonlyArray<string
 }
 
 const withStop = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
-const firstSentence = (text: string): string => withStop(/^.*?[.;](?= |$)/.exec(text)?.[0].replace(/;$/, ".") ?? text)
+const firstSentence = (text: string): string =>
+  withStop(/^.*?[.;](?= |$)/.exec(text)?.[0].replace(/;$/, ".") ?? text)
 
 const titled = (title: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
   lines.length === 0 ? [] : ["", title, ...lines]
@@ -101,7 +102,7 @@ const badValue = (entry: Entry, value: string | undefined): string | undefined =
 /** These the parser itself knows. */
 const BUILT_IN = new Set(["--version", "--completions", "--log-level", "--wizard"])
 
-/** Says what is wrong with the words after a command, and what to do; `undefined` if it is for the parser to see. */
+/** Says what is wrong with the words after a command, and what to do. The parser sees what is left. */
 export const mistake = (page: HelpPage, words: ReadonlyArray<string>): string | undefined => {
   let extra = 0
   for (let at = 0; at < words.length; at++) {

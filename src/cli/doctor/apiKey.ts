@@ -12,8 +12,10 @@ const { fail, pass, warn } = findings("api key")
 
 const GET_KEY = "set NOMYO_API_KEY to a key that the router knows, without quotes or line breaks"
 
-const refused = ({ apiKey }: NomyoConfig): Finding =>
-  fail(apiKey === undefined ? "NOMYO_API_KEY is not set" : "The router does not accept NOMYO_API_KEY", GET_KEY)
+const refused = ({ apiKey }: NomyoConfig): Finding => {
+  const isSet = apiKey !== undefined
+  return fail(isSet ? "The router does not accept NOMYO_API_KEY" : "NOMYO_API_KEY is not set", GET_KEY)
+}
 
 /** Asks for the list of models, which shows a wrong key and proves no right one. */
 export const checkApiKey = (config: NomyoConfig) =>
@@ -27,12 +29,16 @@ export const checkApiKey = (config: NomyoConfig) =>
 /** Sends one encrypted question. */
 export const checkChat = Effect.fnUntraced(function*(config: NomyoConfig, model: string) {
   const client = yield* NomyoClient
-  const question = { model, messages: [{ role: "user", content: "Answer with OK." }], max_tokens: 16 } as const
-  const [took, answered] = yield* Effect.timed(Effect.either(client.create(question)))
+  const messages = [{ role: "user", content: "Answer with OK." }]
+  const asked = client.create({ model, messages, max_tokens: 16 })
+  const [took, answered] = yield* Effect.timed(Effect.either(asked))
   if (answered._tag === "Right") {
     return pass(`${model} answered an encrypted question in ${Duration.toSeconds(took).toFixed(1)} s`)
   }
   return answered.left instanceof AuthenticationError
     ? refused(config)
-    : fail(`An encrypted question failed: ${describe(answered.left)}`, "see doc/troubleshooting.md for this error")
+    : fail(
+      `An encrypted question failed: ${describe(answered.left)}`,
+      "see doc/troubleshooting.md for this error"
+    )
 })

@@ -32,8 +32,10 @@ export const checkNode = (version: string): Finding => {
     : fail(`Node ${version} is too old`, `install Node ${least} or later`)
 }
 
-const ageOf = (createdAt: number, now: number): string =>
-  Duration.format(Duration.seconds(Math.max(0, Math.floor((now - createdAt) / 1000))))
+const ageOf = (createdAt: number, now: number): string => {
+  const seconds = Math.floor((now - createdAt) / 1000)
+  return seconds < 1 ? "just now" : `${Duration.format(Duration.seconds(seconds))} ago`
+}
 
 const describePair = (
   dir: string,
@@ -42,13 +44,17 @@ const describePair = (
   { keyRotationInterval }: NomyoConfig
 ): Finding => {
   const { pass, warn } = findings("key directory")
-  const what = `${dir} holds a key pair, made ${ageOf(createdAt, now)} ago`
+  const what = `${dir} holds a key pair, made ${ageOf(createdAt, now)}`
   return keyAge(createdAt, now) > Duration.toMillis(keyRotationInterval)
-    ? warn(`${what}: it is due for rotation`, "nothing: the next client replaces it; or run: nomyo keys rotate")
+    ? warn(`${what}, is due for rotation`, "nothing: the next client rotates it; or run: nomyo keys rotate")
     : pass(what)
 }
 
-const checkDirectory = Effect.fnUntraced(function*(dir: string, options: Node.Options, config: NomyoConfig) {
+const checkDirectory = Effect.fnUntraced(function*(
+  dir: string,
+  options: Node.Options,
+  config: NomyoConfig
+) {
   const { pass } = findings("key directory")
   const exists = yield* Effect.promise(() => Fs.lstat(dir).then(() => true, () => false))
   if (!exists) return [pass(`${dir} does not exist: the first request makes it, with a key pair`)]
@@ -73,7 +79,8 @@ export const checkKeys = (options: Node.Options, config: NomyoConfig) => {
     return Effect.succeed([findings("key directory").pass("The key pair is kept in memory alone")])
   }
   const dirs = keyRotationDir === undefined ? [keyDir] : [keyDir, keyRotationDir]
-  return Effect.map(Effect.forEach(dirs, (dir) => checkDirectory(dir, options, config)), (found) => found.flat())
+  const checked = Effect.forEach(dirs, (dir) => checkDirectory(dir, options, config))
+  return Effect.map(checked, (found) => found.flat())
 }
 
 /** Variables that make other tools send their prompts through an HTTP proxy. */
@@ -92,20 +99,25 @@ const isFree = (port: number): Promise<boolean> =>
   })
 
 /** The port of `nomyo proxy`, and those that were asked for. */
-export const checkPorts = (asked: ReadonlyArray<number>, byDefault: number): Effect.Effect<ReadonlyArray<Finding>> =>
+export const checkPorts = (
+  asked: ReadonlyArray<number>,
+  byDefault: number
+): Effect.Effect<ReadonlyArray<Finding>> =>
   Effect.forEach(new Set([...asked, byDefault]), (port) => {
     const { fail, pass, warn } = findings("port")
     const taken = asked.includes(port) ? fail : warn
     return Effect.map(Effect.promise(() => isFree(port)), (free) =>
       free
         ? pass(`Port ${port} is free`)
-        : taken(`Port ${port} is in use`, "choose another with --port, unless nomyo proxy runs there already"))
+        : taken(`Port ${port} is in use`, "choose another with --port, unless nomyo proxy runs there"))
   })
 
 /** Whether secrets in memory are kept out of the swap file. */
 export const checkMemory = ({ secureMemory }: Node.Options): Finding => {
   const { pass, warn } = findings("memory")
-  if (secureMemory === false) return warn("NOMYO_SECURE_MEMORY=false: secrets are neither zeroed nor locked", "unset it")
+  if (secureMemory === false) {
+    return warn("NOMYO_SECURE_MEMORY=false: secrets are neither zeroed nor locked", "unset it")
+  }
   const { canLock, details = "" } = getMemoryProtectionInfo()
   return canLock
     ? pass(details)

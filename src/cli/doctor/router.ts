@@ -42,7 +42,7 @@ const certificateOf = (socket: TLSSocket): Certificate => ({
   version: socket.getProtocol() ?? "TLS"
 })
 
-/** Asks for the router's key, and takes any certificate: nothing is sent, and nothing of the body is believed. */
+/** Asks for the router's key, and takes any certificate: nothing is sent, and no body is believed. */
 const probe = ({ baseUrl }: NomyoConfig): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const url = new URL(`${baseUrl}/pki/public_key`)
@@ -70,7 +70,8 @@ const REASONS: { readonly [code: string]: string } = {
 
 const unreachable = ({ baseUrl }: NomyoConfig, error: unknown): Finding => {
   const code = String((error as NodeJS.ErrnoException).code ?? "no code")
-  return findings("router").fail(`${baseUrl} cannot be reached: ${REASONS[code] ?? "no answer"} (${code})`, WHERE)
+  const reason = REASONS[code] ?? "no answer"
+  return findings("router").fail(`${baseUrl} cannot be reached: ${reason} (${code})`, WHERE)
 }
 
 const pinsOf = (config: NomyoConfig): ReadonlyArray<string> =>
@@ -106,7 +107,9 @@ const checkCertificate = ({ problem, validUntil, version }: Certificate, now: nu
 const checkClock = ({ date }: Answer, now: number): Finding => {
   const { fail, pass, warn } = findings("clock")
   const theirs = Date.parse(date ?? "")
-  if (Number.isNaN(theirs)) return warn("The router does not say what time it is", "compare the clocks yourself")
+  if (Number.isNaN(theirs)) {
+    return warn("The router does not say what time it is", "compare the clocks yourself")
+  }
   const seconds = Math.round(Math.abs(theirs - now) / 1000)
   return Math.abs(theirs - now) <= TOLERANCE
     ? pass(`The clocks of this machine and of the router differ by ${seconds} s`)
@@ -120,7 +123,8 @@ const checkClock = ({ date }: Answer, now: number): Finding => {
 const fetchKey = (config: NomyoConfig) => {
   if (config.protocol === 1) {
     return Effect.flatMap(RouterKey.make({ ...config, routerKeyFingerprints: [] }), ({ get }) =>
-      Effect.map(get, ({ key }) => ({ fingerprint: key.fingerprint, kind: `RSA, ${key.modulusLength} bits` })))
+      Effect.map(get, ({ key: { fingerprint, modulusLength } }) =>
+        ({ fingerprint, kind: `RSA, ${modulusLength} bits` })))
   }
   const unpinned = { ...config, routerKeyConfigFingerprints: [] }
   return Effect.flatMap(RouterConfiguration.make(unpinned, config.baseUrl), ({ get }) =>
@@ -140,7 +144,10 @@ const checkPin = (config: NomyoConfig, kind: string, fingerprint: string): Findi
   }
   return pins.includes(fingerprint)
     ? pass(`${what}, is pinned`)
-    : fail(`${what}, is none of ${PIN[config.protocol]}`, "ask the operator by another way whether the key is new")
+    : fail(
+      `${what}, is none of ${PIN[config.protocol]}`,
+      "ask the operator by another way whether the key is new"
+    )
 }
 
 const checkKey = (config: NomyoConfig) =>
@@ -152,7 +159,8 @@ const checkKey = (config: NomyoConfig) =>
 
 /** All checks of the router. A router that cannot be reached or proved is not asked for more. */
 export const checkRouter = Effect.fnUntraced(function*(config: NomyoConfig) {
-  const answer = yield* Effect.either(Effect.tryPromise({ try: () => probe(config), catch: (error) => error }))
+  const probed = Effect.tryPromise({ try: () => probe(config), catch: (error) => error })
+  const answer = yield* Effect.either(probed)
   if (answer._tag === "Left") return [unreachable(config, answer.left)]
   const now = yield* Clock.currentTimeMillis
   const { certificate } = answer.right
