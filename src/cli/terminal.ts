@@ -92,8 +92,9 @@ const spin = Effect.fnUntraced(function*(label: string) {
 })
 
 /** Shows on a terminal that something is going on, and for how long. Shows nothing anywhere else. */
-export const withSpinner = (label: string) =>
-<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const withSpinner = (label: string) => <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   process.stderr.isTTY === true
     ? Effect.acquireUseRelease(
       // a fiber is as uninterruptible as the region it is forked in
