@@ -9,7 +9,8 @@ export interface ScriptedModel {
   readonly cancelled: ReadonlyArray<string>
 }
 
-const call = { id: "call_1", type: "function", function: { name: "get_weather", arguments: "{\"city\":\"Paris\"}" } }
+const weather = { name: "get_weather", arguments: "{\"city\":\"Paris\"}" }
+const call = { id: "call_1", type: "function", function: weather }
 
 /** An answer by the last word of a prompt, as `message` and `finish_reason`. */
 const ANSWERS: { readonly [word: string]: readonly [message: object, finish: string] } = {
@@ -37,9 +38,12 @@ export const makeScriptedModel = (): ScriptedModel => {
       asked.push(request)
       const text = lastText(request)
       const word = text.trim().split(/\s+/).at(-1) ?? ""
-      if (word === "never") return Effect.onInterrupt(Effect.never, () => Effect.sync(() => cancelled.push(text)))
+      if (word === "never") {
+        return Effect.onInterrupt(Effect.never, () => Effect.sync(() => cancelled.push(text)))
+      }
       const [message, finish_reason] = ANSWERS[word] ?? [{ content: `You said: ${text}` }, "stop"]
-      return Effect.succeed({ choices: [{ index: 0, message: { role: "assistant", ...message }, finish_reason }] })
+      const choice = { index: 0, message: { role: "assistant", ...message }, finish_reason }
+      return Effect.succeed({ choices: [choice] })
     })
   return { model, asked, cancelled }
 }

@@ -8,7 +8,7 @@ const BIN = "dist/cli/nomyo.cjs"
 export interface RunningCommand {
   /** All that the terminal has shown so far. */
   readonly screen: () => string
-  /** Resolves once the terminal shows a text after what `see` has found before, and gives what came until then. */
+  /** Waits for a text after the one that it found before, and gives what the terminal showed until then. */
   readonly see: (text: string) => Promise<string>
   /** Types on the terminal. */
   readonly type: (text: string) => void
@@ -22,7 +22,9 @@ export const startOnTerminal = (
   { columns = 80, env = {} }: { readonly columns?: number; readonly env?: NodeJS.ProcessEnv } = {}
 ): RunningCommand => {
   const command = `stty cols ${columns}; exec ${process.execPath} ${BIN} ${words}`
-  const child = spawn("script", ["-qec", command, "/dev/null"], { env: { ...process.env, NO_COLOR: "1", ...env } })
+  const child = spawn("script", ["-qec", command, "/dev/null"], {
+    env: { ...process.env, NO_COLOR: "1", ...env }
+  })
   let screen = ""
   let seen = 0
   let wake = () => {}
@@ -47,7 +49,8 @@ export const startOnTerminal = (
         wake = resolve
       })
     }
-    throw new Error(`The terminal never showed ${JSON.stringify(text)}, but: ${JSON.stringify(screen.slice(seen))}`)
+    const shown = JSON.stringify(screen.slice(seen))
+    throw new Error(`The terminal never showed ${JSON.stringify(text)}, but: ${shown}`)
   }
   return { screen: () => screen, see, type: (text) => void child.stdin.write(text), ended }
 }

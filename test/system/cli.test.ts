@@ -201,6 +201,8 @@ describe("nomyo demo", () => {
     expect(code).toBe(0)
     expect(screen).toContain("Making the client's key pair")
     expect(screen).toContain("\u001b[1m")
+    const warnings = screen.split(/[\r\n]+/).filter((line) => line.includes("plain HTTP"))
+    expect(warnings).toEqual([expect.stringMatching(/^\S+warn\S+ nomyo-js/)])
     expect(screen.slice(screen.lastIndexOf("Making"))).toMatch(/^[^\r]+\r +\r/)
   })
 

@@ -1,15 +1,20 @@
 import * as Effect from "effect/Effect"
-import { execFile } from "node:child_process"
+import * as Stream from "effect/Stream"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { nomyo } from "../support/cli.js"
+import type * as Model from "../../src/router/Model.js"
+import { type Ended, nomyo } from "../support/cli.js"
 import { makeScriptedModel } from "../support/scriptedModel.js"
 import * as Servers from "../support/servers.js"
 import { startOnTerminal } from "../support/terminal.js"
 
 const { asked, model } = makeScriptedModel()
+const BIN = "dist/cli/nomyo.cjs"
 const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-"))
 let url: string
 let listing: string
@@ -38,11 +43,11 @@ const chat = (args: ReadonlyArray<string>, more: NodeJS.ProcessEnv = {}) =>
   nomyo(["chat", ...args], { env: { ...env(), ...more } })
 
 /** Pipes bytes into `nomyo chat`. */
-const pipe = (bytes: Buffer, ...args: ReadonlyArray<string>) =>
-  new Promise<{ readonly code: number | null; readonly stdout: Buffer; readonly stderr: string }>((resolve) => {
-    const options = { env: { ...process.env, ...env() }, encoding: "buffer" } as const
-    const child = execFile(process.execPath, ["dist/cli/nomyo.cjs", "chat", ...args], options, (_, stdout, stderr) =>
-      resolve({ code: child.exitCode, stdout, stderr: stderr.toString() }))
+const pipe = (bytes: Buffer) =>
+  new Promise<Ended>((resolve) => {
+    const options = { env: { ...process.env, ...env() } }
+    const child = execFile(process.execPath, [BIN, "chat"], options, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }))
     child.stdin?.end(bytes)
   })
 
@@ -84,12 +89,48 @@ describe("an answer", () => {
   })
 
   it("that cannot be written ends with 1 and says so", async () => {
-    const command = `${process.execPath} dist/cli/nomyo.cjs chat hi < /dev/null > /dev/full`
-    const { code, stderr } = await new Promise<{ readonly code: unknown; readonly stderr: string }>((resolve) => {
-      execFile("bash", ["-c", command], { env: { ...process.env, ...env() } }, (error, _, stderr) =>
-        resolve({ code: error?.code, stderr }))
+    const command = `${process.execPath} ${BIN} chat hi < /dev/null > /dev/full`
+    const running = promisify(execFile)("bash", ["-c", command], { env: { ...process.env, ...env() } })
+    await expect(running).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("(ENOSPC)") })
+  })
+})
+
+describe("an answer over protocol 2", () => {
+  /** A router whose model says a word, and goes on when it is told to. */
+  const hesitant = async () => {
+    let goOn = () => {}
+    const told = new Promise<void>((resolve) => {
+      goOn = resolve
     })
-    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("(ENOSPC)") })
+    const event = (content: string) =>
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
+    const end = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`
+    const rest = Stream.fromIterable([event("two"), end, "data: [DONE]\n\n"])
+    const events = Stream.concat(
+      Stream.make(event("one ")),
+      Stream.unwrap(Effect.as(Effect.promise(() => told), rest))
+    )
+    const answer: Model.Model = (request) => model(request)
+    const speaking = Object.assign(answer, { stream: () => Effect.succeed(events) })
+    const router = await Servers.scoped(Servers.router({ model: speaking }))
+    closers.push(router.close)
+    return { goOn, url: router.value }
+  }
+
+  it("is printed as it comes", async () => {
+    const { goOn, url } = await hesitant()
+    const child = spawn(process.execPath, [BIN, "chat", "hi"], {
+      env: { ...process.env, ...env(url), NOMYO_PROTOCOL: "2" },
+      stdio: ["ignore", "pipe", "ignore"]
+    })
+    let printed = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      printed += text
+    })
+    await once(child.stdout, "data")
+    expect(printed).toBe("one ")
+    goOn()
+    expect({ code: (await once(child, "close"))[0], printed }).toEqual({ code: 0, printed: "one two\n" })
   })
 })
 
@@ -100,7 +141,7 @@ describe("input", () => {
     ["UTF-16 LE", Buffer.from("\ufeffgrüß", "utf16le")],
     ["UTF-16 BE", Buffer.from("\ufeffgrüß", "utf16le").swap16()]
   ])("in %s is decoded", async (_, bytes) => {
-    expect((await pipe(bytes)).stdout.toString()).toBe("You said: grüß\n")
+    expect((await pipe(bytes)).stdout).toBe("You said: grüß\n")
   })
 
   it.each([
@@ -111,9 +152,9 @@ describe("input", () => {
   ])("in %s is refused", async (_, bytes) => {
     const before = asked.length
     const { code, stderr, stdout } = await pipe(bytes)
-    expect({ code, stderr, stdout: stdout.length }).toEqual({
+    expect({ code, stderr, stdout }).toEqual({
       code: 2,
-      stdout: 0,
+      stdout: "",
       stderr: expect.stringContaining("not text in UTF-8 or UTF-16. Convert it first")
     })
     expect(asked).toHaveLength(before)
@@ -134,7 +175,8 @@ describe("input", () => {
     ["/", "EISDIR"],
     ["/dev/zero", "larger than 10 MiB"]
   ])("does not take %s", async (path, said) => {
-    expect(await chat(["hi", "--file", path])).toMatchObject({ code: 2, stderr: expect.stringContaining(said) })
+    const { code, stderr } = await chat(["hi", "--file", path])
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(said) })
   })
 
   it("takes no other kind of file", async () => {
@@ -150,7 +192,8 @@ describe("the model", () => {
   it("is refused if the router does not list it", async () => {
     const { code, stderr } = await chat(["hi", "--model", "secnd"], { NOMYO_BASE_URL: listing })
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("Did you mean second?") })
-    expect((await chat(["hi", "--model", "x"], { NOMYO_BASE_URL: listing })).stderr).toContain("first, second")
+    const unlike = await chat(["hi", "--model", "x"], { NOMYO_BASE_URL: listing })
+    expect(unlike.stderr).toContain("--model: first, second")
     expect((await chat(["hi", "--model", "second"], { NOMYO_BASE_URL: listing })).code).toBe(0)
   })
 
@@ -162,7 +205,7 @@ describe("the model", () => {
 
   it("is warned of where the router has no list", async () => {
     const { code, stderr } = await chat(["hi", "--model", "other"])
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining("The router lists no models") })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining("lists no models") })
     expect((await chat(["hi"])).stderr).not.toContain("lists no models")
   })
 })

@@ -22,7 +22,12 @@ beforeAll(async () => {
 })
 afterAll(() => close())
 
-const env = () => ({ NOMYO_BASE_URL: url, NOMYO_ALLOW_HTTP: "true", NOMYO_KEY_SIZE: "2048", NOMYO_KEY_DIR: "memory" })
+const env = () => ({
+  NOMYO_BASE_URL: url,
+  NOMYO_ALLOW_HTTP: "true",
+  NOMYO_KEY_SIZE: "2048",
+  NOMYO_KEY_DIR: "memory"
+})
 
 const start = async (words = "chat", more: NodeJS.ProcessEnv = {}) => {
   const terminal = startOnTerminal(words, { env: { ...env(), ...more } })
@@ -88,7 +93,7 @@ describe("a conversation", () => {
     Fs.writeFileSync(image, Buffer.from("89504e470d0a1a0a00", "hex"))
     const { say, type } = await start(`chat --file ${notes}`)
     await say("Which colour?")
-    expect(messages()?.at(-1)).toEqual({ role: "user", content: "Which colour?\n\nnotes.txt:\n\nThe sky is green." })
+    expect(messages()?.at(-1)?.content).toBe("Which colour?\n\nnotes.txt:\n\nThe sky is green.")
     await say("Without")
     expect(messages()?.at(-1)).toEqual({ role: "user", content: "Without" })
     await say(`/file ${image}`)
@@ -111,7 +116,10 @@ describe("a conversation", () => {
     await say("Hello")
     expect(asked.at(-1)).toMatchObject({
       securityTier: "high",
-      payload: { model: "other", messages: [{ role: "system", content: "Answer in French." }, { content: "Hello" }] }
+      payload: {
+        model: "other",
+        messages: [{ role: "system", content: "Answer in French." }, { content: "Hello" }]
+      }
     })
     expect(await say("/nothing")).toContain("/help lists them")
     expect(await say("/help")).toContain("/save PATH")
