@@ -81,7 +81,7 @@ describe("the module", () => {
       write: false,
       logLevel: "silent"
     })
-    expect(Object.keys(metafile.inputs).filter((input) => !/dist\/(fetch|openai|internal|internal\/codecs)\/[a-z]+\.js$/.test(input))).toEqual([])
+    expect(Object.keys(metafile.inputs).filter((input) => !/dist\/(fetch|openai|internal|internal\/codecs)\/[a-zA-Z]+\.js$/.test(input))).toEqual([])
     expect(outputFiles[0]!.contents.length).toBeLessThan(16_000)
   })
 })
