@@ -276,7 +276,7 @@ const openStream = Effect.fnUntraced(function*(
   request: ChatCompletion.ChatCompletionRequest,
   options: RequestOptions
 ): Effect.fn.Return<OpenStream, NomyoError, Scope.Scope> {
-  const encoded = yield* ChatCompletion.encodeRequest(request, { stream: true })
+  const encoded = yield* ChatCompletion.encodeRequest(request, { stream: client.protocol.streams })
   const scope = yield* Effect.scope
   return yield* withPrepared(client, encoded, options, (prepared) => {
     const open = retry(client, prepared, (_, turn) => openIn(scope, prepared, turn))
@@ -360,7 +360,8 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
 /**
  * The chunks of an answer as they come. Over protocol 2 they are real: each is authenticated, in order, and the
  * stream fails with a `SecurityError` if the answer is cut short. Over protocol 1.0 the answer comes whole, and
- * then in chunks. The last chunk has the usage and no choices.
+ * then in chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has the usage and no
+ * choices.
  *
  * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer closes
  * the connection. Once a chunk is out, nothing is repeated.

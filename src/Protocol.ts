@@ -76,6 +76,8 @@ export interface Router {
  * @category models
  */
 export interface Service {
+  /** Whether `stream` asks a router for chunks. Without it, the answer comes whole, and then in chunks. */
+  readonly streams: boolean
   /** The router that the client's options name. */
   readonly router: Router
   /** Another router, until the scope closes. */
