@@ -100,7 +100,10 @@ export interface SendOptions extends RequestOptions {
  * @category models
  */
 export interface OpenStream {
-  /** The next chunks; `undefined` after the last, once the answer has proved to be complete. */
+  /**
+   * The next chunks; `undefined` after the last, once the answer has proved to be complete. There may be none
+   * yet: the router is alive, and the model is not ready.
+   */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, NomyoError>
 }
 

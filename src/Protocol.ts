@@ -49,7 +49,10 @@ export interface Turn {
  * @category models
  */
 export interface Chunks {
-  /** The next chunks; `undefined` after the last, once the answer has proved to be complete. */
+  /**
+   * The next chunks; `undefined` after the last, once the answer has proved to be complete. There may be none
+   * yet: the router is alive, and the model is not ready.
+   */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, TransportError>
 }
 

@@ -9,7 +9,6 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -17,6 +16,7 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
 import { fromStatus } from "../internal/errors.js"
+import { withHeartbeat } from "../internal/fibers/heartbeat.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
 import * as BinaryHttp from "../protocol2/BinaryHttp.js"
 import * as Hpke from "../protocol2/Hpke.js"
@@ -262,28 +262,32 @@ const padEvents = (events: Uint8Array<ArrayBuffer>, isPadded: boolean): Uint8Arr
   }
 }
 
-/** A stream's writes, and a comment wherever 15 seconds pass without one. Nothing is asked of it before it is wanted. */
-const withHeartbeat = <E>(events: Stream.Stream<string, E>): Stream.Stream<string, E> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
-    const pull = yield* Stream.toPull(Stream.chunks(events))
-    let pending: Fiber.RuntimeFiber<string, Option.Option<E>> | undefined
-    const next = Effect.gen(function*() {
-      pending ??= yield* Effect.fork(Effect.map(pull, (chunks) => Array.from(chunks, (chunk) => Array.from(chunk).join("")).join("")))
-      const ended = yield* Effect.timeoutOption(Effect.exit(Fiber.join(pending)), SILENCE)
-      if (Option.isNone(ended)) return ""
-      pending = undefined
-      return yield* ended.value
-    })
-    return Stream.repeatEffectOption(next)
-  }))
+/** A stream's writes, and an empty one wherever 15 seconds pass without any. */
+const writesOf = <E>(events: Stream.Stream<string, E>): Stream.Stream<string, E> =>
+  Stream.unwrapScoped(Effect.map(Stream.toPull(events), (pull) =>
+    withHeartbeat(Effect.map(pull, (write) => Array.from(write).join("")), SILENCE, "")))
 
-/** A streamed answer: its head at once, then each write of the model, then the end. */
+/**
+ * Closes the connection of a request, after what has been written. `node:http` would otherwise end an answer
+ * that broke off in the same way as a whole one; where the source is a web `Request`, its body fails by itself.
+ */
+const closeConnection = ({ source }: HttpServerRequest.HttpServerRequest) =>
+  Effect.sync(() => {
+    const { socket } = source as { readonly socket?: { readonly destroySoon: () => void } }
+    socket?.destroySoon()
+  })
+
+/**
+ * A streamed answer: its head at once, then each write of the model, then the end. Without its end the
+ * connection is closed.
+ */
 const sealStream = Effect.fnUntraced(function*(
   exchange: Exchange,
   events: Stream.Stream<string, HttpError>,
   isPadded: boolean
 ) {
   const now = yield* Clock.currentTimeMillis
+  const request = yield* HttpServerRequest.HttpServerRequest
   const { nonce, sealer } = yield* exchange.response
   const head = yield* sealer.chunk(responseHead(now, 200, { "content-type": "text/event-stream" }))
   const sealWrite = (text: string) => {
@@ -294,8 +298,9 @@ const sealStream = Effect.fnUntraced(function*(
   }
   return outer(
     Stream.make(nonce, head).pipe(
-      Stream.concat(Stream.mapEffect(withHeartbeat(events), sealWrite)),
-      Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd())))
+      Stream.concat(Stream.mapEffect(writesOf(events), sealWrite)),
+      Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd()))),
+      Stream.tapErrorCause(() => closeConnection(request))
     )
   )
 })
