@@ -117,9 +117,9 @@ const staleDate: Refusal = {
 }
 
 /** Fails for a request that is too old, or too far ahead of this clock, or older than what the store remembers. */
-const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, { remembersSince }: ReplayStore.Service) {
+const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, { keys, replayStore }: Options) {
   const now = yield* Clock.currentTimeMillis
-  const remembersAll = remembersSince + MAX_AHEAD
+  const remembersAll = keys.areNew ? Number.NEGATIVE_INFINITY : replayStore.remembersSince + MAX_AHEAD
   if (now < remembersAll) {
     return yield* Effect.fail(refuse(503, "The router has just started", remembersAll - now))
   }
@@ -138,7 +138,7 @@ const checkHead = Effect.fnUntraced(function*(head: BinaryHttp.RequestHead, opti
     return yield* Effect.fail(refuse(421, "This router does not answer for that name"))
   }
   yield* Effect.mapError(options.authorize(head.headers["authorization"]), refusal)
-  yield* checkDate(head, options.replayStore)
+  yield* checkDate(head, options)
 })
 
 /** Fails for a request that came before. */
@@ -216,7 +216,7 @@ const receive = Effect.fnUntraced(function*(
   const payload = yield* guard(Effect.sync(() => Bytes.concat(content)))
   for (const part of content) part.fill(0)
   if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES) return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
-  yield* checkDate(head!, options.replayStore)
+  yield* checkDate(head!, options)
   yield* checkReplay(exchange.enc, options)
   return { head: head!, payload }
 })
