@@ -116,16 +116,21 @@ const staleDate: Refusal = {
   body: { type: ObliviousHttp.DATE_PROBLEM, detail: "The date of the request is outside of what this router accepts" }
 }
 
+/**
+ * From when on requests may be dated, in milliseconds: what was dated before may have been answered by an
+ * earlier process. Rounded up, since dates have whole seconds.
+ */
+const firstDate = ({ keys, replayStore: { remembersSince } }: Options): number =>
+  keys.areNew ? Number.NEGATIVE_INFINITY : Math.ceil((remembersSince + MAX_AHEAD + 1) / 1000) * 1000
+
 /** Fails for a request that is too old, or too far ahead of this clock, or older than what the store remembers. */
-const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, { keys, replayStore }: Options) {
+const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, options: Options) {
   const now = yield* Clock.currentTimeMillis
-  const remembersAll = keys.areNew ? Number.NEGATIVE_INFINITY : replayStore.remembersSince + MAX_AHEAD
-  if (now < remembersAll) {
-    return yield* Effect.fail(refuse(503, "The router has just started", remembersAll - now))
-  }
+  const first = firstDate(options)
+  if (now < first) return yield* Effect.fail(refuse(503, "The router has just started", first - now))
   const text = headers["date"] ?? ""
   const date = Date.parse(text)
-  const isWithin = httpDate(date) === text && date >= now - MAX_AGE && date <= now + MAX_AHEAD && date > remembersAll
+  const isWithin = httpDate(date) === text && date >= Math.max(first, now - MAX_AGE) && date <= now + MAX_AHEAD
   if (!isWithin) return yield* Effect.fail(staleDate)
 })
 
