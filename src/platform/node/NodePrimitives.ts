@@ -46,14 +46,20 @@ const importKeyPair = (bytes: Uint8Array): X25519KeyPair => {
   }
 }
 
-const diffieHellman = (privateKey: X25519PrivateKey, publicKey: Uint8Array) => {
-  if (publicKey.length !== KEY_LENGTH) throw new RangeError("length")
-  const spki = Buffer.concat([SPKI_HEAD, publicKey])
+/** The keys of routers, by the very bytes that a client keeps of them: to import one takes as long as to use it. */
+const publicKeys = new WeakMap<Uint8Array, NodeCrypto.KeyObject>()
+
+const importPublicKey = (bytes: Uint8Array): NodeCrypto.KeyObject => {
+  if (bytes.length !== KEY_LENGTH) throw new RangeError("length")
+  const spki = Buffer.concat([SPKI_HEAD, bytes])
+  return NodeCrypto.createPublicKey({ key: spki, format: "der", type: "spki" })
+}
+
+const diffieHellman = (privateKey: X25519PrivateKey, bytes: Uint8Array) => {
+  const publicKey = publicKeys.get(bytes) ?? importPublicKey(bytes)
+  publicKeys.set(bytes, publicKey)
   // OpenSSL refuses a result that is all zero
-  return asBytes(NodeCrypto.diffieHellman({
-    privateKey: privateKeys.get(privateKey)!,
-    publicKey: NodeCrypto.createPublicKey({ key: spki, format: "der", type: "spki" })
-  }))
+  return asBytes(NodeCrypto.diffieHellman({ privateKey: privateKeys.get(privateKey)!, publicKey }))
 }
 
 const hmac = (key: Uint8Array, parts: ReadonlyArray<Uint8Array>) => {
