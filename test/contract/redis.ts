@@ -1,5 +1,5 @@
 /**
- * Runs the store of `doc/examples/redis-replay-store.ts` on a real Redis, which it starts on loopback:
+ * Runs the store of `doc/examples/router/redis-replay-store.ts` on a real Redis, which it starts on loopback:
  * `npm run test:redis`. It needs `redis-server`, and a built package.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -18,7 +18,7 @@ import { SecureMemory } from "nomyo-js/effect"
 import { NodeCrypto } from "nomyo-js/node"
 import { WebPrimitives } from "nomyo-js/protocol-2"
 import { GatewayKeys, ReplayStore, Router } from "nomyo-js/router"
-import { layerRedis } from "../../doc/examples/redis-replay-store.js"
+import { layerRedis } from "../../doc/examples/router/redis-replay-store.js"
 
 const freePort = Effect.promise(async () => {
   const server = Http.createServer().listen(0, "127.0.0.1")
