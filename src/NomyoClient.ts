@@ -100,7 +100,10 @@ export interface SendOptions extends RequestOptions {
  * @category models
  */
 export interface OpenStream {
-  /** The next chunks; `undefined` after the last, once the answer has proved to be complete. */
+  /**
+   * The next chunks; `undefined` after the last, once the answer has proved to be complete. There may be none
+   * yet: the router is alive, and the model is not ready.
+   */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, NomyoError>
 }
 
@@ -276,7 +279,7 @@ const openStream = Effect.fnUntraced(function*(
   request: ChatCompletion.ChatCompletionRequest,
   options: RequestOptions
 ): Effect.fn.Return<OpenStream, NomyoError, Scope.Scope> {
-  const encoded = yield* ChatCompletion.encodeRequest(request, { stream: true })
+  const encoded = yield* ChatCompletion.encodeRequest(request, { stream: client.protocol.streams })
   const scope = yield* Effect.scope
   return yield* withPrepared(client, encoded, options, (prepared) => {
     const open = retry(client, prepared, (_, turn) => openIn(scope, prepared, turn))
@@ -360,7 +363,8 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
 /**
  * The chunks of an answer as they come. Over protocol 2 they are real: each is authenticated, in order, and the
  * stream fails with a `SecurityError` if the answer is cut short. Over protocol 1.0 the answer comes whole, and
- * then in chunks. The last chunk has the usage and no choices.
+ * then in chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has the usage and no
+ * choices.
  *
  * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer closes
  * the connection. Once a chunk is out, nothing is repeated.

@@ -49,7 +49,10 @@ export interface Turn {
  * @category models
  */
 export interface Chunks {
-  /** The next chunks; `undefined` after the last, once the answer has proved to be complete. */
+  /**
+   * The next chunks; `undefined` after the last, once the answer has proved to be complete. There may be none
+   * yet: the router is alive, and the model is not ready.
+   */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, TransportError>
 }
 
@@ -76,6 +79,8 @@ export interface Router {
  * @category models
  */
 export interface Service {
+  /** Whether `stream` asks a router for chunks. Without it, the answer comes whole, and then in chunks. */
+  readonly streams: boolean
   /** The router that the client's options name. */
   readonly router: Router
   /** Another router, until the scope closes. */

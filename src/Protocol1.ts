@@ -39,7 +39,7 @@ const make = Effect.fnUntraced(function*(
       Effect.provide(context)
     )
   const routerKey = yield* RouterKey.RouterKey
-  return { router: routerOf({ ...shared, baseUrl: config.baseUrl, routerKey }), routerAt }
+  return { streams: false, router: routerOf({ ...shared, baseUrl: config.baseUrl, routerKey }), routerAt }
 })
 
 /**

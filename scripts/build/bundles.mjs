@@ -12,15 +12,16 @@ import { rollup } from "rollup"
 import { dts } from "rollup-plugin-dts"
 import { packagesOf, root } from "./tools.mjs"
 
-/** The largest page module, gzipped, in bytes. */
-const LARGEST = 78_000
-
 /** The Promise API: its bundles are called `index`. */
 const entries = { index: "dist/promise/index.js" }
 const types = { index: "dist/promise/index.d.ts" }
 
-const PAGE = "dist/browser/index.js"
-const PAGE_TYPES = "dist/browser/index.d.ts"
+/** The modules that pages load by URL, with the largest size of each, gzipped, in bytes. */
+const pages = {
+  index: { largest: 78_000, hasProtocol2: false },
+  "protocol-2": { largest: 84_000, hasProtocol2: true }
+}
+
 const NOTICE = "/*! nomyo-js, Apache-2.0. Contains effect, MIT: see dist/THIRD-PARTY-LICENSES of the package nomyo-js */"
 
 const gzipped = (code) => gzipSync(code, { level: 9 }).length
@@ -91,33 +92,54 @@ const typeBundles = async () => {
   return filesIn(dir, [...esm, ...cjs])
 }
 
-/** Says what the page module weighs and of what, and refuses one that has grown too heavy. */
-const report = ({ code, modules }) => {
+/** Says what a page module weighs and of what, and refuses one that has grown too heavy. */
+const report = (file, largest, { code, modules }) => {
   const size = gzipped(code)
   const parts = { "nomyo-js": 0, "effect/Schema": 0, "effect, the rest": 0 }
   for (const [id, { renderedLength }] of Object.entries(modules)) {
-    const part = !id.includes("node_modules") ? "nomyo-js" : /Schema|ParseResult/i.test(id) ? "effect/Schema" : "effect, the rest"
+    const isSchema = /Schema|ParseResult/i.test(id)
+    const part = !id.includes("node_modules") ? "nomyo-js" : isSchema ? "effect/Schema" : "effect, the rest"
     parts[part] += renderedLength
   }
   const total = Object.values(parts).reduce((a, b) => a + b)
   const lines = [
-    `${PAGE}  ${kB(code.length)} minified, ${kB(size)} gzipped (at most ${kB(LARGEST)})`,
-    ...Object.entries(parts).map(([part, length]) => `  ${part.padEnd(18)} ${(100 * length / total).toFixed(0).padStart(3)} %`),
+    `${file}  ${kB(code.length)} minified, ${kB(size)} gzipped (at most ${kB(largest)})`,
+    ...Object.entries(parts).map(([part, length]) =>
+      `  ${part.padEnd(18)} ${(100 * length / total).toFixed(0).padStart(3)} %`),
     `  integrity="sha384-${createHash("sha384").update(code).digest("base64")}"`
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
-  if (size > LARGEST) throw new Error(`The page module is larger than ${kB(LARGEST)} gzipped`)
+  if (size > largest) throw new Error(`${file} is larger than ${kB(largest)} gzipped`)
+}
+
+/** Leaves protocol 2 out of a module, so that pages of protocol 1.0 do not load it: the option then fails. */
+const withoutProtocol2 = {
+  name: "without-protocol-2",
+  load: (id) =>
+    /browser[\\/]protocol2\.js$/.test(id)
+      ? "export const layerParts = () => { throw new Error() }"
+      : undefined
 }
 
 /** One module without imports, for `<script type="module">`. */
-const pageBundle = async () => {
+const pageBundle = async (name, { hasProtocol2, largest }) => {
+  const file = `dist/browser/${name}.js`
+  const types = `dist/browser/${name}.d.ts`
+  const plugins = [resolve({ exportConditions: ["browser"] }), minified]
   const chunks = await bundle(
-    { input: entries.index, plugins: [resolve({ exportConditions: ["browser"] }), minified] },
-    { file: PAGE, format: "es", sourcemap: true, sourcemapExcludeSources: true, banner: NOTICE }
+    { input: entries.index, plugins: hasProtocol2 ? plugins : [withoutProtocol2, ...plugins] },
+    {
+      file,
+      format: "es",
+      inlineDynamicImports: true,
+      sourcemap: true,
+      sourcemapExcludeSources: true,
+      banner: NOTICE
+    }
   )
-  report(chunks[0])
-  Fs.writeFileSync(PAGE_TYPES, "export * from \"../bundle/index.js\"\n")
-  return { files: [PAGE, `${PAGE}.map`, PAGE_TYPES], modules: modulesOf(chunks) }
+  report(file, largest, chunks[0])
+  Fs.writeFileSync(types, "export * from \"../bundle/index.js\"\n")
+  return { files: [file, `${file}.map`, types], modules: modulesOf(chunks) }
 }
 
 /** `nomyo-js/fetch` for `require`, as one file. For `import` it is made of modules that need nothing beside themselves. */
@@ -132,7 +154,8 @@ const fetchBundle = async () => {
 export const buildBundles = async () => {
   process.chdir(root)
   Fs.rmSync("dist/bundle", { recursive: true, force: true })
-  const built = [await platformBundles("node", ["node"]), await platformBundles("web", ["browser"]), await pageBundle()]
+  const built = [await platformBundles("node", ["node"]), await platformBundles("web", ["browser"])]
+  for (const [name, page] of Object.entries(pages)) built.push(await pageBundle(name, page))
   return {
     outputs: [...built.flatMap(({ files }) => files), ...await typeBundles(), ...await fetchBundle()],
     packages: packagesOf(built.flatMap(({ modules }) => modules))

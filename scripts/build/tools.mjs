@@ -36,9 +36,9 @@ export const packagesOf = (modules) => {
   return [...new Set(folders.map((folder) => Path.relative(root, folder)))].toSorted()
 }
 
-/** Compiles a TypeScript program to one file, and gives its path. */
-export const compile = async (entry) => {
-  const outfile = Path.join(root, "node_modules/.cache", `${Path.basename(entry, ".ts")}.mjs`)
+/** Compiles a TypeScript program to one file in a folder of the project, and gives its path. */
+export const compile = async (entry, folder = "node_modules/.cache") => {
+  const outfile = Path.join(root, folder, `${Path.basename(entry, ".ts")}.mjs`)
   await build({
     absWorkingDir: root,
     entryPoints: [entry],

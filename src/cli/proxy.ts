@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Gateway from "../gateway/Gateway.js"
-import * as NomyoClient from "../NomyoClient.js"
+import { NomyoClient } from "../NomyoClient.js"
 import * as NomyoConfig from "../NomyoConfig.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import * as Node from "../platform/node/index.js"
@@ -93,7 +93,7 @@ const serveGateway = Effect.fnUntraced(function*(
   const tls = yield* readTls(given)
   const hasToken = tokens.length > 0
   yield* checkReach(given, hasToken, tls)
-  const client = yield* NomyoClient.NomyoClient
+  const client = yield* NomyoClient
   const transport = yield* Transport
   const gateway = yield* Gateway.make({
     models: given.models.length > 0

@@ -6,9 +6,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Path from "node:path"
 import type { PublicKey } from "../Crypto.js"
 import * as KeyStore from "../KeyStore.js"
+import * as GatewayKeyFiles from "../platform/node/gatewayKeyFiles.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodePrimitives from "../platform/node/NodePrimitives.js"
@@ -90,6 +92,19 @@ const pageData = (protocol: Options["protocol"]): PageData => (path) =>
     )
     : undefined
 
+/** Keys of protocol 2, in `--key-dir` or kept nowhere, and a memory of what was answered under them. */
+const makeGateway = Effect.fnUntraced(function*({ authority, keyDir, keyRotationInterval, keysAhead }: Options) {
+  const keys = yield* GatewayKeys.make({
+    keysAhead,
+    life: Option.getOrUndefined(keyRotationInterval),
+    storage: Option.match(keyDir, { onNone: () => GatewayKeys.inMemory, onSome: GatewayKeyFiles.make })
+  })
+  // keys are replaced and erased when they are asked for
+  yield* Effect.forkScoped(Effect.schedule(Effect.ignoreLogged(keys.list), Schedule.spaced("1 minute")))
+  const authorities = authority.length === 0 ? undefined : authority.map((name) => name.toLowerCase())
+  return { keys, replayStore: yield* ReplayStore.makeMemory(), authorities }
+})
+
 /** Said before anybody can come in. */
 const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>
   isLoopback(host) || apiKeys.length > 0
@@ -142,8 +157,7 @@ const run = Effect.fnUntraced(function*(given: Options) {
     Effect.all([starting, makeKeys(given)], { concurrency: 2 })
   )
   const { model, models } = backend
-  const gatewayKeys = yield* GatewayKeys.make()
-  const replayStore = yield* ReplayStore.makeMemory()
+  const gateway = yield* makeGateway(given)
   const app = yield* Router.make({
     model,
     models,
@@ -151,15 +165,14 @@ const run = Effect.fnUntraced(function*(given: Options) {
     apiKeys,
     rateLimit: given.rateLimit,
     protocol: Option.getOrUndefined(given.protocol),
-    // the keys are new: no request to them is older than this memory
-    gateway: { keys: gatewayKeys, replayStore: { ...replayStore, remembersSince: Number.NEGATIVE_INFINITY } }
+    gateway
   })
   const guardedApp = withRequestLog(guarded(given, tls !== undefined)(
     withPage((path) => pageAt(path, pageData(given.protocol)), app)
   ))
   const url = yield* serve(guardedApp, { host: given.host, port: given.port, tls, drain: given.drain })
   const needsKey = apiKeys.length > 0
-  const pins = yield* gatewayKeys.fingerprints
+  const pins = yield* gateway.keys.fingerprints
   yield* printBanner(url, { publicKey: keys.publicKey(), pins, options: given, needsKey }, backend)
   return yield* Effect.never
 }, Effect.scoped)

@@ -12,6 +12,8 @@ export interface Options extends ServerOptions {
   readonly keyDir: Option.Option<string>
   readonly keyRotationInterval: Option.Option<Duration.Duration>
   readonly protocol: Option.Option<2>
+  readonly keysAhead: number
+  readonly authority: ReadonlyArray<string>
   readonly rateLimit: boolean
   readonly logFormat: Format
   readonly drain: Duration.Duration
@@ -40,15 +42,27 @@ export const options = {
   keyDir: Cli.text("key-dir").pipe(
     Cli.withPseudoName("PATH"),
     Cli.optional,
-    Cli.withDescription("A directory that keeps the key pair, for clients to pin. Default: a new pair")
+    Cli.withDescription("A directory that keeps the keys, for clients to pin. Default: new keys")
   ),
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,
-    Cli.withDescription("How old a pair becomes, such as \"30 days\". Default: nomyo keys rotate replaces it")
+    Cli.withDescription(
+      "How old keys become, such as \"30 days\". Default: 7 days for protocol 2; nomyo keys rotate for 1.0"
+    )
   ),
   protocol: Cli.choiceWithValue("protocol", [["2", 2 as const]]).pipe(
     Cli.optional,
     Cli.withDescription("Speak protocol 2 only. Default: both")
+  ),
+  keysAhead: Cli.integer("keys-ahead").pipe(
+    Cli.withDefault(3),
+    Cli.withDescription("How many keys of protocol 2 are made before they are needed, for clients to pin")
+  ),
+  authority: Cli.text("authority").pipe(
+    Cli.repeated,
+    Cli.withDescription(
+      "A name that requests of protocol 2 may be for, as host or host:port; may be repeated. Default: any"
+    )
   ),
   rateLimit: Cli.boolean("rate-limit").pipe(
     Cli.withDescription("Refuse requests beyond the service's limit: 2 in a second, or 4 once in ten seconds")

@@ -5,10 +5,18 @@
  * @since 0.3.0
  */
 import { hasMethod, positive, type Read, readByRules, rule, strings, wholeNumber } from "../internal/optionRules.js"
-import { type Answer, completionOf, EVENT_STREAM, eventsOf } from "../openai/chunks.js"
+import {
+  type Answer,
+  completionOf,
+  DONE,
+  EVENT_STREAM,
+  eventOf,
+  eventsOf,
+  isUsageChunk
+} from "../openai/chunks.js"
 import { answerFor, answerOf, type ErrorAnswer, type Failure, isFailure, Refusal } from "../openai/errors.js"
 import * as Models from "../openai/models.js"
-import { mapRequest } from "../openai/requests.js"
+import { type Mapped, mapRequest } from "../openai/requests.js"
 import { routeOf } from "../openai/routes.js"
 import { readText } from "./body.js"
 
@@ -37,7 +45,8 @@ export interface CallOptions {
 }
 
 /**
- * What `createFetch` needs of a client: a `SecureChatCompletion`, or whatever has its `create`.
+ * What `createFetch` needs of a client: a `SecureChatCompletion`, or whatever has its `create` and, for answers
+ * that stream, its `stream`.
  *
  * @since 0.3.0
  * @category models
@@ -45,6 +54,8 @@ export interface CallOptions {
 export interface ChatClient {
   /** Gives the whole answer, or rejects with an error of `nomyo-js`. */
   create(request: ChatRequest, options: CallOptions): Promise<object>
+  /** Gives the answer's chunks as they come. Without it, streams are made of the whole answer. */
+  stream?(request: ChatRequest, options: CallOptions): AsyncIterable<object>
 }
 
 /**
@@ -174,22 +185,35 @@ const encoder = /* @__PURE__ */ new TextEncoder()
 
 type Bytes = Uint8Array<ArrayBuffer>
 
-/** A body that breaks off with the signal's reason, as that of a real `fetch` does. */
-const bodyOf = (texts: Iterator<string, void>, signal: AbortSignal | undefined): ReadableStream<Bytes> => {
+/** What a body is made of, and what is to be done when its reader leaves. */
+interface Source {
+  readonly texts: Iterator<string, void> | AsyncIterator<string, void>
+  readonly leave?: () => void
+}
+
+/** A body that breaks off with the signal's reason, as that of a real `fetch` does. It reads when it is read. */
+const bodyOf = ({ leave, texts }: Source, signal: AbortSignal | undefined): ReadableStream<Bytes> => {
   let abort = (): void => undefined
   const close = () => signal?.removeEventListener("abort", abort)
   return new ReadableStream({
     start(controller) {
-      abort = () => controller.error(signal?.reason)
+      abort = () => {
+        leave?.()
+        controller.error(signal?.reason)
+      }
       signal?.addEventListener("abort", abort, { once: true })
     },
-    pull(controller) {
-      const next = texts.next()
+    async pull(controller) {
+      const next = await texts.next()
+      if (signal?.aborted === true) return
       if (next.done !== true) return controller.enqueue(encoder.encode(next.value))
       close()
       controller.close()
     },
-    cancel: close
+    cancel() {
+      close()
+      leave?.()
+    }
   }, { highWaterMark: 0 })
 }
 
@@ -203,27 +227,71 @@ const payloadIdOf = (answer: object): { readonly [name: string]: string } => {
   return typeof _metadata?.payload_id === "string" ? { "x-request-id": _metadata.payload_id } : {}
 }
 
+const responseOf = (source: Source, type: string, answer: object, signal: AbortSignal | undefined) =>
+  new Response(bodyOf(source, signal), {
+    headers: { "content-type": type, "cache-control": "no-store", ...payloadIdOf(answer) }
+  })
+
+type Chunks = AsyncIterator<object, unknown>
+
+/** The events of a stream. One that breaks off throws: what came is not to be taken for the whole. */
+async function* eventsFrom(
+  first: IteratorResult<object, unknown>,
+  rest: Chunks,
+  { includeUsage }: Mapped
+): AsyncGenerator<string, void> {
+  try {
+    for (let next = first; next.done !== true; next = await rest.next()) {
+      if (includeUsage || !isUsageChunk(next.value)) yield eventOf(next.value)
+    }
+  } catch (error) {
+    throw isFailure(error) && error._tag === "APIConnectionError" ? connectionError(error) : error
+  }
+  yield DONE
+}
+
+/** A stream of what the client streams. It begins with the first chunk, so that a failure has its status. */
+const completeStreamed = async (
+  open: (signal: AbortSignal) => AsyncIterable<object>,
+  mapped: Mapped,
+  signal: AbortSignal | undefined
+): Promise<Response> => {
+  const reading = new AbortController()
+  const leave = () => reading.abort(signal?.reason)
+  signal?.addEventListener("abort", leave, { once: true })
+  try {
+    const chunks = open(reading.signal)[Symbol.asyncIterator]()
+    const first = await chunks.next()
+    signal?.throwIfAborted()
+    const texts = eventsFrom(first, chunks, mapped)
+    return responseOf({ texts, leave }, EVENT_STREAM, first.value ?? {}, signal)
+  } finally {
+    signal?.removeEventListener("abort", leave)
+  }
+}
+
 const complete = async (
   client: ChatClient,
   { apiKey, maxRetries, timeout }: Settings,
   { body, headers, signal }: Call,
   deployment: string | undefined
 ): Promise<Response> => {
-  const { includeUsage, request, stream } = mapRequest(await readText(body, signal), {
+  const mapped = mapRequest(await readText(body, signal), {
     apiKey: apiKey === "header" ? apiKeyOf(headers) : undefined,
     deployment
   })
-  const answer = await client.create(request as ChatRequest, { signal, timeout, maxRetries }) as Answer
+  const request = mapped.request as ChatRequest
+  const { stream } = client
+  if (mapped.stream && stream !== undefined) {
+    const open = (signal: AbortSignal) => stream.call(client, request, { signal, timeout, maxRetries })
+    return completeStreamed(open, mapped, signal)
+  }
+  const answer = await client.create(request, { signal, timeout, maxRetries }) as Answer
   // a client may answer at the moment of the abort
   signal?.throwIfAborted()
-  const texts = stream ? eventsOf(answer, { includeUsage }) : [JSON.stringify(completionOf(answer))].values()
-  return new Response(bodyOf(texts, signal), {
-    headers: {
-      "content-type": stream ? EVENT_STREAM : "application/json",
-      "cache-control": "no-store",
-      ...payloadIdOf(answer)
-    }
-  })
+  return mapped.stream
+    ? responseOf({ texts: eventsOf(answer, mapped) }, EVENT_STREAM, answer, signal)
+    : responseOf({ texts: [JSON.stringify(completionOf(answer))].values() }, "application/json", answer, signal)
 }
 
 const answer = async (client: ChatClient, settings: Settings, call: Call): Promise<Response> => {
@@ -257,8 +325,10 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * clear, whatever the URL.
  *
  * `POST …/chat/completions` is an exchange, `GET …/models` and `/models/{id}` answer from a list, and every
- * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events; it
- * is whole when the first event comes, since the service does not stream. Headers of the tool go no further.
+ * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events: real
+ * pieces from a client of protocol 2, and the whole answer in pieces from one of protocol 1, whose first event
+ * says so (`_metadata.is_streamed`). It is read as fast as the tool reads it, and a tool that leaves ends the
+ * model's work. A stream that breaks off throws the client's error. Headers of the tool go no further.
  *
  * HTTP errors keep their status, but for the few 4xx that LangChain and the AI SDK would repeat: these are a
  * 400 to them, with the status in the `code` (`http_422`). A `SecurityError` or `DisposedError` is a 400 with the reason as its `code`.

@@ -7,12 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatCompletionRequest, ChatCompletionResponse, SecurityTier } from "../ChatCompletion.js"
+import type { ChatCompletionChunk } from "../ChatCompletionChunk.js"
+import { withHeartbeat } from "../internal/fibers/heartbeat.js"
 import type * as NomyoClient from "../NomyoClient.js"
 import type { NomyoError } from "../NomyoError.js"
-import { type Answer, completionOf, DONE, EVENT_STREAM, eventOf, eventsOf } from "../openai/chunks.js"
+import { type Answer, completionOf, DONE, EVENT_STREAM, eventOf, isUsageChunk } from "../openai/chunks.js"
 import { answerFor, type ErrorAnswer, type Refusal } from "../openai/errors.js"
 import { type Mapped, mapRequest } from "../openai/requests.js"
 import { attempt, readBody } from "./readBody.js"
@@ -55,8 +58,16 @@ const LONGEST_WAIT = 10_000
 /** Events that are written at once. */
 const CHUNK_SIZE = 16
 
-type Result = Exit.Exit<ChatCompletionResponse, NomyoError>
-type Call = Fiber.Fiber<ChatCompletionResponse, NomyoError>
+type Chunks = ReadonlyArray<ChatCompletionChunk>
+
+/** A stream whose first chunks are there. */
+interface Begun extends NomyoClient.OpenStream {
+  /** `undefined` for a stream that has none. */
+  readonly first: Chunks | undefined
+}
+
+type Result = Exit.Exit<Begun, NomyoError>
+type Call = Fiber.Fiber<Begun, NomyoError>
 
 const errorOf = (cause: Cause.Cause<NomyoError>, entry: Entry): ErrorAnswer => {
   const answer = causeAnswer(cause)
@@ -70,13 +81,29 @@ const respondWith = (answer: ErrorAnswer) =>
   Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) =>
     errorResponse(answerFor(headers["user-agent"], answer)))
 
-/** The client's answer as a stream takes it. Notes its payload id for the log. */
+/** The client's answer as a tool takes it. Notes its payload id for the log. */
 const answerOf = (response: ChatCompletionResponse, entry: Entry): Answer => {
   entry.payloadId = response._metadata.payload_id
   return { ...response }
 }
 
 const idOf = ({ _metadata }: ChatCompletionResponse) => ({ "x-request-id": _metadata.payload_id })
+
+/** The payload id that the first chunk of a stream brings, as a header. Notes it for the log. */
+const streamId = ({ first }: Begun, entry: Entry): { readonly [name: string]: string } => {
+  const metadata = first?.[0]?.["_metadata"]
+  const id = Predicate.hasProperty(metadata, "payload_id") ? metadata.payload_id : undefined
+  if (typeof id !== "string") return {}
+  entry.payloadId = id
+  return { "x-request-id": id }
+}
+
+/** Opens a stream, and waits for its first chunks. */
+const begin = <R>(open: Effect.Effect<NomyoClient.OpenStream, NomyoError, R>) =>
+  Effect.flatMap(open, ({ pull }) => {
+    const isSomething = (chunks: Chunks | undefined) => chunks === undefined || chunks.length > 0
+    return Effect.map(Effect.repeat(pull, { until: isSomething }), (first): Begun => ({ first, pull }))
+  })
 
 /** The log takes a stream that does not reach its end for one whose tool has left. */
 const eventStream = (
@@ -103,35 +130,66 @@ const commentsUntil = (call: Call, keepAlive: Duration.Duration): Stream.Stream<
     ))
   )
 
-/** The events of a call that has ended: its answer, or its error. */
-const resultEvents = (result: Result, { includeUsage }: Mapped, entry: Entry): Stream.Stream<string> =>
+/** Chunks as events, some at once. `undefined` is the end of the stream. */
+const textsOf = (chunks: Chunks | undefined, { includeUsage }: Mapped): Stream.Stream<string> =>
+  chunks === undefined
+    ? Stream.make(DONE)
+    : Stream.fromIterable(chunks).pipe(
+      Stream.rechunk(CHUNK_SIZE),
+      Stream.filter((chunk) => includeUsage || !isUsageChunk(chunk)),
+      Stream.map(eventOf)
+    )
+
+/** The events of a stream that has begun, with comments where the model is silent. It ends with its error. */
+const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, { keepAlive }: Settings, entry: Entry) => {
+  let isOver = false
+  const next = Effect.suspend(() => {
+    if (isOver) return Effect.fail(Option.none())
+    return Effect.matchCause(pull, {
+      onFailure: (cause) => {
+        isOver = true
+        return Stream.make(eventOf(errorOf(cause, entry).body), DONE)
+      },
+      onSuccess: (chunks) => {
+        isOver = chunks === undefined
+        return textsOf(chunks, mapped)
+      }
+    })
+  })
+  const rest = Stream.flatten(withHeartbeat(next, keepAlive, Stream.make(COMMENT)))
+  return first === undefined ? textsOf(first, mapped) : Stream.concat(textsOf(first, mapped), rest)
+}
+
+/** The events of a call that has ended: its stream, or its error. */
+const resultEvents = (result: Result, mapped: Mapped, settings: Settings, entry: Entry): Stream.Stream<string> =>
   Exit.match(result, {
     onFailure: (cause) => Stream.make(eventOf(errorOf(cause, entry).body), DONE),
-    onSuccess: (response) =>
-      Stream.fromIteratorSucceed(eventsOf(answerOf(response, entry), { includeUsage }), CHUNK_SIZE)
+    onSuccess: (begun) => {
+      streamId(begun, entry)
+      return eventsFrom(begun, mapped, settings, entry)
+    }
   })
 
 /**
- * A stream. It has the true status of a call that ends soon; otherwise it is a 200 with comments until the
- * answer or its error is there. The end of the request's scope cancels the call.
+ * A stream. It has the true status of a call that ends or begins to stream soon; otherwise it is a 200 with
+ * comments until the first chunk or an error is there. The end of the request's scope cancels the call.
  */
 const respondStreamed = Effect.fnUntraced(function*(
-  start: Effect.Effect<ChatCompletionResponse, NomyoError>,
+  start: Effect.Effect<Begun, NomyoError, Scope.Scope>,
   mapped: Mapped,
-  { keepAlive }: Settings,
+  settings: Settings,
   entry: Entry
 ) {
   const call = yield* Effect.forkScoped(start)
   const ended = Fiber.await(call)
   const early = yield* Effect.interruptible(Effect.timeoutOption(ended, STATUS_WAIT))
   if (Option.isNone(early)) {
-    const events = Effect.map(ended, (result) => resultEvents(result, mapped, entry))
-    return eventStream(Stream.concat(commentsUntil(call, keepAlive), Stream.unwrap(events)), entry)
+    const events = Effect.map(ended, (result) => resultEvents(result, mapped, settings, entry))
+    return eventStream(Stream.concat(commentsUntil(call, settings.keepAlive), Stream.unwrap(events)), entry)
   }
   const result = early.value
   if (Exit.isFailure(result)) return yield* respondWith(errorOf(result.cause, entry))
-  const events = resultEvents(result, mapped, entry)
-  return eventStream(events, entry, idOf(result.value))
+  return eventStream(eventsFrom(result.value, mapped, settings, entry), entry, streamId(result.value, entry))
 })
 
 const respondWhole = (start: Effect.Effect<ChatCompletionResponse, NomyoError>, entry: Entry) =>
@@ -151,15 +209,15 @@ const respondWhole = (start: Effect.Effect<ChatCompletionResponse, NomyoError>, 
  * Repeats a call that the rate limit refused. Several tools share the limit through a gateway, so none of
  * them can know when to repeat.
  */
-const afterRateLimit = (
-  create: Effect.Effect<ChatCompletionResponse, NomyoError>,
-  retries: number
-): Effect.Effect<ChatCompletionResponse, NomyoError> =>
-  Effect.catchTag(create, "RateLimitError", (error) => {
+const afterRateLimit = <A, R>(
+  call: Effect.Effect<A, NomyoError, R>,
+  retries = RATE_LIMIT_RETRIES
+): Effect.Effect<A, NomyoError, R> =>
+  Effect.catchTag(call, "RateLimitError", (error) => {
     const { retryAfter = SHORTEST_WAIT } = error
     return retries === 0 || retryAfter > LONGEST_WAIT
       ? Effect.fail(error)
-      : Effect.delay(afterRateLimit(create, retries - 1), Math.max(retryAfter, SHORTEST_WAIT))
+      : Effect.delay(afterRateLimit(call, retries - 1), Math.max(retryAfter, SHORTEST_WAIT))
   })
 
 /** Answers `POST /chat/completions`. Fails with a `Refusal` for a body that is not a request. */
@@ -176,8 +234,11 @@ export const complete = Effect.fnUntraced(function*(
   const text = yield* readBody
   const mapped = yield* attempt(() => mapRequest(text, { ...given, securityTier }))
   const request = mapped.request as unknown as ChatCompletionRequest
-  const create = client.create(request, { timeout, maxRetries })
+  const options = { timeout, maxRetries }
   // a server runs its apps uninterruptibly, and a tool that leaves is to cancel its call
-  const start = Effect.interruptible(afterRateLimit(create, RATE_LIMIT_RETRIES))
-  return yield* mapped.stream ? respondStreamed(start, mapped, settings, entry) : respondWhole(start, entry)
+  if (mapped.stream) {
+    const start = Effect.interruptible(afterRateLimit(begin(client.openStream(request, options))))
+    return yield* respondStreamed(start, mapped, settings, entry)
+  }
+  return yield* respondWhole(Effect.interruptible(afterRateLimit(client.create(request, options))), entry)
 })

@@ -3,10 +3,11 @@ import type { ChatCompletionResponse } from "../ChatCompletion.js"
 import * as ChatCompletionChunk from "../ChatCompletionChunk.js"
 import type { Chunks } from "../Protocol.js"
 
-/** A whole answer as chunks, which come all at once. */
+/** A whole answer as chunks, which come all at once. The first says so in its `_metadata`. */
 export const wholeChunks = (answer: ChatCompletionResponse): Chunks => {
+  const marked = { ...answer, _metadata: { ...answer._metadata, is_streamed: false } }
   let left: Iterable<ChatCompletionChunk.ChatCompletionChunk> | undefined =
-    ChatCompletionChunk.fromResponse(answer, { includeUsage: true })
+    ChatCompletionChunk.fromResponse(marked, { includeUsage: true })
   return {
     pull: Effect.sync(() => {
       const chunks = left === undefined ? undefined : Array.from(left)

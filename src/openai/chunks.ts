@@ -150,6 +150,10 @@ export const chunksOf = function*(answer: Answer, { includeUsage }: StreamOption
   if (includeUsage) yield { ...head, choices: [], usage }
 }
 
+/** Whether a chunk has the usage and no choices: a stream has it only where it was asked for. */
+export const isUsageChunk = (chunk: object): boolean =>
+  "usage" in chunk && (chunk as { readonly choices?: ReadonlyArray<unknown> }).choices?.length === 0
+
 /** The media type of a stream. */
 export const EVENT_STREAM = "text/event-stream; charset=utf-8"
 

@@ -69,8 +69,8 @@ export class SecureChatCompletion extends PromiseClient {
   /**
    * Gives the answer's chunks as they come, for `for await`. With `protocol: 2` they are real, and an answer
    * that is cut short throws a `SecurityError`. Over protocol 1 the answer comes whole, and then in chunks.
-   * The last chunk has the usage and no choices. Nothing is sent before the first chunk is asked for.
-   * Leaving the loop closes the connection.
+   * The first chunk's `_metadata.is_streamed` says which. The last chunk has the usage and no choices.
+   * Nothing is sent before the first chunk is asked for. Leaving the loop closes the connection.
    *
    * @since 0.3.0
    */

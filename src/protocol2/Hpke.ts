@@ -80,10 +80,19 @@ const versionLabel = Bytes.fromText("HPKE-v1")
 const uint16 = (...values: ReadonlyArray<number>): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(values.flatMap((value) => [value >> 8, value & 0xff]))
 
+/** A label after the version and the suite, encoded once for each suite: there are few. */
+const prefixes = new Map<string, Uint8Array<ArrayBuffer>>()
+const prefixOf = (suiteId: Uint8Array<ArrayBuffer>, label: string): Uint8Array<ArrayBuffer> => {
+  const name = `${suiteId} ${label}`
+  const known = prefixes.get(name) ?? Bytes.concat([versionLabel, suiteId, Bytes.fromText(label)])
+  prefixes.set(name, known)
+  return known
+}
+
 /** `LabeledExtract` and `LabeledExpand` of one suite (RFC 9180, 4). */
 const labeled = ({ hmac }: Service, suiteId: Uint8Array<ArrayBuffer>) => ({
   extract: (salt: Uint8Array<ArrayBuffer>, label: string, ikm: Uint8Array<ArrayBuffer>) =>
-    hmac(salt, [versionLabel, suiteId, Bytes.fromText(label), ikm]),
+    hmac(salt, [prefixOf(suiteId, label), ikm]),
   /** At most `HASH_LENGTH` bytes: HKDF-Expand then is one block. */
   expand: (
     prk: Uint8Array<ArrayBuffer>,
@@ -92,7 +101,7 @@ const labeled = ({ hmac }: Service, suiteId: Uint8Array<ArrayBuffer>) => ({
     length: number
   ) =>
     Effect.map(
-      hmac(prk, [uint16(length), versionLabel, suiteId, Bytes.fromText(label), ...info, Uint8Array.of(1)]),
+      hmac(prk, [uint16(length), prefixOf(suiteId, label), ...info, Uint8Array.of(1)]),
       (block) => block.subarray(0, length)
     )
 })

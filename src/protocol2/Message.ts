@@ -17,20 +17,18 @@ const MIN_PADDED_LENGTH = 1024
 const paddingFor = (length: number, isPadded: boolean): number =>
   isPadded ? Math.max(BinaryHttp.padme(length), MIN_PADDED_LENGTH) - length : 0
 
+const end = BinaryHttp.encodeEnd()
+
 /** The parts of a message, in order; `content` is taken as it is needed. */
 const partsOf = function*(
-  head: Uint8Array<ArrayBuffer>,
+  start: Uint8Array<ArrayBuffer>,
   content: Iterable<Uint8Array>,
-  length: number,
-  isPadded: boolean
+  padding: number
 ): Generator<Uint8Array, void> {
-  const start = length === 0 ? head : Bytes.concat([head, BinaryHttp.varint(length)])
   yield start
   yield* content
-  const end = BinaryHttp.encodeEnd()
   yield end
-  let left = paddingFor(start.length + length + end.length, isPadded)
-  for (; left > 0; left -= CHUNK_LENGTH) yield new Uint8Array(Math.min(left, CHUNK_LENGTH))
+  for (let left = padding; left > 0; left -= CHUNK_LENGTH) yield new Uint8Array(Math.min(left, CHUNK_LENGTH))
 }
 
 /** Fills `window` from the parts, again and again. Each filling is there until the next is taken. */
@@ -66,9 +64,13 @@ export const seal = Effect.fnUntraced(function*(
   isPadded: boolean
 ): Effect.fn.Return<ReadonlyArray<Uint8Array<ArrayBuffer>>, SecurityError, SecureMemory> {
   const { use } = yield* SecureMemory
-  return yield* use(CHUNK_LENGTH, (window) =>
+  const start = length === 0 ? head : Bytes.concat([head, BinaryHttp.varint(length)])
+  const bare = start.length + length + end.length
+  const padding = paddingFor(bare, isPadded)
+  // a window that is not full has the end of the message
+  return yield* use(Math.min(CHUNK_LENGTH, bare + padding + 1), (window) =>
     Effect.gen(function*() {
-      const source = fillings(partsOf(head, exactly(content, length), length, isPadded), window)
+      const source = fillings(partsOf(start, exactly(content, length), padding), window)
       const take = Effect.try({
         try: () => source.next().value,
         catch: () => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
@@ -76,7 +78,7 @@ export const seal = Effect.fnUntraced(function*(
       const framed: Array<Uint8Array<ArrayBuffer>> = []
       // the window holds a filling until the next is taken: whether it is the last is known by its length only
       for (let filling = yield* take; filling; filling = yield* take) {
-        const isLast = filling.length < CHUNK_LENGTH
+        const isLast = filling.length < window.length
         framed.push(yield* isLast ? sealer.final(filling) : sealer.chunk(filling))
         if (isLast) return framed
       }

@@ -126,7 +126,8 @@ const readChunks = (answer: Answer, payloadId: string) => {
     payload_id: payloadId,
     ...(processedAt === undefined ? {} : { processed_at: processedAt }),
     is_encrypted: true,
-    encryption_algorithm: ALGORITHM
+    encryption_algorithm: ALGORITHM,
+    is_streamed: true
   }))
 }
 
@@ -149,7 +150,7 @@ const make = Effect.fnUntraced(function*(config: NomyoConfig.NomyoConfig) {
   const routerAt = (baseUrl: string) =>
     Effect.map(Effect.provide(RouterConfiguration.make(config, baseUrl), context), (configuration) =>
       routerOf({ baseUrl, configuration, maxResponseBytes }, context))
-  const service: Protocol.Service = { router: yield* routerAt(config.baseUrl), routerAt }
+  const service: Protocol.Service = { streams: true, router: yield* routerAt(config.baseUrl), routerAt }
   return service
 })
 

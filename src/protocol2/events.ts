@@ -44,6 +44,7 @@ const makeSplitter = () => {
 export const chunksOf = (answer: Answer, metadata: object): Chunks => {
   const split = makeSplitter()
   let isFirst = true
+  // comments give no chunks, and count as signs of life
   const pull: Chunks["pull"] = Effect.flatMap(answer.pull, (parts) => {
     if (parts === undefined) return Effect.succeed(undefined)
     const chunks: Array<ChatCompletionChunk> = []
@@ -55,7 +56,7 @@ export const chunksOf = (answer: Answer, metadata: object): Chunks => {
         isFirst = false
       }
     }
-    return chunks.length > 0 ? Effect.succeed(chunks) : pull
+    return Effect.succeed(chunks)
   })
   return { pull }
 }

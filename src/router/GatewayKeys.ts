@@ -90,6 +90,8 @@ interface Settings {
  * @category models
  */
 export interface Service {
+  /** Whether all keys were made by this service: no request from before it can be sealed to them. */
+  readonly areNew: boolean
   /** The list that clients fetch: the key in use. */
   readonly list: Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   /** The key of an id, while requests under it are accepted. */
@@ -186,7 +188,8 @@ const fingerprintsOf = (keys: ReadonlyArray<Key>, now: number): ReadonlyArray<st
 }
 
 /**
- * A router's keys, made or loaded. They move on by the clock whenever they are asked for.
+ * A router's keys, made or loaded. They move on by the clock whenever they are asked for, so ask once a minute
+ * for keys to be erased in time where no requests come.
  *
  * @since 0.3.0
  * @category constructors
@@ -197,6 +200,7 @@ export const make = Effect.fnUntraced(function*(
   const context = yield* Effect.context<Primitives | SecureMemory>()
   const settings: Settings = { keysAhead, lifeMillis: Duration.toMillis(life), storage }
   let keys: ReadonlyArray<Key> = yield* load(storage)
+  const areNew = keys.length === 0
   const oneAtATime = yield* Effect.makeSemaphore(1)
   /** Brings the keys up to now. */
   const current = Effect.gen(function*() {
@@ -208,6 +212,7 @@ export const make = Effect.fnUntraced(function*(
   }).pipe(Effect.provide(context), oneAtATime.withPermits(1))
   yield* current
   return {
+    areNew,
     list: Effect.map(current, (now) => KeyConfiguration.encodeList([inUse(keys, now).configuration])),
     find: (keyId) => Effect.map(current, () => keys.find((key) => key.keyId === keyId)),
     fingerprints: Effect.map(current, (now) => fingerprintsOf(keys, now))

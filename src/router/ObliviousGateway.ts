@@ -9,7 +9,6 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -17,6 +16,7 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
 import { fromStatus } from "../internal/errors.js"
+import { withHeartbeat } from "../internal/fibers/heartbeat.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
 import * as BinaryHttp from "../protocol2/BinaryHttp.js"
 import * as Hpke from "../protocol2/Hpke.js"
@@ -116,16 +116,21 @@ const staleDate: Refusal = {
   body: { type: ObliviousHttp.DATE_PROBLEM, detail: "The date of the request is outside of what this router accepts" }
 }
 
+/**
+ * From when on requests may be dated, in milliseconds: what was dated before may have been answered by an
+ * earlier process. Rounded up, since dates have whole seconds.
+ */
+const firstDate = ({ keys, replayStore: { remembersSince } }: Options): number =>
+  keys.areNew ? Number.NEGATIVE_INFINITY : Math.ceil((remembersSince + MAX_AHEAD + 1) / 1000) * 1000
+
 /** Fails for a request that is too old, or too far ahead of this clock, or older than what the store remembers. */
-const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, { remembersSince }: ReplayStore.Service) {
+const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, options: Options) {
   const now = yield* Clock.currentTimeMillis
-  const remembersAll = remembersSince + MAX_AHEAD
-  if (now < remembersAll) {
-    return yield* Effect.fail(refuse(503, "The router has just started", remembersAll - now))
-  }
+  const first = firstDate(options)
+  if (now < first) return yield* Effect.fail(refuse(503, "The router has just started", first - now))
   const text = headers["date"] ?? ""
   const date = Date.parse(text)
-  const isWithin = httpDate(date) === text && date >= now - MAX_AGE && date <= now + MAX_AHEAD && date > remembersAll
+  const isWithin = httpDate(date) === text && date >= Math.max(first, now - MAX_AGE) && date <= now + MAX_AHEAD
   if (!isWithin) return yield* Effect.fail(staleDate)
 })
 
@@ -138,7 +143,7 @@ const checkHead = Effect.fnUntraced(function*(head: BinaryHttp.RequestHead, opti
     return yield* Effect.fail(refuse(421, "This router does not answer for that name"))
   }
   yield* Effect.mapError(options.authorize(head.headers["authorization"]), refusal)
-  yield* checkDate(head, options.replayStore)
+  yield* checkDate(head, options)
 })
 
 /** Fails for a request that came before. */
@@ -216,7 +221,7 @@ const receive = Effect.fnUntraced(function*(
   const payload = yield* guard(Effect.sync(() => Bytes.concat(content)))
   for (const part of content) part.fill(0)
   if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES) return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
-  yield* checkDate(head!, options.replayStore)
+  yield* checkDate(head!, options)
   yield* checkReplay(exchange.enc, options)
   return { head: head!, payload }
 })
@@ -262,28 +267,32 @@ const padEvents = (events: Uint8Array<ArrayBuffer>, isPadded: boolean): Uint8Arr
   }
 }
 
-/** A stream's writes, and a comment wherever 15 seconds pass without one. Nothing is asked of it before it is wanted. */
-const withHeartbeat = <E>(events: Stream.Stream<string, E>): Stream.Stream<string, E> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
-    const pull = yield* Stream.toPull(Stream.chunks(events))
-    let pending: Fiber.RuntimeFiber<string, Option.Option<E>> | undefined
-    const next = Effect.gen(function*() {
-      pending ??= yield* Effect.fork(Effect.map(pull, (chunks) => Array.from(chunks, (chunk) => Array.from(chunk).join("")).join("")))
-      const ended = yield* Effect.timeoutOption(Effect.exit(Fiber.join(pending)), SILENCE)
-      if (Option.isNone(ended)) return ""
-      pending = undefined
-      return yield* ended.value
-    })
-    return Stream.repeatEffectOption(next)
-  }))
+/** A stream's writes, and an empty one wherever 15 seconds pass without any. */
+const writesOf = <E>(events: Stream.Stream<string, E>): Stream.Stream<string, E> =>
+  Stream.unwrapScoped(Effect.map(Stream.toPull(events), (pull) =>
+    withHeartbeat(Effect.map(pull, (write) => Array.from(write).join("")), SILENCE, "")))
 
-/** A streamed answer: its head at once, then each write of the model, then the end. */
+/**
+ * Closes the connection of a request, after what has been written. `node:http` would otherwise end an answer
+ * that broke off in the same way as a whole one; where the source is a web `Request`, its body fails by itself.
+ */
+const closeConnection = ({ source }: HttpServerRequest.HttpServerRequest) =>
+  Effect.sync(() => {
+    const { socket } = source as { readonly socket?: { readonly destroySoon: () => void } }
+    socket?.destroySoon()
+  })
+
+/**
+ * A streamed answer: its head at once, then each write of the model, then the end. Without its end the
+ * connection is closed.
+ */
 const sealStream = Effect.fnUntraced(function*(
   exchange: Exchange,
   events: Stream.Stream<string, HttpError>,
   isPadded: boolean
 ) {
   const now = yield* Clock.currentTimeMillis
+  const request = yield* HttpServerRequest.HttpServerRequest
   const { nonce, sealer } = yield* exchange.response
   const head = yield* sealer.chunk(responseHead(now, 200, { "content-type": "text/event-stream" }))
   const sealWrite = (text: string) => {
@@ -294,8 +303,9 @@ const sealStream = Effect.fnUntraced(function*(
   }
   return outer(
     Stream.make(nonce, head).pipe(
-      Stream.concat(Stream.mapEffect(withHeartbeat(events), sealWrite)),
-      Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd())))
+      Stream.concat(Stream.mapEffect(writesOf(events), sealWrite)),
+      Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd()))),
+      Stream.tapErrorCause(() => closeConnection(request))
     )
   )
 })

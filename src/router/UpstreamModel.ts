@@ -154,8 +154,26 @@ const eventsOf = (
     response.stream,
     (error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED })
   )
-  return Effect.succeed(cutEvents(Stream.decodeText(bytes)))
+  return Effect.succeed(toTheirEnd(cutEvents(Stream.decodeText(bytes))))
 }
+
+/** Whether an event ends an answer: a choice of it has, or no more events follow. */
+const isEnding = (event: string): boolean => /^data: ?\[DONE\]|"finish_reason" ?: ?"/m.test(event)
+
+/**
+ * Events that fail where they stop before the answer has ended. The body does not always tell: a server may
+ * end it early, and a connection that is lost before its body is read looks like an empty one.
+ */
+const toTheirEnd = (events: Stream.Stream<string, UpstreamFailure>): Stream.Stream<string, UpstreamFailure> =>
+  Stream.suspend(() => {
+    let hasEnded = false
+    const noted = Stream.map(events, (event) => {
+      hasEnded ||= isEnding(event)
+      return event
+    })
+    const check = Effect.suspend(() => hasEnded ? Effect.void : Effect.fail({ code: TRUNCATED }))
+    return Stream.concat(noted, Stream.execute(check))
+  })
 
 /** What a client gets: a status and a reason of the closed list. */
 const clientError = (failure: Failure): HttpError => {

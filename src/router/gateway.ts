@@ -17,14 +17,11 @@ import * as ReplayStore from "./ReplayStore.js"
 export interface Gateway {
   readonly keys: GatewayKeys.Service
   readonly replayStore: ReplayStore.Service
+  /** The names that requests may be for, as `host` or `host:port`. Default: any. */
+  readonly authorities?: ReadonlyArray<string> | undefined
 }
 
-/** New keys, and a memory of all requests that were ever sealed to them. */
-const fresh = Effect.gen(function*() {
-  const keys = yield* GatewayKeys.make()
-  const replayStore = yield* ReplayStore.makeMemory()
-  return { keys, replayStore: { ...replayStore, remembersSince: Number.NEGATIVE_INFINITY } }
-})
+const fresh = Effect.all({ keys: GatewayKeys.make(), replayStore: ReplayStore.makeMemory() })
 
 /** Runs with the `Primitives` of the context, or with those of WebCrypto. */
 const withPrimitives = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -44,12 +41,12 @@ export const withGateway = Effect.fnUntraced(function*<E, R>(
   given: Gateway | undefined,
   { authorize, model }: Options
 ): Effect.fn.Return<HttpRouter.HttpRouter<E, R>, SecurityError, SecureMemory> {
-  const { keys, replayStore } = given ?? (yield* withPrimitives(fresh))
+  const gateway = given ?? (yield* withPrimitives(fresh))
   const app = yield* withPrimitives(
-    ObliviousGateway.make({ keys, replayStore, authorize, answer: completeSealed(model) })
+    ObliviousGateway.make({ ...gateway, authorize, answer: completeSealed(model) })
   )
   return router.pipe(
-    HttpRouter.get(gatewayPath, ObliviousGateway.serveKeys(keys)),
+    HttpRouter.get(gatewayPath, ObliviousGateway.serveKeys(gateway.keys)),
     HttpRouter.post(gatewayPath, app)
   ) as HttpRouter.HttpRouter<E, R>
 })

@@ -99,11 +99,19 @@ export const picture = (baseUrl, bits, keyDir) => {
   }
 }
 
+/** A client that sends this many bytes by a protocol. */
+const speaking = (protocol, bytes) => (baseUrl, bits, keyDir) => {
+  const own = protocol === 2 ? { baseUrl, allowHttp: true, protocol } : options(baseUrl, bits, keyDir)
+  const client = new SecureChatCompletion(own)
+  const request = payload(bytes)
+  return () => client.create(request)
+}
+
 export const clients = {
-  "nomyo-js": (baseUrl, bits, keyDir) => {
-    const client = new SecureChatCompletion(options(baseUrl, bits, keyDir))
-    return () => client.create(request)
-  },
+  "nomyo-js": speaking(1, KiB),
+  "nomyo-js, 1 MiB": speaking(1, KiB * KiB),
+  "protocol 2": speaking(2, KiB),
+  "protocol 2, 1 MiB": speaking(2, KiB * KiB),
   NomyoClient: async (baseUrl, bits, keyDir) => {
     const runtime = ManagedRuntime.make(Node.layer(options(baseUrl, bits, keyDir)))
     const client = await runtime.runPromise(NomyoClient.NomyoClient)

@@ -10,8 +10,9 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { performance } from "node:perf_hooks"
 import { promisify } from "node:util"
-import { paired, rate, ratio, rsaRate, summary } from "./measure.mjs"
+import { clocks, paired, rate, ratio, rsaRate, summary } from "./measure.mjs"
 import { plot } from "./plot.mjs"
+import { exchange, firstPieces } from "./protocol2.mjs"
 import { answer, keys, KiB, make, memories, payload, sealBytes, sizes } from "./subjects.mjs"
 
 const run = promisify(execFile)
@@ -223,6 +224,53 @@ const sections = {
         concurrency === 16 ? ["≥", 0.8] : undefined
       )
     }
+  },
+
+  async protocol2() {
+    const pair = keys(4096)
+    const subject = await make["nomyo-js"](pair)
+    const request = payload(KiB)
+    const envelope = sealBytes(pair.publicKey, Buffer.from(JSON.stringify(answer(KiB))))
+    // under 1.0 both sides seal one message and open one
+    const side1 = async () => {
+      await subject.seal(request)
+      await subject.open(envelope)
+    }
+    const exchange2 = await exchange(KiB)
+    const times = results.protocol2 = { "1.0": [], client: [], router: [] }
+    for (let i = 0; i < (quick ? 25 : 100); i++) await exchange2(40)
+    for (let i = 0; i < 100; i++) await side1()
+    const batch = 40
+    for (let round = 0; round < samples(20); round++) {
+      const start = clocks.cpu()
+      for (let i = 0; i < batch; i++) await side1()
+      times["1.0"].push((clocks.cpu() - start) / batch)
+      const spent = await exchange2(batch)
+      for (const side of ["client", "router"]) times[side].push(spent[side])
+    }
+    for (const name of Object.keys(times)) say(`  CPU of ${name}: ${show(summary(times[name]))} ms`)
+    line("CPU of a request, client, 1 KiB: times less than 1.0", ratio(times["1.0"], times.client), ["≥", 8])
+    line("CPU of a request, router, 1 KiB: times less than 1.0", ratio(times["1.0"], times.router), ["≥", 8])
+
+    const milliseconds = quick ? 700 : 2000
+    for (const [size, bar] of [["", 3.3], [", 1 MiB", 1.7]]) {
+      const names = [`nomyo-js${size}`, `protocol 2${size}`]
+      const callers = []
+      for (const name of names) callers.push(await caller(name, 4096, "router"))
+      const rates = [[], []]
+      for (let i = 0; i < samples(7); i++) {
+        for (const n of [0, 1]) rates[n].push(await callers[n].ask({ rate: { concurrency: 16, milliseconds } }))
+      }
+      for (const { end } of callers) end()
+      results[`protocol 2 over HTTP${size}`] = rates
+      line(`requests a second over HTTP, 16 at once${size || ", 1 KiB"}: times 1.0`, ratio(rates[1], rates[0]), ["≥", bar])
+    }
+
+    const { end, plain, sealed } = firstPieces((await servers()).streamed)
+    const first = results.firstPiece = await paired({ sealed, plain }, { rounds: samples(60), warm: quick ? 20 : 100 })
+    end()
+    for (const name of Object.keys(first)) say(`  first of 200 pieces, ${name}: ${show(summary(first[name]))} ms`)
+    line("first of 200 streamed pieces ÷ that of a plaintext proxy in the router's place", ratio(first.sealed, first.plain), ["≤", 1.1])
   },
 
   async jose() {

@@ -53,6 +53,7 @@ const makeGateway = Effect.gen(function*() {
   })
   const app = yield* ObliviousGateway.make({
     keys,
+    // the vectors' key is older than this memory
     replayStore: { ...yield* ReplayStore.makeMemory(), remembersSince: Number.NEGATIVE_INFINITY },
     authorize: (authorization) =>
       authorization === `Bearer ${vectors.router.api_key}`

@@ -38,17 +38,22 @@ export const launch = (): Promise<Browser> =>
 /** Firefox as it ships, by WebDriver BiDi: Playwright wants more of that than this release has, and otherwise a Firefox of its own. */
 export const launchFirefox = (): Promise<Firefox> => launchBidi({ browser: "firefox", executablePath: FIREFOX })
 
-const bundle = new URL("../../dist/browser/index.js", import.meta.url)
+/** The page modules, by their paths on a site. */
+const modules: { readonly [path: string]: URL } = {
+  "/nomyo.js": new URL("../../dist/browser/index.js", import.meta.url),
+  "/protocol-2.js": new URL("../../dist/browser/protocol-2.js", import.meta.url)
+}
 
 /**
- * A site that has the bundle at `/nomyo.js`, an empty page everywhere else, and what `files` adds; under the policy that the README
- * recommends, for one router.
+ * A site that has the page modules at `/nomyo.js` and `/protocol-2.js`, an empty page everywhere else, and what `files` adds; under the
+ * policy that the README recommends, for one router.
  */
 export const site = (router: () => string, files: { readonly [path: string]: string } = {}): Http.RequestListener => (request, response) => {
   const path = request.url!.split("?")[0]!
   const csp = `default-src 'none'; script-src 'self'; connect-src ${router()}`
   const headers = { "content-security-policy": csp, "content-type": path.endsWith(".js") ? "text/javascript" : "text/html" }
   const send = (body: string | Buffer) => response.writeHead(200, headers).end(body)
-  if (path === "/nomyo.js") void readFile(bundle).then(send)
+  const module = modules[path]
+  if (module !== undefined) void readFile(module).then(send)
   else send(files[path] ?? "<!doctype html><title>page</title><script type=\"module\" src=\"/page.js\"></script>")
 }

@@ -10,7 +10,7 @@ import * as Router from "../../src/router/Router.js"
 export const router = (options: Router.Options = {}) =>
   Effect.gen(function*() {
     const keys = yield* GatewayKeys.make()
-    const replayStore = { ...yield* ReplayStore.makeMemory(), remembersSince: Number.NEGATIVE_INFINITY }
+    const replayStore = yield* ReplayStore.makeMemory()
     const app = yield* Router.make({ protocol: 2, gateway: { keys, replayStore }, ...options })
     const [pin = ""] = yield* keys.fingerprints
     return { url: yield* serve(app, { host: "127.0.0.1", port: 0 }), pin, keys }

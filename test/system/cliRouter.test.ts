@@ -205,6 +205,26 @@ describe("nomyo router", () => {
     client.dispose()
   })
 
+  it("keeps its keys of protocol 2 in that directory, and answers for its own names alone", async () => {
+    const dir = directory()
+    const pinOf = (router: Awaited<ReturnType<typeof startRouter>>) => router.banner["protocol"]!.replace(/^2 +/, "")
+    const first = await start(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
+    const pin = pinOf(first)
+    expect(pin).toMatch(/^[0-9a-f]{64}$/)
+    await first.stop("SIGINT")
+    const router = await startRouter(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
+    expect(pinOf(router)).toBe(pin)
+    const ask = (url: string, pins = pin) =>
+      nomyo(["chat", "Hello!", "--base-url", url, "--allow-http", "--protocol", "2"], {
+        env: { ...small, NOMYO_MAX_RETRIES: "2", NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS: pins }
+      })
+    // the memory of requests is lost with the process: it answers after five seconds
+    expect(await ask(router.url)).toMatchObject({ code: 0, stdout: "You said: Hello!\n" })
+    expect((await ask(router.url, "0".repeat(64))).stderr).toContain("SecurityError")
+    const named = await startRouter(["--authority", "Router.Example", "--protocol", "2"])
+    expect((await ask(named.url, pinOf(named))).stderr).toContain("does not answer for that name")
+  })
+
   it("serves TLS", async () => {
     const { cert, key } = await Servers.certificate()
     const dir = directory()

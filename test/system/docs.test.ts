@@ -18,7 +18,8 @@ const run = promisify(execFile)
 /** Where npm's page of the package leads: files of this project, by whole URLs. */
 const OWN_URL = /^https:\/\/(?:github\.com\/nomyo-ai\/nomyo-js\/blob|raw\.githubusercontent\.com\/nomyo-ai\/nomyo-js)\/main\//
 
-const examples = Pages.files("doc/examples", ".js", ".ts")
+// one that needs a server of its own has a test of its own
+const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) => !file.startsWith("doc/examples/router/"))
 
 /** Every piece of code on the pages, by the name of the file it would be. */
 const snippets = new Map<string, string>()

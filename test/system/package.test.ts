@@ -57,6 +57,8 @@ describe("the package", () => {
       "dist/bundle/node/shared.cjs",
       "dist/bundle/node/shared2.cjs",
       "dist/bundle/web/index.cjs",
+      "dist/bundle/web/shared.cjs",
+      "dist/bundle/web/shared2.cjs",
       "dist/cli/nomyo.cjs",
       "dist/page/chat.css",
       "dist/page/icon.svg",

@@ -4,16 +4,20 @@
  *
  * @since 0.2.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type { Crypto } from "../../Crypto.js"
 import { clientRules, readOptions } from "../../internal/options.js"
 import type * as OptionTypes from "../../internal/optionTypes.js"
+import { layerByProtocol } from "../../internal/protocolLayers.js"
+import type { KeyRing } from "../../KeyRing.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import type * as NomyoConfig from "../../NomyoConfig.js"
 import { type InvalidRequestError, SecurityError } from "../../NomyoError.js"
+import type { RouterKey } from "../../RouterKey.js"
 import * as SecureMemory from "../../SecureMemory.js"
 import type * as Transport from "../../Transport.js"
 import * as WebCrypto from "../../WebCrypto.js"
@@ -83,6 +87,20 @@ export const layerPlatform = (
   )
 
 /**
+ * The client with its key ring and its router key, by the protocol that the options ask for.
+ *
+ * @since 0.3.0
+ * @category layers
+ */
+export const layerParts = (
+  options: NomyoConfig.Options
+): Layer.Layer<
+  NomyoClient.NomyoClient | KeyRing | RouterKey,
+  InvalidRequestError | SecurityError,
+  Services
+> => layerByProtocol(options, () => import("./protocol2.js"))
+
+/**
  * The client with everything provided.
  *
  * @since 0.2.0
@@ -92,16 +110,7 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<NomyoClient.NomyoClient, InvalidRequestError | SecurityError> =>
   Layer.unwrapEffect(Effect.map(readOptions(clientRules, options), (read) =>
-    Layer.provide(NomyoClient.layer(read), layerPlatform(read))))
-
-/**
- * The client with its key ring and its router key. Protocol 2 fails with reason `unsupported` here: its layer
- * is in `nomyo-js/protocol-2`.
- *
- * @since 0.3.0
- * @category layers
- */
-export const layerParts: typeof NomyoClient.layerParts = NomyoClient.layerParts
+    Layer.provide(Layer.map(layerParts(read), Context.pick(NomyoClient.NomyoClient)), layerPlatform(read))))
 
 /**
  * Options of the environment: there are none in a browser.

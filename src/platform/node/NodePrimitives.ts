@@ -28,10 +28,11 @@ const failed = () => new SecurityError({ reason: "envelope", message: "The messa
 
 const attempt = <A>(run: () => A): Effect.Effect<A, SecurityError> => Effect.try({ try: run, catch: failed })
 
-const keyPair = (publicKey: NodeCrypto.KeyObject, handle: NodeCrypto.KeyObject): X25519KeyPair => {
+const SPKI = { format: "der", type: "spki" } as const
+
+const keyPair = (spki: Buffer, handle: NodeCrypto.KeyObject): X25519KeyPair => {
   const privateKey = Object.freeze({}) as X25519PrivateKey
   privateKeys.set(privateKey, handle)
-  const spki = publicKey.export({ format: "der", type: "spki" })
   return { publicKey: asBytes(spki).slice(-KEY_LENGTH), privateKey }
 }
 
@@ -40,21 +41,34 @@ const importKeyPair = (bytes: Uint8Array): X25519KeyPair => {
   const pkcs8 = Buffer.concat([PKCS8_HEAD, bytes])
   try {
     const handle = NodeCrypto.createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" })
-    return keyPair(NodeCrypto.createPublicKey(handle), handle)
+    return keyPair(NodeCrypto.createPublicKey(handle).export(SPKI), handle)
   } finally {
     pkcs8.fill(0)
   }
 }
 
-const diffieHellman = (privateKey: X25519PrivateKey, publicKey: Uint8Array) => {
-  if (publicKey.length !== KEY_LENGTH) throw new RangeError("length")
-  const spki = Buffer.concat([SPKI_HEAD, publicKey])
-  // OpenSSL refuses a result that is all zero
-  return asBytes(NodeCrypto.diffieHellman({
-    privateKey: privateKeys.get(privateKey)!,
-    publicKey: NodeCrypto.createPublicKey({ key: spki, format: "der", type: "spki" })
-  }))
+/** The keys of routers, by the very bytes that a client keeps of them: to import one takes as long as to use it. */
+const publicKeys = new WeakMap<Uint8Array, NodeCrypto.KeyObject>()
+
+const importPublicKey = (bytes: Uint8Array): NodeCrypto.KeyObject => {
+  if (bytes.length !== KEY_LENGTH) throw new RangeError("length")
+  const spki = Buffer.concat([SPKI_HEAD, bytes])
+  return NodeCrypto.createPublicKey({ key: spki, format: "der", type: "spki" })
 }
+
+const diffieHellman = (privateKey: X25519PrivateKey, bytes: Uint8Array) => {
+  const publicKey = publicKeys.get(bytes) ?? importPublicKey(bytes)
+  publicKeys.set(bytes, publicKey)
+  // OpenSSL refuses a result that is all zero
+  return asBytes(NodeCrypto.diffieHellman({ privateKey: privateKeys.get(privateKey)!, publicKey }))
+}
+
+/** The public key comes encoded, which takes less time than to encode it afterwards. Node's types lack this form. */
+const generateKeyPair = () =>
+  NodeCrypto.generateKeyPairSync("x25519", { publicKeyEncoding: SPKI } as never) as unknown as {
+    readonly publicKey: Buffer
+    readonly privateKey: NodeCrypto.KeyObject
+  }
 
 const hmac = (key: Uint8Array, parts: ReadonlyArray<Uint8Array>) => {
   const code = NodeCrypto.createHmac("sha256", key)
@@ -97,7 +111,7 @@ const service: Service = {
   sha256: (bytes) => attempt(() => asBytes(NodeCrypto.createHash("sha256").update(bytes).digest())),
   hmac: (key, parts) => attempt(() => hmac(key, parts)),
   generateKeyPair: attempt(() => {
-    const { privateKey, publicKey } = NodeCrypto.generateKeyPairSync("x25519")
+    const { privateKey, publicKey } = generateKeyPair()
     return keyPair(publicKey, privateKey)
   }),
   importKeyPair: (bytes) => attempt(() => importKeyPair(bytes)),

@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type { Crypto } from "../../Crypto.js"
 import { clientRules, readOptions } from "../../internal/options.js"
 import type * as OptionTypes from "../../internal/optionTypes.js"
+import { layerByProtocol } from "../../internal/protocolLayers.js"
 import type { KeyRing } from "../../KeyRing.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
@@ -95,20 +96,6 @@ type Parts = Layer.Layer<
   Services
 >
 
-/** A bundle or a deployment may lack the file that holds protocol 2. */
-const protocol2Parts = (options: NomyoConfig.Options): Effect.Effect<Parts, InvalidRequestError> =>
-  Effect.map(
-    Effect.tryPromise({
-      try: () => import("./protocol2.js"),
-      catch: () =>
-        new InvalidRequestError({
-          message: "protocol 2 is in a file of its own, which is missing: deploy every file that your " +
-            "bundler writes, or leave nomyo-js out of the bundle"
-        })
-    }),
-    (module) => module.layerParts(options)
-  )
-
 /**
  * The client with its key ring and its router key, by the protocol that the options ask for.
  *
@@ -116,8 +103,7 @@ const protocol2Parts = (options: NomyoConfig.Options): Effect.Effect<Parts, Inva
  * @category layers
  */
 export const layerParts = (options: NomyoConfig.Options): Parts =>
-  Layer.unwrapEffect(Effect.flatMap(NomyoConfig.make(options), ({ protocol }) =>
-    protocol === 1 ? Effect.succeed(NomyoClient.layerParts(options)) : protocol2Parts(options)))
+  layerByProtocol(options, () => import("./protocol2.js"))
 
 /**
  * The client with everything provided.

@@ -43,3 +43,24 @@ export const chat = async (baseUrl, silentUrl) => {
     silent.dispose()
   }
 }
+
+/** One streamed chat over protocol 2, one that is left after its first piece, and a whole answer. */
+export const streamedChat = async (baseUrl) => {
+  const client = new SecureChatCompletion({ allowHttp: true, baseUrl, protocol: 2, maxRetries: 0 })
+  try {
+    const stream = client.stream(request("any"))
+    const pieces = []
+    let metadata
+    for await (const chunk of stream) {
+      metadata ??= chunk._metadata
+      if (chunk.choices[0]?.delta.content) pieces.push(chunk.choices[0].delta.content)
+    }
+    check("the pieces", pieces.join("|") === "You| said:| Hello!")
+    check("that the pieces are real", metadata.is_streamed === true)
+    check("the whole", textOf(await stream.finalCompletion()) === ANSWER)
+    for await (const _ of client.stream(request("any"))) break
+    check("the answer after it", textOf(await client.create(request("any"))) === ANSWER)
+  } finally {
+    client.dispose()
+  }
+}

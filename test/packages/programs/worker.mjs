@@ -1,9 +1,11 @@
 /** For workerd: chats with the router and its silent double that the request names. */
-import { chat } from "./chat.mjs"
+import { chat, streamedChat } from "./chat.mjs"
 
 const answer = async (request) => {
   const { router, silent } = Object.fromEntries(new URL(request.url).searchParams)
-  return `${await chat(router, silent)} true`
+  const said = await chat(router, silent)
+  await streamedChat(router)
+  return `${said} true`
 }
 
 export default {

@@ -1,0 +1,54 @@
+/** Signs of life of a stream whose model is silent: how they are made, and how a client takes them. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { withHeartbeat } from "../../src/internal/fibers/heartbeat.js"
+import { chunksOf } from "../../src/protocol2/events.js"
+
+describe("withHeartbeat", () => {
+  it.effect("beats while it waits, goes on with what it waits for, and ends with it", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const next = Effect.suspend(() => {
+        asked++
+        if (asked === 3) return Effect.fail(Option.none())
+        return Effect.delay(Effect.succeed(`event ${asked}`), asked === 1 ? "40 seconds" : "1 second")
+      })
+      const beats = yield* Effect.fork(Stream.runCollect(withHeartbeat(next, "15 seconds", "beat")))
+      yield* TestClock.adjust("41 seconds")
+      assert.deepStrictEqual([...yield* Fiber.join(beats)], ["beat", "beat", "event 1", "event 2"])
+      assert.strictEqual(asked, 3)
+    }))
+
+  it.effect("asks for nothing that is not wanted, and stops what it waits for when it is left", () =>
+    Effect.gen(function*() {
+      let state = "not asked"
+      const next = Effect.suspend(() => {
+        state = "asked"
+        return Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (state = "stopped")))
+      })
+      const stream = withHeartbeat(next, "15 seconds", "beat")
+      assert.strictEqual(state, "not asked")
+      const left = yield* Effect.fork(Stream.runHead(stream))
+      yield* TestClock.adjust("15 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(left), Option.some("beat"))
+      assert.strictEqual(state, "stopped")
+    }))
+})
+
+describe("the chunks of a streamed answer", () => {
+  it.effect("are none for a comment, which still counts as an arrival", () =>
+    Effect.gen(function*() {
+      const parts = [":   \n\n", "data: {\"choices\":[]}\n\n", undefined]
+      const pull = Effect.sync(() => {
+        const part = parts.shift()
+        return part === undefined ? undefined : [Uint8Array.from(Buffer.from(part))]
+      })
+      const chunks = chunksOf({ status: 200, headers: {}, pull }, { payload_id: "p" })
+      const seen = [yield* chunks.pull, yield* chunks.pull, yield* chunks.pull]
+      assert.deepStrictEqual(seen, [[], [{ choices: [], _metadata: { payload_id: "p" } }], undefined])
+    }))
+})
