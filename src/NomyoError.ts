@@ -264,7 +264,7 @@ export class DisposedError extends Failure<Context> {
   }
   /** The name of the error's class, for `Effect.catchTag` and `switch`. */
   readonly _tag = "DisposedError"
-  constructor(context: Context = { message: "The client has been disposed" }) {
+  constructor(context: Context = { message: "The client is disposed. Create another one" }) {
     super(context)
   }
 }

@@ -279,7 +279,7 @@ export class SecureByteContext {
    * @throws `DisposedError` if the bytes have been zeroed.
    */
   async use<A>(f: (bytes: Uint8Array) => A | PromiseLike<A>): Promise<A> {
-    if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes have been zeroed" })
+    if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes are already zeroed: use them before the callback ends" })
     this.#uses++
     try {
       return await f(this.#bytes)

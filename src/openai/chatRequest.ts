@@ -395,9 +395,9 @@ export interface ChatCompletionRequest {
   readonly store?: boolean | null | undefined
   /** How soon the request is served, and at what price. Default `auto`. */
   readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null | undefined
-  /** Who asks, as a name that says nothing of the person. */
+  /** The end user, by a name that does not identify the person. */
   readonly user?: string | null | undefined
-  /** Who asks, hashed, for the model server's abuse checks. */
+  /** The end user, hashed, for the model server's abuse checks. */
   readonly safety_identifier?: string | null | undefined
   /** Has a moderation model check the prompt and the answer. Default: none does. */
   readonly moderation?: Moderation | null | undefined

@@ -108,7 +108,7 @@ export class SecureCompletionClient extends PromiseClient {
     }))
   }
 
-  /** The router's public key in PEM, fetched anew. */
+  /** Fetches the router's public key, in PEM. Does not use the cache. */
   fetchServerPublicKey(): Promise<string> {
     return this.#runtime.run(Effect.flatMap(RouterKey, (routerKey) =>
       Effect.map(routerKey.refetch, ({ key }) => key.pem)))
