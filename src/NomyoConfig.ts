@@ -16,7 +16,7 @@ import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern, patternOf
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
- * Options of a client, none of them needed.
+ * Options of a client. All are optional.
  *
  * @since 0.2.0
  * @category models

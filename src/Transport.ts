@@ -65,7 +65,7 @@ export interface Response {
 export type TransportError = HttpError | APIConnectionError | SecurityError
 
 /**
- * What `Transport` does.
+ * One strict HTTP exchange: no redirects, bounded bodies, typed errors.
  *
  * @since 0.2.0
  * @category models
