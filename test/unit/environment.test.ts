@@ -63,7 +63,7 @@ describe("the environment", () => {
     Effect.gen(function*() {
       const provider = ConfigProvider.fromMap(new Map([[name!, value!]]))
       const error = yield* Effect.flip(Effect.withConfigProvider(Node.environment, provider))
-      assert.strictEqual(error.message, `${name} must be ${expected}. Correct the environment, or unset it`)
+      assert.strictEqual(error.message, `${name} in the environment is not valid: expected ${expected}`)
     }))
 })
 

@@ -162,8 +162,11 @@ const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
 const expectedOf = (variable: string): string => {
   const words = variable.replace("NOMYO_", "").toLowerCase()
   const option = words.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase())
-  return new Map(Object.entries(clientRules)).get(option)?.expected ?? "valid"
+  return new Map(Object.entries(clientRules)).get(option)?.expected ?? "another value"
 }
+
+const notValid = (name: string): string =>
+  `${name} in the environment is not valid: expected ${expectedOf(name)}`
 
 /**
  * The options of the environment, for the Promise classes: `config`, whose error names the variable and no
@@ -172,8 +175,8 @@ const expectedOf = (variable: string): string => {
  * @internal
  */
 export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.mapError(config, (error) => {
-  const rules = [...new Set(variablesOf(error))].map((name) => `${name} must be ${expectedOf(name)}`)
-  return new InvalidRequestError({ message: `${rules.join("; ")}. Correct the environment, or unset it` })
+  const names = [...new Set(variablesOf(error))]
+  return new InvalidRequestError({ message: names.map(notValid).join("; ") })
 })
 
 /**
