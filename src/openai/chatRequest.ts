@@ -279,7 +279,7 @@ export interface WebSearchOptions {
 export interface Moderation {
   /** The moderation model. */
   readonly model: string
-  /** What becomes of the prompt and of the answer: a score, or a block. Default: a score. */
+  /** Whether the prompt and the answer get a score or a block. Default: a score. */
   readonly policy?: {
     readonly input?: { readonly mode: "score" | "block" } | null | undefined
     readonly output?: { readonly mode: "score" | "block" } | null | undefined

@@ -42,8 +42,8 @@ export abstract class PromiseClient {
   }
 
   /**
-   * Closes the client: releases its keys and stops their rotation. Calls in flight and later calls reject with
-   * a `DisposedError`. You may call it more than once.
+   * Closes the client: releases its keys and stops their rotation. Calls in flight and later calls reject
+   * with a `DisposedError`. You may call it more than once.
    */
   dispose(): void {
     void this.#runtime.dispose()
