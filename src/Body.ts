@@ -30,7 +30,7 @@ const invalidBody = () =>
 
 /**
  * A body whose chunks are checked as you take them. They throw a `SecurityError` with reason `encryption`,
- * before the last chunk is out, if one is not ASCII or they do not add up to the length. A router would take
+ * before the last chunk is sent, if one is not ASCII or they do not add up to the length. A router would take
  * excess bytes for another request, and wait for missing ones.
  *
  * @internal

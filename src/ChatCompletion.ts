@@ -136,7 +136,7 @@ export const MAX_PAYLOAD_BYTES = 10 * 1024 * 1024
 
 const invalid = (message: string) => new InvalidRequestError({ message })
 
-const unreadable = () => invalid("The request cannot be read: a getter or a proxy of it throws")
+const unreadable = () => invalid("The request cannot be read: one of its getters or proxies throws")
 
 /** `undefined` if JSON cannot carry it all, `null` if it cannot be read. */
 const toJson = (value: unknown): Json.Json | undefined | null => {
@@ -151,7 +151,7 @@ const toJson = (value: unknown): Json.Json | undefined | null => {
 const reading = <A>(read: () => A): Effect.Effect<A, InvalidRequestError> =>
   Effect.try({ try: read, catch: unreadable })
 
-const tooLarge = () => invalid("The request is larger than 10 MiB as JSON; messages is usually the largest field")
+const tooLarge = () => invalid("The request is larger than 10 MiB as JSON. Shorten it; messages is usually the largest field")
 
 /**
  * The JSON of a payload, as it is now. Fails with an `InvalidRequestError` that names the field if JSON
@@ -189,7 +189,9 @@ const LONGEST_COUNT = 256 * 1024
 const LONGEST_KEPT = 1024 * 1024
 
 const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestError> => {
-  if (typeof payload !== "object" || payload === null) return Effect.fail(invalid("The request is not an object"))
+  if (typeof payload !== "object" || payload === null) {
+    return Effect.fail(invalid("The request must be an object such as { model, messages }"))
+  }
   const json = toJson(payload)
   if (json === null) return Effect.fail(unreadable())
   return json === undefined ? failWithField(payload) : encodeChunks(json)
@@ -200,8 +202,8 @@ const failWithField = (payload: object): Effect.Effect<never, InvalidRequestErro
     reading(() => Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"),
     (field) =>
       Effect.fail(invalid(
-        `${field} cannot be written as JSON: it has a cycle, a BigInt, a function, a symbol, a Map or Set, ` +
-          "a number that is not finite, undefined in a list, or is nested too deeply"
+        `${field} cannot be written as JSON. Remove cycles, BigInts, functions, symbols, Maps, Sets, NaN, ` +
+          "Infinity, undefined in arrays, and very deep nesting"
       ))
   )
 
@@ -287,10 +289,12 @@ export const encodeRequest = (
     }))
   })
 
+const REPLAYED = "The answer belongs to another request. Someone may have repeated an old answer"
+
 const noChatCompletion = (missing: string) =>
   new APIError<"APIError">({
     statusCode: 200,
-    message: `The router's answer was opened, but is no chat completion: ${missing} is missing`
+    message: `The router's answer is not a chat completion: ${missing} is missing. Report the payloadId to its operator`
   })
 
 /**
@@ -316,7 +320,7 @@ export const decodeResponse = (
     if ("missing" in read) return Effect.fail(noChatCompletion(read.missing))
     const given = read.metadata
     if (typeof given["payload_id"] === "string" && given["payload_id"] !== payloadId) {
-      return Effect.fail(new SecurityError({ reason: "replay", message: "The answer belongs to another request" }))
+      return Effect.fail(new SecurityError({ reason: "replay", message: REPLAYED }))
     }
     if ("error" in read) return Effect.fail(answerError(read.error))
     if (processedAt !== undefined) given["processed_at"] = processedAt

@@ -55,7 +55,7 @@ export interface PublicKey {
 }
 
 /**
- * Brands the type of a private key. There is no such value.
+ * Brand of the type of private keys. Type only.
  *
  * @since 0.2.0
  * @category type ids
@@ -107,7 +107,7 @@ export interface Sealed {
 }
 
 /**
- * What `Crypto` does.
+ * Makes key pairs, seals bytes and opens them.
  *
  * @since 0.2.0
  * @category models
@@ -140,7 +140,7 @@ export interface Service {
   readonly exportPrivateKey: (
     key: PrivateKey
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
-  /** Forgets the private key's material: nothing can be opened with the key any more. */
+  /** Destroys the private key's material. The key opens nothing afterwards. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
   /**
    * Seals a plaintext under a fresh AES key and nonce, and runs `use` with the result. The plaintext stays as
@@ -173,13 +173,13 @@ export interface Service {
 export class Crypto extends Context.Tag("nomyo-js/Crypto")<Crypto, Service>() {}
 
 /**
- * The one failure of `seal`: a `SecurityError` with reason `encryption`.
+ * The only error of `seal`: a `SecurityError` with reason `encryption`.
  *
  * @since 0.3.0
  * @category errors
  */
 export const cannotSeal = (): SecurityError =>
-  new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
+  new SecurityError({ reason: "encryption", message: "The request could not be encrypted. Please report this" })
 
 /**
  * The one failure of `open`, whatever was wrong: a `SecurityError` with reason `envelope`. A router that
@@ -189,4 +189,4 @@ export const cannotSeal = (): SecurityError =>
  * @category errors
  */
 export const cannotOpen = (): SecurityError =>
-  new SecurityError({ reason: "envelope", message: "The answer could not be opened with this client's key" })
+  new SecurityError({ reason: "envelope", message: "The answer could not be opened: it is damaged, altered, or sealed to another key" })

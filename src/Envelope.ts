@@ -53,7 +53,7 @@ export const Envelope = Schema.Struct({
 })
 
 /**
- * What an envelope carries beside the sealed bytes.
+ * Fields of an envelope in addition to the sealed bytes.
  *
  * @since 0.2.0
  * @category models

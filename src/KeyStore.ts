@@ -1,5 +1,5 @@
 /**
- * Where the client's key pair is kept between runs.
+ * Storage of the client's key pair between runs.
  *
  * @since 0.2.0
  */
@@ -12,7 +12,7 @@ import type { KeyPair } from "./Crypto.js"
 import type { SecurityError } from "./NomyoError.js"
 
 /**
- * What `KeyStore` does.
+ * Stores the client's key pair between runs.
  *
  * @since 0.2.0
  * @category models
@@ -33,12 +33,12 @@ export interface Service {
    * of which `save` keeps one.
    */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Forgets what was saved. */
+  /** Deletes the saved pair. */
   readonly remove: Effect.Effect<void, SecurityError>
 }
 
 /**
- * Where the key pair is kept, as a service.
+ * Storage of the client's key pair, as a service.
  *
  * @since 0.2.0
  * @category tags

@@ -67,7 +67,7 @@ export interface RequestOptions extends OptionTypes.RequestOptions<Duration.Dura
 export interface BatchOptions extends RequestOptions, OptionTypes.BatchOptions {}
 
 /**
- * What became of one request of a batch.
+ * The result of one request of a batch.
  *
  * @since 0.2.0
  * @category models
@@ -271,7 +271,7 @@ const create = (
 const IDLE_TIMEOUT = Duration.seconds(60)
 
 const idle = () =>
-  new APIConnectionError({ reason: "timeout", message: "The router was silent for 60 seconds within an answer" })
+  new APIConnectionError({ reason: "timeout", message: "The router was silent for 60 seconds within an answer. Try again" })
 
 /** Opens an answer to be read chunk by chunk. The scope's end closes its connection. */
 const openStream = Effect.fnUntraced(function*(
@@ -367,7 +367,7 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
  * choices.
  *
  * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer closes
- * the connection. Once a chunk is out, nothing is repeated.
+ * the connection. Once a chunk has arrived, nothing is retried.
  *
  * @example
  * import * as Stream from "effect/Stream"

@@ -16,7 +16,7 @@ import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern, patternOf
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
- * Options of a client, none of them needed.
+ * Options of a client. All are optional.
  *
  * @since 0.2.0
  * @category models
@@ -63,7 +63,8 @@ export interface NomyoConfig {
  */
 export const DEFAULT_BASE_URL = "https://api.nomyo.ai"
 
-const refuse = (name: string, rule: string) => new InvalidRequestError({ message: `${name} ${rule}` })
+const refuse = (name: string, expected: string) =>
+  new InvalidRequestError({ message: `${name} must be ${expected}` })
 
 /** `Duration` makes zero of a negative or missing number, which would mean "never" for a rotation. */
 const isNegative = (input: unknown): boolean => {
@@ -82,12 +83,14 @@ export const positiveDuration = (
   name: string,
   input: Duration.DurationInput
 ): Effect.Effect<Duration.Duration, InvalidRequestError> => {
-  const rule = "is a time of more than 0"
+  const rule = "a time of more than 0, such as 30000 (milliseconds) or \"30 seconds\""
   return Effect.filterOrFail(duration(name, input, rule), Duration.greaterThan(0), () => refuse(name, rule))
 }
 
 const wholeNumber = (name: string, least: number, input: number): Effect.Effect<number, InvalidRequestError> =>
-  Number.isInteger(input) && input >= least ? Effect.succeed(input) : Effect.fail(refuse(name, `is a whole number, ${least} or more`))
+  Number.isInteger(input) && input >= least
+    ? Effect.succeed(input)
+    : Effect.fail(refuse(name, `a whole number, ${least} or more`))
 
 /** @internal */
 export const retries = (input: number): Effect.Effect<number, InvalidRequestError> => wholeNumber("maxRetries", 0, input)
@@ -98,6 +101,41 @@ export const retries = (input: number): Effect.Effect<number, InvalidRequestErro
  * @internal
  */
 export const concurrency = (input = 4): Effect.Effect<number, InvalidRequestError> => wholeNumber("concurrency", 1, input)
+
+/** Where a URL leads, as far as it can be shown: the rest may hold a secret. */
+const shown = (url: URL | undefined): string =>
+  url === undefined || url.host === "" ? "" : ` "${url.protocol}//${url.host}…"`
+
+const invalidUrl = (name: string, url: URL | undefined) =>
+  new InvalidRequestError({
+    message: `Invalid ${name}${shown(url)}: expected an HTTPS URL without query or fragment, such as ` +
+      "https://api.nomyo.ai (http:// needs allowHttp)"
+  })
+
+const hasCredentials = (name: string) =>
+  new SecurityError({
+    reason: "url-credentials",
+    message: `${name} holds a user name or a password, which logs may show. Remove it; for an API key, set apiKey`
+  })
+
+const notHttps = (name: string, { origin }: URL) =>
+  new SecurityError({
+    reason: "plain-http",
+    message: `${name} ${origin} is not HTTPS. Use https://, or set allowHttp for a router on your own machine`
+  })
+
+/** Checks the URL of an option or a field. */
+const checkUrl = (
+  name: string,
+  text: string,
+  { allowHttp }: { readonly allowHttp: boolean }
+): Effect.Effect<string, InvalidRequestError | SecurityError> => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:[^?#]*$/.test(url.href)) return Effect.fail(invalidUrl(name, url))
+  if (url.username !== "" || url.password !== "") return Effect.fail(hasCredentials(name))
+  if (url.protocol === "http:" && !allowHttp) return Effect.fail(notHttps(name, url))
+  return Effect.succeed(url.origin + url.pathname.replace(/\/+$/, "").replace(/\/+v1$/, ""))
+}
 
 /**
  * Checks a router's URL and takes slashes and `/v1` off its end. Fails with reason `plain-http` or
@@ -110,26 +148,7 @@ export const checkBaseUrl = (
   baseUrl: string,
   options: { readonly allowHttp: boolean }
 ): Effect.Effect<string, InvalidRequestError | SecurityError> =>
-  Effect.suspend((): Effect.Effect<string, InvalidRequestError | SecurityError> => {
-    const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined
-    if (url === undefined || !/^https?:[^?#]*$/.test(url.href)) {
-      return Effect.fail(refuse("baseUrl", "is an HTTPS URL without query or fragment"))
-    }
-    if (url.username !== "" || url.password !== "") {
-      return Effect.fail(
-        new SecurityError({ reason: "url-credentials", message: "baseUrl must not carry a user name or password; use apiKey" })
-      )
-    }
-    if (url.protocol === "http:" && !options.allowHttp) {
-      return Effect.fail(
-        new SecurityError({
-          reason: "plain-http",
-          message: `${url.origin} is not HTTPS; allowHttp permits that, for local development only`
-        })
-      )
-    }
-    return Effect.succeed(url.origin + url.pathname.replace(/\/+$/, "").replace(/\/+v1$/, ""))
-  })
+  Effect.suspend(() => checkUrl("baseUrl", baseUrl, options))
 
 const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): ReadonlyArray<OriginPattern> | false | undefined => {
   if (!Array.isArray(input)) return input === false ? false : undefined
@@ -137,8 +156,12 @@ const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): Readonl
   return patterns.every((pattern) => pattern !== undefined) ? [patternOf(baseUrl), ...patterns] : undefined
 }
 
+const NO_BASE_URL = "base_url is refused because trustedBaseUrls is false. Remove base_url from the request, " +
+  "or list its origin in trustedBaseUrls"
+
 /**
- * Checks the `base_url` of a request as `checkBaseUrl` does. Fails with reason `untrusted-url` if the client's API key would go where it may not.
+ * Checks the `base_url` of a request as `checkBaseUrl` does. Fails with reason `untrusted-url` if that URL must
+ * not receive the client's API key.
  *
  * @internal
  */
@@ -150,17 +173,17 @@ export const checkRequestUrl = (
   const { trustedBaseUrls } = config
   if (trustedBaseUrls === false) {
     return Effect.fail(
-      new SecurityError({ reason: "untrusted-url", message: "base_url is refused: trustedBaseUrls is false" })
+      new SecurityError({ reason: "untrusted-url", message: NO_BASE_URL })
     )
   }
   return Effect.filterOrFail(
-    checkBaseUrl(baseUrl, config),
+    checkUrl("base_url", baseUrl, config),
     (url) => apiKey !== undefined || config.apiKey === undefined || isTrusted(url, trustedBaseUrls),
     (url) =>
       new SecurityError({
         reason: "untrusted-url",
-        message: `base_url leads to ${new URL(url).origin}, which the client's API key must not go to: ` +
-          "add that origin to trustedBaseUrls, or give the request an api_key of its own"
+        message: `base_url leads to ${new URL(url).origin}, which must not receive the client's API key. ` +
+          "Add that origin to trustedBaseUrls, or give the request its own api_key"
       })
   )
 }
@@ -172,8 +195,10 @@ const pins = (
   const digests = given.map((pin) => pin.replaceAll(":", "").toLowerCase())
   return digests.every((pin) => /^[0-9a-f]{64}$/.test(pin))
     ? Effect.succeed(digests)
-    : Effect.fail(refuse(name, "are SHA-256 digests: 64 hexadecimal digits each"))
+    : Effect.fail(refuse(name, "SHA-256 fingerprints of 64 hexadecimal digits each"))
 }
+
+const contradiction = (message: string) => new InvalidRequestError({ message })
 
 /**
  * The protocol that the options ask for: a key of protocol 2 alone asks for it, since the client must not fall
@@ -186,11 +211,11 @@ const protocolOf = (
   const chosen = protocol ?? (hasKey ? 2 : 1)
   if (chosen === 1 && hasKey) {
     const names = "routerKeyConfig and routerKeyConfigFingerprints"
-    return Effect.fail(refuse(names, "belong to protocol 2: leave them out, or set protocol to 2"))
+    return Effect.fail(contradiction(`${names} belong to protocol 2. Remove them, or set protocol to 2`))
   }
   if (chosen === 2 && routerKeyFingerprints !== undefined) {
-    const rule = "belong to protocol 1: protocol 2 has routerKeyConfigFingerprints"
-    return Effect.fail(refuse("routerKeyFingerprints", rule))
+    const remedy = "Use routerKeyConfigFingerprints for protocol 2"
+    return Effect.fail(contradiction(`routerKeyFingerprints belong to protocol 1. ${remedy}`))
   }
   return Effect.succeed(chosen)
 }
@@ -210,16 +235,16 @@ export const make = Effect.fnUntraced(function*(
   const trustedBaseUrls = trusted(options.trustedBaseUrls ?? DEFAULT_TRUSTED, baseUrl)
   if (trustedBaseUrls === undefined) {
     return yield* Effect.fail(
-      refuse("trustedBaseUrls", "is false or a list of origins, such as https://router.test or https://*.router.test")
+      refuse("trustedBaseUrls", "false or an array of origins such as https://router.test or https://*.router.test")
     )
   }
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "is more than 0"))
+  if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "a number of bytes, more than 0"))
   const protocol = yield* protocolOf(options)
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",
     options.keyRotationInterval ?? Duration.days(1),
-    "is a time of more than 0, or 0 for never"
+    "a time of more than 0 such as \"12 hours\", or 0 for never"
   )
   return {
     baseUrl,

@@ -16,7 +16,7 @@
  * @category models
  */
 export interface Context {
-  /** What went wrong and what to do about it. Holds no secret. */
+  /** What happened, to what, and what to do. Holds no secret. */
   readonly message: string
   /** The `X-Payload-ID` of the request; absent if the request failed before it had one. */
   readonly payloadId?: string | undefined
@@ -46,7 +46,7 @@ export interface HttpContext extends Context {
   readonly authenticated?: boolean | undefined
 }
 
-/** What the ten have in common: the fields that they are made with, in JSON too. */
+/** Base of the ten classes: keeps its fields, in JSON too. */
 abstract class Failure<Fields extends Context> extends Error {
   abstract readonly _tag: string
   declare readonly payloadId?: string | undefined
@@ -66,8 +66,8 @@ interface HttpFields extends HttpContext {
 }
 
 /**
- * Base of every error that stands for an HTTP status, and the class of the statuses that have no class of
- * their own.
+ * The router answered with an HTTP error status. Base of the classes of single statuses, and the class of
+ * all others.
  *
  * @since 0.2.0
  * @category errors
@@ -115,8 +115,8 @@ const httpError = <const Tag extends string>(
   }
 
 /**
- * 400: the request is malformed. Also the error of a request or an option that is not valid, before anything
- * is sent; the message then names the field.
+ * 400: the request is invalid. Also thrown before anything is sent, for an invalid request or option: the
+ * message names the field, and `attempts` is undefined.
  *
  * @since 0.2.0
  * @category errors
@@ -124,7 +124,7 @@ const httpError = <const Tag extends string>(
 export class InvalidRequestError extends httpError("InvalidRequestError", 400) {}
 
 /**
- * 401: the API key is missing or not accepted.
+ * 401: the API key is missing or wrong.
  *
  * @since 0.2.0
  * @category errors
@@ -140,8 +140,7 @@ export class AuthenticationError extends httpError("AuthenticationError", 401) {
 export class ForbiddenError extends httpError("ForbiddenError", 403) {}
 
 /**
- * 429: too many requests, still after all retries, or with a `retryAfter` of more than 60 seconds, which is
- * not retried.
+ * 429: too many requests, after all retries. A `retryAfter` of more than 60 seconds fails at once.
  *
  * @since 0.2.0
  * @category errors
@@ -149,7 +148,7 @@ export class ForbiddenError extends httpError("ForbiddenError", 403) {}
 export class RateLimitError extends httpError("RateLimitError", 429) {}
 
 /**
- * 500: the router failed, still after all retries.
+ * 500: the router failed, after all retries.
  *
  * @since 0.2.0
  * @category errors
@@ -157,7 +156,7 @@ export class RateLimitError extends httpError("RateLimitError", 429) {}
 export class ServerError extends httpError("ServerError", 500) {}
 
 /**
- * 503: no backend is available, still after all retries.
+ * 503: no backend is available, after all retries.
  *
  * @since 0.2.0
  * @category errors
@@ -179,7 +178,8 @@ export class ServiceUnavailableError extends httpError("ServiceUnavailableError"
 export type ConnectionReason = "network" | "cors" | "truncated" | "protocol" | "timeout"
 
 /**
- * No answer came: the network failed, or the attempt ran out of time, still after all retries.
+ * No complete answer, after all retries: the network failed, or the attempt timed out. The router may or may
+ * not have processed the request.
  *
  * @since 0.2.0
  * @category errors
@@ -237,7 +237,7 @@ export type SecurityReason =
   | "unsupported"
 
 /**
- * A security rule ended the request, which was not safe to continue. Never retried.
+ * Continuing was unsafe: `reason` says which rule was broken. Never retried.
  *
  * @since 0.2.0
  * @category errors
@@ -264,7 +264,7 @@ export class DisposedError extends Failure<Context> {
   }
   /** The name of the error's class, for `Effect.catchTag` and `switch`. */
   readonly _tag = "DisposedError"
-  constructor(context: Context = { message: "The client has been disposed" }) {
+  constructor(context: Context = { message: "The client is disposed. Create another one" }) {
     super(context)
   }
 }

@@ -51,12 +51,12 @@ const MAX_MODULUS_LENGTH = 8192
  */
 const checkKey = (key: PublicKey, pins: ReadonlyArray<string>): Effect.Effect<PublicKey, SecurityError> => {
   if (key.modulusLength > MAX_MODULUS_LENGTH) {
-    const message = `The router's public key is longer than ${MAX_MODULUS_LENGTH} bits`
+    const message = `The router's public key is longer than ${MAX_MODULUS_LENGTH} bits. Check baseUrl`
     return Effect.fail(new SecurityError({ reason: "router-key", message }))
   }
   if (pins.length > 0 && !pins.includes(key.fingerprint)) {
-    const message = `The router's key has the fingerprint ${key.fingerprint}, ` +
-      "which is none of routerKeyFingerprints"
+    const message = `The router's key has the fingerprint ${key.fingerprint}, which is not in ` +
+      "routerKeyFingerprints. Confirm it with the router's operator before you add it"
     return Effect.fail(new SecurityError({ reason: "router-key-pin", message }))
   }
   return Effect.succeed(key)

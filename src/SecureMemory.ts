@@ -16,7 +16,7 @@ import { secureMemory } from "./internal/secureMemory.js"
 import { DisposedError } from "./NomyoError.js"
 
 /**
- * How secret bytes are protected here and now.
+ * The memory protection in force in this process.
  *
  * @since 0.2.0
  * @category models
@@ -27,16 +27,16 @@ export interface MemoryProtectionInfo {
    * `none`: protection is off.
    */
   readonly method: "mlock" | "zero-only" | "none"
-  /** Whether a buffer allocated now is kept out of the swap file. */
+  /** Whether a buffer allocated now would be locked, which keeps it out of the swap file. */
   readonly canLock: boolean
   /** Whether both zeroing and locking are in force. */
   readonly isPlatformSecure: boolean
-  /** A sentence or two about the protection, with the bytes locked now and the limit. */
+  /** One or two sentences for people: the protection, the bytes locked now, and the limit. */
   readonly details?: string
 }
 
 /**
- * What `SecureMemory` does.
+ * Allocates secret buffers and zeroes them after use.
  *
  * @since 0.2.0
  * @category models
@@ -279,7 +279,7 @@ export class SecureByteContext {
    * @throws `DisposedError` if the bytes have been zeroed.
    */
   async use<A>(f: (bytes: Uint8Array) => A | PromiseLike<A>): Promise<A> {
-    if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes have been zeroed" })
+    if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes are already zeroed: use them before the callback ends" })
     this.#uses++
     try {
       return await f(this.#bytes)

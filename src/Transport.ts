@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { type Body, checked, toBytes } from "./Body.js"
 import * as Bytes from "./internal/codecs/bytes.js"
-import { connectionError, truncated } from "./internal/connectionError.js"
+import { connectionError, originOf, truncated } from "./internal/connectionError.js"
 import { describeDetails, type ErrorDetails, safeDetails } from "./internal/errorDetails.js"
 import { fromStatus } from "./internal/errors.js"
 import { acquire, bracket } from "./internal/fibers/acquire.js"
@@ -65,7 +65,7 @@ export interface Response {
 export type TransportError = HttpError | APIConnectionError | SecurityError
 
 /**
- * What `Transport` does.
+ * One strict HTTP exchange: no redirects, bounded bodies, typed errors.
  *
  * @since 0.2.0
  * @category models
@@ -196,7 +196,8 @@ const checkStatus = (
   body: AsyncIterator<Uint8Array>
 ): Effect.Effect<void, TransportError> => {
   if (isRedirect(response)) {
-    const message = "The router answered with a redirect, which is not followed"
+    const message = `${originOf(request.url)} answered with a redirect, which the client does not follow. ` +
+      "Set baseUrl to the redirect's target if you trust it"
     return Effect.fail(new SecurityError({ reason: "redirect", message }))
   }
   return response.status === 200
@@ -207,7 +208,7 @@ const checkStatus = (
 const tooLarge = ({ maxResponseBytes }: Request) =>
   new SecurityError({
     reason: "response-too-large",
-    message: `The answer is larger than ${maxResponseBytes} bytes`
+    message: `The answer is larger than ${maxResponseBytes} bytes (maxResponseBytes)`
   })
 
 /** All of a body. */
@@ -329,7 +330,7 @@ export const fromFetch = (fetch: typeof globalThis.fetch): Service =>
     onEnd(() => controller.abort())
     const response = Effect.tryPromise({
       try: () => fetch(request.url, initOf(request, controller.signal)),
-      catch: connectionError
+      catch: (error) => connectionError(error, request.url)
     })
     return Effect.zipRight(refuseUnverified(request), Effect.map(response, toResponse))
   })

@@ -39,5 +39,5 @@ client.dispose()
 // AuthenticationError: check the API key
 // RateLimitError: wait some ms
 // APIError: the router answered 418
-// InvalidRequestError: change the request: model is not valid…
+// InvalidRequestError: change the request: model must be…
 // You said: Hello!

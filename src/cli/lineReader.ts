@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as Readline from "node:readline"
 import { Writable } from "node:stream"
 
-/** The terminal puts these around a paste once it is told to (xterm, "Bracketed Paste Mode"). */
+/** The terminal puts these around a paste once the program asks for it (xterm, "Bracketed Paste Mode"). */
 const PASTE_ON = "\u001b[?2004h"
 const PASTE_OFF = "\u001b[?2004l"
 const FENCE = "\"\"\""

@@ -84,7 +84,7 @@ const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
   })
 }
 
-/** What the page is told of the router. */
+/** What the page shows of the router. */
 const pageData = (protocol: Options["protocol"]): PageData => (path) =>
   path === "/page.json"
     ? Effect.succeed(

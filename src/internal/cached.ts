@@ -39,8 +39,12 @@ interface Times {
  */
 const REFRESH_AFTER = 0.8
 
-const timedOut = () =>
-  new APIConnectionError({ reason: "timeout", message: "The router did not send its public key in time" })
+const timedOut = (timeout: Duration.Duration) => () =>
+  new APIConnectionError({
+    reason: "timeout",
+    message: `The router did not send its public key within ${Duration.format(timeout)}. ` +
+      "Check baseUrl and the network, or raise timeout"
+  })
 
 /** Keeps what `fetch` gives, until the scope closes. */
 export const makeCached = Effect.fnUntraced(function*<A, E>(
@@ -53,7 +57,7 @@ export const makeCached = Effect.fnUntraced(function*<A, E>(
   const keep = Effect.flatMap(fetch, (key) =>
     Effect.map(Clock.currentTimeMillis, (fetchedAt) => cached = { key, fetchedAt }))
   // later callers join a fetch, so it must not hang for ever
-  const bounded = Effect.timeoutFail(keep, { duration: timeout, onTimeout: timedOut })
+  const bounded = Effect.timeoutFail(keep, { duration: timeout, onTimeout: timedOut(timeout) })
 
   // retired from the start: a fetch lives while a caller waits for it, and concurrent callers share it
   const flight = makeSharedResource(scope, bounded)

@@ -32,28 +32,55 @@ const codeOf = (error: unknown): string => {
 }
 
 const notHttp = (code: string) =>
-  new APIConnectionError({ reason: "protocol", message: `The router's answer is not HTTP (${code})` })
+  new APIConnectionError({
+    reason: "protocol",
+    message: `The router's answer is not HTTP (${code}). Check the port in baseUrl`
+  })
+
+/** Where a request goes, for a message. The rest of a URL may hold a secret. */
+export const originOf = (url: string): string => URL.canParse(url) ? new URL(url).origin : "The router"
+
+/** What the system's most frequent codes mean. */
+const meanings: { readonly [code: string]: string } = {
+  ECONNREFUSED: "nothing listens there",
+  ECONNRESET: "the other side closed the connection",
+  EAI_AGAIN: "the name server does not answer",
+  ENOTFOUND: "the host does not exist",
+  ETIMEDOUT: "the host does not answer"
+}
+
+const REMEDY = "Check the router's URL (baseUrl, NOMYO_BASE_URL or the request's base_url) and the network"
+
+const unreachable = (code: string, url: string) => {
+  const meaning = meanings[code] === undefined ? "" : `: ${meanings[code]}`
+  const detail = code === "" ? "" : ` (${code}${meaning})`
+  return new APIConnectionError({
+    reason: "network",
+    message: `Could not reach ${originOf(url)}${detail}. ${REMEDY}`
+  })
+}
+
+const untrusted = (code: string, url: string) =>
+  new SecurityError({
+    reason: "certificate",
+    message: `The TLS certificate of ${originOf(url)} is not trusted (${code}). ` +
+      "For a private authority, set NODE_EXTRA_CA_CERTS"
+  })
 
 /**
- * The error for a rejection before there was a response. A `SecurityError` of the request's body stays as it
- * is.
+ * The error for a request that was rejected before there was a response. A `SecurityError` of its body stays as
+ * it is.
  */
-export const connectionError = (error: unknown): APIConnectionError | SecurityError => {
+export const connectionError = (error: unknown, url: string): APIConnectionError | SecurityError => {
   if (error instanceof SecurityError) return error
   const code = codeOf(error)
-  if (certificateCode.test(code)) {
-    return new SecurityError({
-      reason: "certificate",
-      message: `The router's TLS certificate is not trusted (${code})`
-    })
-  }
+  if (certificateCode.test(code)) return untrusted(code, url)
   if (timeoutCode.test(code)) {
-    const message = `The router was silent for too long (${code})`
+    const message = `${originOf(url)} was silent for too long (${code})`
     return new APIConnectionError({ reason: "timeout", message })
   }
   if (parserCode.test(code)) return notHttp(code)
-  const detail = code === "" ? "" : ` (${code})`
-  return new APIConnectionError({ reason: "network", message: `The router could not be reached${detail}` })
+  return unreachable(code, url)
 }
 
 /** The error for a failure within the body of an answer. */
@@ -63,6 +90,6 @@ export const truncated = (error: unknown): APIConnectionError => {
     ? notHttp(code)
     : new APIConnectionError({
       reason: "truncated",
-      message: "The connection was lost before the answer was complete"
+      message: "The connection was lost before the answer was complete. Try again"
     })
 }

@@ -27,6 +27,13 @@ export const fromStatus = (context: HttpContext & { readonly statusCode: number 
   return Class === undefined ? new APIError<"APIError">(context) : new Class(context)
 }
 
+/** A copy of an error with further fields. */
+export const copyWith = <E extends NomyoError>(error: E, fields: object): E => {
+  const Class = error.constructor as new(context: object) => E
+  const { _tag, ...own } = error
+  return new Class({ ...own, message: error.message, ...fields })
+}
+
 /**
  * A copy of an error with the request's id and number of attempts. Concurrent requests may share the
  * original.
@@ -34,8 +41,4 @@ export const fromStatus = (context: HttpContext & { readonly statusCode: number 
 export const withRequest = <E extends NomyoError>(
   error: E,
   request: { readonly payloadId: string; readonly attempts: number }
-): E => {
-  const Class = error.constructor as new(context: object) => E
-  const { _tag, ...fields } = error
-  return new Class({ ...fields, message: error.message, ...request })
-}
+): E => copyWith(error, request)

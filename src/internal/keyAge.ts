@@ -7,7 +7,7 @@
 const TOLERANCE = 60_000
 
 /**
- * Whether a pair claims to be made at a time that has not come. Such a pair is overdue: it would otherwise
+ * Whether a pair claims to be made at a time that has not come. Such a pair is expired: it would otherwise
  * never be replaced.
  */
 export const isAhead = (createdAt: number, now: number): boolean => createdAt > now + TOLERANCE

@@ -7,7 +7,7 @@
  */
 import { misspelled, related } from "./closestName.js"
 
-/** What a value must be: in words that follow "is", and as a test. */
+/** What a value must be: in words that follow "must be", and as a test. */
 export interface Rule<A = unknown> {
   readonly expected: string
   readonly accepts: (value: unknown) => boolean
@@ -36,7 +36,7 @@ export const hasMethod = (value: unknown, name: string): boolean =>
 const isList = (value: unknown): boolean => Array.isArray(value) && value.every(isString)
 
 export const text = rule<string>("a string", isString)
-export const strings = rule<ReadonlyArray<string>>("a list of strings", isList)
+export const strings = rule<ReadonlyArray<string>>("an array of strings", isList)
 export const flag = rule<boolean>("true or false", (value) => typeof value === "boolean")
 export const positive = rule<number>("a number of more than 0", (value) => typeof value === "number" && value > 0)
 export const wholeNumber = (least: number): Rule<number> =>
@@ -51,14 +51,14 @@ const meantBy = (name: string, names: ReadonlyArray<string>): string | undefined
 const unknownName = (name: string, names: ReadonlyArray<string>): string => {
   const meant = meantBy(name, names)
   const remedy = meant === undefined
-    ? `The options are ${names.toSorted().join(", ")}`
+    ? `Options: ${names.toSorted().join(", ")}`
     : `Did you mean ${meant}?`
-  return `There is no option ${JSON.stringify(name.slice(0, 40))}. ${remedy}`
+  return `Unknown option ${JSON.stringify(name.slice(0, 40))}. ${remedy}`
 }
 
 /** The value is not shown: it may be secret. */
 const wrongType = (name: string, { expected }: Rule, value: unknown): string =>
-  `${name} is ${expected}${hasMethod(value, "then") ? ", not a Promise: await it first" : ""}`
+  `${name} must be ${expected}${hasMethod(value, "then") ? ", not a Promise: await it first" : ""}`
 
 /** Puts the value of an option into `read`, or says what is wrong with it. */
 const readOne = (options: object, name: string, known: Rule, read: { [name: string]: unknown }) => {
@@ -69,7 +69,7 @@ const readOne = (options: object, name: string, known: Rule, read: { [name: stri
     return undefined
   } catch {
     // a getter may throw anything, which is not passed on
-    return `The option ${name} cannot be read`
+    return `Option ${name} cannot be read: its getter throws`
   }
 }
 
@@ -81,7 +81,7 @@ export const readByRules = <const R extends Rules>(rules: R, options: unknown): 
   const names = Object.keys(rules)
   const read = Object.fromEntries(names.map((name): [string, unknown] => [name, undefined]))
   const given = options ?? {}
-  if (!isObject(given) || Array.isArray(given)) return "The options are an object"
+  if (!isObject(given) || Array.isArray(given)) return `The options must be an object such as { ${names[0]}: … }`
   for (const name of Object.keys(given)) {
     const known = Object.hasOwn(rules, name) ? rules[name] : undefined
     const problem = known === undefined ? unknownName(name, names) : readOne(given, name, known, read)

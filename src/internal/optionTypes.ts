@@ -5,7 +5,7 @@
  * This module imports nothing, so that the declarations of the Promise API name nothing of Effect.
  */
 
-/** Options of every client on every platform, none of them needed. */
+/** Options of every client on every platform. All are optional. */
 export interface PortableOptions<Time, Secret> {
   /** URL of the router, with or without `/v1` at its end. Default `https://api.nomyo.ai`. */
   readonly baseUrl?: string | undefined
@@ -14,21 +14,21 @@ export interface PortableOptions<Time, Secret> {
   /** API key, sent as a bearer token. Default: none is sent. */
   readonly apiKey?: Secret | undefined
   /**
-   * Routers that a request's `base_url` may name together with the client's API key, beside the client's
-   * own: origins such as `https://router.test`, with `*.` for one label in front of a host
+   * Origins that may receive the client's API key when a request's `base_url` names them, in addition to the
+   * client's own, such as `https://router.test`, with `*.` for one label in front of a host
    * (`https://*.router.test`), and with a port if you mean only that one. A request to any other router
    * needs an `api_key` of its own. `false` refuses every `base_url`. Default `["https://*.nomyo.ai"]`.
    */
   readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
   /**
-   * Deadline of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
+   * Time limit of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
    * Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests does not
    * count. On Node, `Transport.layer` (Node's `fetch`) gives up after five minutes of silence, whatever this
    * option says; `NodeTransport.layer` does not.
    */
   readonly timeout?: Time | undefined
   /**
-   * Number of further attempts after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2.
+   * Maximum number of retries after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2.
    */
   readonly maxRetries?: number | undefined
   /**
@@ -105,9 +105,9 @@ export interface PlatformOptions<Secret> {
 
 /** Options of one call. */
 export interface RequestOptions<Time> {
-  /** Deadline of each attempt, in place of the client's `timeout`. A number is milliseconds. */
+  /** Time limit of each attempt. A number is milliseconds. Default: the client's `timeout`. */
   readonly timeout?: Time | undefined
-  /** Number of further attempts, in place of the client's `maxRetries`. */
+  /** Maximum number of retries. Default: the client's `maxRetries`. */
   readonly maxRetries?: number | undefined
 }
 

@@ -51,7 +51,7 @@ export const clientRules = {
   allowHttp: flag,
   apiKey: secret,
   trustedBaseUrls: rule<ReadonlyArray<string> | false>(
-    "false or a list of origins, such as https://router.test or https://*.router.test",
+    "false or an array of origins such as https://router.test or https://*.router.test",
     (value) => value === false || strings.accepts(value)
   ),
   timeout: time,

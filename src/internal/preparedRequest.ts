@@ -31,7 +31,10 @@ const checkHeader = (name: string, value: string): Effect.Effect<string, Securit
   isVisibleAscii(value)
     ? Effect.succeed(value)
     : Effect.fail(
-      new SecurityError({ reason: "header", message: `The ${name} holds a character outside visible ASCII` })
+      new SecurityError({
+        reason: "header",
+        message: `The ${name} holds a space, a line break or a character outside ASCII. Remove it`
+      })
     )
 
 const checkApiKey = (

@@ -46,10 +46,14 @@ const retrySchedule = (maxRetries: number): Schedule.Schedule<unknown, NomyoErro
     Schedule.whileInput(isRetryable)
   )
 
-const timedOut = () => new APIConnectionError({ reason: "timeout", message: "The attempt ran out of time" })
+const timedOut = (timeout: Duration.Duration) => () =>
+  new APIConnectionError({
+    reason: "timeout",
+    message: `The router did not answer within ${Duration.format(timeout)}. Raise timeout for long answers`
+  })
 
 const payloadMoved = () =>
-  new InvalidRequestError({ message: "The bytes to send have been moved or resized since the call" })
+  new InvalidRequestError({ message: "The payload's buffer was transferred or resized during the call. Keep it until the call settles" })
 
 const logFailure = (
   error: NomyoError,
@@ -69,7 +73,7 @@ const attemptOnce = <A, R>(
   attempt: Attempt<A, R>
 ): Effect.Effect<A, NomyoError, R> => {
   if (request.payload.length !== request.length) return Effect.fail(payloadMoved())
-  const deadline = { duration: request.timeout, onTimeout: timedOut }
+  const deadline = { duration: request.timeout, onTimeout: timedOut(request.timeout) }
   return calls.untilDeadline(
     (withDeadline) => attempt(request, { withDeadline, withPermit, withRateLimit }),
     deadline

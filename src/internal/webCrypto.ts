@@ -106,7 +106,7 @@ const attempt = <A>(
 const rule = "an RSA key of at least 2048 bits, with an exponent of at least 65537"
 
 const importPublicKey: Service["importPublicKey"] = (pem) =>
-  attempt("router-key", `The router's public key is not ${rule}, in SPKI PEM`, async () => {
+  attempt("router-key", `The router's public key is not ${rule}, in SPKI PEM. Check that baseUrl is a NOMYO router`, async () => {
     const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
     return RsaKeys.publicKeyOf(await RsaKeys.importSpki(block!.der))
   })
@@ -127,7 +127,7 @@ const destroyed = () =>
   new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
 
 const exportPkcs8 = (handle: CryptoKey) =>
-  attempt("unsupported", "Private keys cannot be exported here", async () =>
+  attempt("unsupported", "This platform cannot export private keys", async () =>
     new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))
 
 const exportPrivateKey = (memory: SecureMemory): Service["exportPrivateKey"] => (key) =>
@@ -168,7 +168,7 @@ const service = (memory: SecureMemory, options: Options): Service => {
 const unsupported = () =>
   new SecurityError({
     reason: "unsupported",
-    message: "WebCrypto is not available: a page must be served over HTTPS or from localhost"
+    message: "WebCrypto is not available. Serve the page over HTTPS or from localhost"
   })
 
 /** A service on WebCrypto. Fails with reason `unsupported` where there is none. */

@@ -279,7 +279,7 @@ export interface WebSearchOptions {
 export interface Moderation {
   /** The moderation model. */
   readonly model: string
-  /** What becomes of the prompt and of the answer: a score, or a block. Default: a score. */
+  /** Whether the prompt and the answer get a score or a block. Default: a score. */
   readonly policy?: {
     readonly input?: { readonly mode: "score" | "block" } | null | undefined
     readonly output?: { readonly mode: "score" | "block" } | null | undefined
@@ -395,9 +395,9 @@ export interface ChatCompletionRequest {
   readonly store?: boolean | null | undefined
   /** How soon the request is served, and at what price. Default `auto`. */
   readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null | undefined
-  /** Who asks, as a name that says nothing of the person. */
+  /** The end user, by a name that does not identify the person. */
   readonly user?: string | null | undefined
-  /** Who asks, hashed, for the model server's abuse checks. */
+  /** The end user, hashed, for the model server's abuse checks. */
   readonly safety_identifier?: string | null | undefined
   /** Has a moderation model check the prompt and the answer. Default: none does. */
   readonly moderation?: Moderation | null | undefined

@@ -10,7 +10,11 @@ import { type SourceText, sourceTextOf } from "./sourceText.js"
 /** The fields that direct a request and are not part of its payload. */
 const DIRECTING = ["api_key", "base_url", "security_tier"] as const
 
-const NO_OBJECT = "The request is not valid: it is an object"
+const NO_OBJECT = "The request must be an object such as { model, messages }"
+
+const NO_MODEL = "model must be a model id such as \"Qwen/Qwen3-0.6B\""
+
+const NO_MESSAGES = "messages must be a non-empty array of { role, content }"
 
 const TIERS = new Set<unknown>(["standard", "high", "maximum"])
 
@@ -24,20 +28,20 @@ const meantFor = (name: string): string | undefined =>
 const checkDirecting = (request: JsonObject): string | undefined => {
   for (const name of Object.keys(request)) {
     const field = meantFor(name)
-    if (field !== undefined) return `${name} is not a field of a request: it is ${field}`
+    if (field !== undefined) return `Unknown request field ${name}. Did you mean ${field}?`
   }
   for (const field of ["api_key", "base_url"] as const) {
-    if (typeof (request[field] ?? "") !== "string") return `${field} is not valid: it is a text`
+    if (typeof (request[field] ?? "") !== "string") return `${field} must be a string`
   }
   const tier = request["security_tier"] ?? "standard"
-  return TIERS.has(tier) ? undefined : "security_tier is not valid: it is standard, high or maximum"
+  return TIERS.has(tier) ? undefined : "security_tier must be \"standard\", \"high\" or \"maximum\""
 }
 
 const checkExtraBody = (extra: unknown): string | undefined => {
   if (extra === undefined || extra === null) return undefined
-  if (!isObject(extra)) return "extra_body is not valid: it is an object"
+  if (!isObject(extra)) return "extra_body must be an object"
   const field = Object.keys(extra).find((name) => (DIRECTING as ReadonlyArray<string>).includes(name) || meantFor(name) !== undefined)
-  return field === undefined ? undefined : `extra_body.${field} is not for the model server: it belongs into the request itself`
+  return field === undefined ? undefined : `extra_body.${field} would reach the model server. Move it to the request itself`
 }
 
 /**
@@ -47,12 +51,10 @@ const checkExtraBody = (extra: unknown): string | undefined => {
 export const checkPayload = (payload: unknown): string | undefined => {
   if (!isObject(payload)) return NO_OBJECT
   const { messages, model } = payload
-  if (model === undefined || model === null) return "model is missing"
-  if (typeof model !== "string" || model === "") return "model is not valid: it is a text"
-  if (messages === undefined || messages === null) return "messages is missing"
-  if (!Array.isArray(messages) || messages.length === 0) return "messages is not valid: it is a list of one message or more"
+  if (typeof model !== "string" || model === "") return NO_MODEL
+  if (!Array.isArray(messages) || messages.length === 0) return NO_MESSAGES
   const at = messages.findIndex((message) => !isObject(message))
-  return at < 0 ? undefined : `messages[${at}] is not valid: it is an object`
+  return at < 0 ? undefined : `messages[${at}] must be an object such as { role, content }`
 }
 
 /** A request taken apart. */

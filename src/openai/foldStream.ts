@@ -71,7 +71,7 @@ export const foldStream = (text: string): JsonObject | undefined => {
 const foldEvents = (events: ReadonlyArray<JsonObject>): JsonObject => {
   const answer: JsonObject = {}
   for (const { choices, ...fields } of events) {
-    // what is said of the whole answer is said anew, and not added to
+    // a field of the whole answer is replaced, not appended to
     for (const [name, value] of Object.entries(fields)) set(answer, name, value)
     if (isList(choices)) merge(answer, { choices: choices.map(asChoice) })
   }

@@ -37,7 +37,7 @@ const requestOf = (url: string, { body, headers, method = "GET" }: RequestInit):
   }
 }
 
-/** Puts itself in the place of `fetch`. `onExchange` is the one of the call that is out. */
+/** Puts itself in the place of `fetch`. `onExchange` is the one of the call in flight. */
 export const captureFetch = (onExchange: OnExchange, onFetched: OnFetched): void => {
   const { fetch } = globalThis
   globalThis.fetch = async (input, init = {}) => {

@@ -50,7 +50,7 @@ const state = {
   history: [] as ReadonlyArray<object>,
   /** The tool calls that wait for their results. */
   calls: [] as ReadonlyArray<ToolCall>,
-  /** Cancels the request that is out. */
+  /** Cancels the request in flight. */
   request: undefined as AbortController | undefined,
   /** Counts the times that keys were asked for: an older answer is not shown. */
   connection: 0

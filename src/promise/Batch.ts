@@ -13,6 +13,7 @@ import * as NomyoClient from "../NomyoClient.js"
 import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
 import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
 import type { ChatCompletionRequest } from "../openai/chatRequest.js"
+import { type CallSite, captureCallSite, withCallSite } from "./callSite.js"
 import type { ClientRuntime } from "./ClientRuntime.js"
 import type { BatchOptions } from "./options.js"
 
@@ -35,7 +36,7 @@ const iteratorOf = (
 ): Iterator<ChatCompletionRequest> | AsyncIterator<ChatCompletionRequest> => {
   const iterator = requests?.[Symbol.asyncIterator]?.() ?? requests?.[Symbol.iterator]?.()
   if (iterator !== undefined) return iterator
-  throw new InvalidRequestError({ message: "requests is an iterable or an async iterable" })
+  throw new InvalidRequestError({ message: "requests must be an array, a generator or another iterable" })
 }
 
 /** Reads requests one by one as `for await` does, and closes the input unless it has ended by itself. */
@@ -92,18 +93,18 @@ const batch = (
     yield* Effect.promise(() => left)
   }))
 
-const resultOf = ({ exit, index }: Effect.Effect.Success<Take>): BatchResult =>
+const resultOf = ({ exit, index }: Effect.Effect.Success<Take>, site: CallSite): BatchResult =>
   Exit.match(exit, {
     onSuccess: (value) => ({ index, status: "fulfilled", value }),
-    onFailure: (cause) => ({ index, status: "rejected", reason: Cause.squash(cause) })
+    onFailure: (cause) => ({ index, status: "rejected", reason: withCallSite(Cause.squash(cause), site) })
   })
 
 /** Takes results until the batch is over: by the end of its input, or by its client's end or an abort. */
-async function* results(take: Take): AsyncGenerator<BatchResult, void, undefined> {
+async function* results(take: Take, site: CallSite): AsyncGenerator<BatchResult, void, undefined> {
   for (;;) {
     const exit = await Effect.runPromiseExit(take)
     if (Exit.isSuccess(exit)) {
-      yield resultOf(exit.value)
+      yield resultOf(exit.value, site)
       continue
     }
     // none: the scope was closed, by the end of the client or an abort
@@ -119,6 +120,7 @@ export async function* createAll(
   requests: Requests,
   options: BatchOptions | undefined
 ): AsyncGenerator<BatchResult, void, undefined> {
+  const site = captureCallSite(createAll)
   const input = new Input(requests)
   let leave = (): void => undefined
   const left = new Promise<void>((resolve) => {
@@ -134,7 +136,7 @@ export async function* createAll(
   })
   try {
     const take = await started
-    if (take !== undefined) yield* results(take)
+    if (take !== undefined) yield* results(take, site)
     leave()
     await end
   } finally {

@@ -19,6 +19,7 @@ import type * as RouterKey from "../RouterKey.js"
 import type { SecureMemory } from "../SecureMemory.js"
 import * as Transport from "../Transport.js"
 import { onAbort, reasonOf } from "./abort.js"
+import { type CallSite, captureCallSite, withCallSite } from "./callSite.js"
 import { layerLogger } from "./logging.js"
 import type { ClientConfig, Fetch } from "./options.js"
 
@@ -55,7 +56,7 @@ const severalVersions = Layer.scopedDiscard(
 const followed = () =>
   new SecurityError({
     reason: "redirect",
-    message: "The fetch option followed a redirect, which is not allowed: it must obey redirect \"manual\""
+    message: "The fetch option followed a redirect. It must obey redirect: \"manual\""
   })
 
 /**
@@ -96,10 +97,11 @@ export class ClientRuntime {
     this.#runtime = ManagedRuntime.make(layerOf(config))
   }
 
-  /** Runs an effect to a promise that rejects with the effect's own error. */
+  /** Runs an effect to a promise that rejects with the effect's error, whose stack includes the caller. */
   run<A>(effect: Effect.Effect<A, unknown, Services>, signal?: AbortSignal): Promise<A> {
+    const site = captureCallSite(this.run)
     return new Promise((resolve, reject) => {
-      if (this.#end !== undefined) return reject(new DisposedError())
+      if (this.#end !== undefined) return reject(withCallSite(new DisposedError(), site))
       if (signal?.aborted === true) return reject(reasonOf(signal))
       const fiber = this.#runtime.runFork(effect)
       this.#calls.add(fiber)
@@ -109,7 +111,7 @@ export class ClientRuntime {
         this.#calls.delete(fiber)
         stop?.()
         if (Exit.isSuccess(exit)) resolve(exit.value)
-        else reject(this.#errorOf(exit.cause, signal))
+        else reject(this.#errorOf(exit.cause, signal, site))
       })
     })
   }
@@ -119,13 +121,15 @@ export class ClientRuntime {
     read: Either.Either<O, InvalidRequestError>,
     use: (options: O) => Effect.Effect<A, unknown, Services>
   ): Promise<A> {
-    return Either.isLeft(read) ? Promise.reject(read.left) : this.run(use(read.right), read.right.signal)
+    return Either.isLeft(read)
+      ? Promise.reject(withCallSite(read.left, captureCallSite(this.call)))
+      : this.run(use(read.right), read.right.signal)
   }
 
-  #errorOf(cause: Cause.Cause<unknown>, signal: AbortSignal | undefined): unknown {
+  #errorOf(cause: Cause.Cause<unknown>, signal: AbortSignal | undefined, site: CallSite): unknown {
     const failure = Cause.failureOption(cause)
-    if (Option.isSome(failure)) return failure.value
-    if (this.#end !== undefined) return new DisposedError()
+    if (Option.isSome(failure)) return withCallSite(failure.value, site)
+    if (this.#end !== undefined) return withCallSite(new DisposedError(), site)
     return signal?.aborted === true ? reasonOf(signal) : Cause.squash(cause)
   }
 

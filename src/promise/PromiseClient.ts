@@ -1,5 +1,5 @@
 /**
- * What the Promise classes have in common: the client's keys, and its end.
+ * Base of the Promise classes: key management and disposal.
  *
  * @since 0.2.0
  */
@@ -21,29 +21,29 @@ export abstract class PromiseClient {
   }
 
   /**
-   * Loads or makes the client's key pair, which the first request would otherwise wait for. Resolves to its
+   * Loads or creates the client's key pair, so that the first request need not wait for it. Resolves to its
    * public key.
    */
   ready(): Promise<PublicKey> {
     return this.#runtime.run(Effect.flatMap(NomyoClient, (client) => client.ready))
   }
 
-  /** Replaces the client's key pair now. Requests in flight are answered under the old pair. */
+  /** Replaces the client's key pair now. Requests in flight finish under the old pair. */
   rotateKeys(): Promise<PublicKey> {
     return this.#runtime.run(Effect.flatMap(NomyoClient, (client) => client.rotateKeys))
   }
 
   /**
-   * Removes the client's key pair, also from where it is stored; the next request makes another. Requests in
-   * flight are answered. Earlier pairs that `keyHistory` keeps stay.
+   * Deletes the client's key pair, also from storage. The next request creates another. Requests in flight
+   * finish. Earlier pairs that `keyHistory` keeps remain.
    */
   forgetKeys(): Promise<void> {
     return this.#runtime.run(Effect.flatMap(NomyoClient, (client) => client.forgetKeys))
   }
 
   /**
-   * Ends the client: zeroes its keys and stops their rotation. Calls in flight and later ones reject with a
-   * `DisposedError`. May be called more than once.
+   * Closes the client: releases its keys and stops their rotation. Calls in flight and later calls reject
+   * with a `DisposedError`. You may call it more than once.
    */
   dispose(): void {
     void this.#runtime.dispose()

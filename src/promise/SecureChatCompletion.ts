@@ -26,7 +26,7 @@ export interface ChatCompletionConfig extends ClientConfig {
 }
 
 /**
- * A chat client with the calls of OpenAI's client, encrypted end to end. Rejects with the errors of
+ * An OpenAI-style chat client, encrypted to the NOMYO router. Rejects with the errors of
  * `NomyoError`.
  *
  * @example

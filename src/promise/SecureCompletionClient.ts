@@ -1,5 +1,5 @@
 /**
- * The steps of a request one by one, for callers without Effect.
+ * The steps of a request one by one, as promises.
  *
  * @since 0.2.0
  */
@@ -48,7 +48,7 @@ export interface GenerateKeysOptions {
   readonly password?: string | undefined
 }
 
-/** Makes a key pair and saves it in place of the stored one. */
+/** Creates a key pair and saves it in place of the stored one. */
 const storeNewPair = (keySize: 2048 | 4096) =>
   Effect.gen(function*() {
     const crypto = yield* Crypto
@@ -77,7 +77,7 @@ export class SecureCompletionClient extends PromiseClient {
     this.#runtime = runtime
   }
 
-  /** Makes a key pair, saves it, and uses it from now on. Resolves to its public key. */
+  /** Creates a key pair, saves it, and uses it from now on. Resolves to its public key. */
   generateKeys(options?: GenerateKeysOptions): Promise<PublicKey> {
     const config = this.#config
     return this.#runtime.run(Effect.gen(function*() {
@@ -108,7 +108,7 @@ export class SecureCompletionClient extends PromiseClient {
     }))
   }
 
-  /** The router's public key in PEM, fetched anew. */
+  /** Fetches the router's public key, in PEM. Does not use the cache. */
   fetchServerPublicKey(): Promise<string> {
     return this.#runtime.run(Effect.flatMap(RouterKey, (routerKey) =>
       Effect.map(routerKey.refetch, ({ key }) => key.pem)))

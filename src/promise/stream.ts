@@ -88,7 +88,7 @@ export const stream = (
   const finalCompletion = async () => {
     while ((await chunks.next()).done !== true);
     if (isComplete) return completionOfChunks(read) as unknown as ChatCompletionResponse
-    const message = "The stream was left before its end: there is no final completion"
+    const message = "You left the stream before its end, so there is no final completion"
     throw new InvalidRequestError({ message })
   }
   return Object.assign(chunks, { finalCompletion })

@@ -40,7 +40,7 @@ describe.each(cryptos)("vectors, %s Crypto", (_, crypto) => {
           assert.strictEqual(error._tag, "APIError", name)
         } else {
           assert.strictEqual(error._tag, "SecurityError", name)
-          assert.strictEqual(error.message, "The answer could not be opened with this client's key")
+          assert.strictEqual(error.message, "The answer could not be opened: it is damaged, altered, or sealed to another key")
         }
         assert.isUndefined(({} as { polluted?: unknown }).polluted)
       }))
@@ -85,7 +85,8 @@ describe.each(cryptos)("vectors, %s Crypto", (_, crypto) => {
         assert.deepInclude(error, {
           _tag: "SecurityError",
           reason: "router-key",
-          message: "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM"
+          message: "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM. " +
+            "Check that baseUrl is a NOMYO router"
         })
       }))
 

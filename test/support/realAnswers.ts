@@ -222,7 +222,7 @@ const errors: Rule = {
   ]
 }
 
-const missing = (server: string, said: object | string, field: string): Shape => ({ server, said, becomes: { _tag: "APIError", statusCode: 200, message: `The router's answer was opened, but is no chat completion: ${field} is missing` } })
+const missing = (server: string, said: object | string, field: string): Shape => ({ server, said, becomes: { _tag: "APIError", statusCode: 200, message: `The router's answer is not a chat completion: ${field} is missing. Report the payloadId to its operator` } })
 
 const nothing: Rule = {
   name: "no choices at all",

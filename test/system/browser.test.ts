@@ -74,7 +74,7 @@ describe("the bundle in Chromium", () => {
 
   it("rejects what is wrong before anything is sent", async () => {
     const page = await visit(sites.strict)
-    expect(await failure(page, {}, { model: "m" })).toMatchObject({ name: "InvalidRequestError", message: "messages is missing" })
+    expect(await failure(page, {}, { model: "m" })).toMatchObject({ name: "InvalidRequestError", message: "messages must be a non-empty array of { role, content }" })
     expect(await failure(page, { allowHttp: false })).toMatchObject({ name: "SecurityError", reason: "plain-http" })
     expect(await failure(page, { keyDir: "client_keys" })).toMatchObject({ name: "SecurityError", reason: "unsupported" })
     expect((await failure(page, { keyDir: "client_keys" }))?.message).toMatch(/Node/)

@@ -109,7 +109,7 @@ describe("nomyo chat", () => {
     expect(http).toMatchObject({ code: 2, stderr: expect.stringMatching(/^nomyo: .*--allow-http/) })
     const bad = await nomyo(["chat", "hi"], { env: { ...environment, NOMYO_TIMEOUT: "soon" } })
     expect({ code: bad.code, stdout: bad.stdout }).toEqual({ code: 2, stdout: "" })
-    expect(bad.stderr).toContain("NOMYO_TIMEOUT in the environment is not valid: expected milliseconds")
+    expect(bad.stderr).toContain("NOMYO_TIMEOUT in the environment is not valid: expected a time")
     for (const { stderr } of [wrong, http, bad]) expect(stderr).not.toContain("sk-")
   })
 })

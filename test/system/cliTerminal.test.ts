@@ -78,8 +78,8 @@ describe("nomyo chat in a shell", () => {
   })
 
   it.each([
-    ["nomyo chat hi --base-url example", "--base-url is an HTTPS URL"],
-    ["nomyo chat hi --base-url https://user:pass@router.test", "--base-url must not carry a user name"],
+    ["nomyo chat hi --base-url example", "Invalid --base-url"],
+    ["nomyo chat hi --base-url https://user:pass@router.test", "--base-url holds a user name"],
     ["NOMYO_ALLOW_HTTP= nomyo chat hi --base-url http://router.test", "--allow-http"]
   ])("calls it wrong usage, by the flag's name: %s", async (line, said) => {
     await expect(shell(`${line} < /dev/null`)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(said) })

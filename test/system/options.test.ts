@@ -49,7 +49,7 @@ describe("a wrong option", () => {
     [{ apiKey: "schlüssel" }, "SecurityError", /API key/],
     [{ baseUrl: "https://127.0.0.1/?" }, "InvalidRequestError", /baseUrl/],
     [{ baseUrl: "https://127.0.0.1/#" }, "InvalidRequestError", /baseUrl/],
-    [{ allowHttp: "false" as never }, "InvalidRequestError", /allowHttp is true or false/],
+    [{ allowHttp: "false" as never }, "InvalidRequestError", /allowHttp must be true or false/],
     [{ apiKey: 7 as never }, "InvalidRequestError", /apiKey/],
     [{ routerKeyFingerprints: [7 as never] }, "InvalidRequestError", /routerKeyFingerprints/],
     [{ keyDir: "unused", keyRotationPassword: 7 as never }, "InvalidRequestError", /8 characters/],

@@ -110,8 +110,8 @@ describe("the development router", () => {
         [400, /envelope/, text("<html>"), auth],
         [400, /envelope/, flipped, auth],
         [400, /payload is not JSON/, yield* seal("not JSON"), auth],
-        [400, /^model is missing/, yield* seal({}), auth],
-        [400, /^messages is not valid/, yield* seal({ model: "m", messages: [] }), auth],
+        [400, /^model must be a model id/, yield* seal({}), auth],
+        [400, /^messages must be a non-empty array of { role, content }$/, yield* seal({ model: "m", messages: [] }), auth],
         [413, /larger/, new Uint8Array(15 * 1024 * 1024), auth]
       ]
       for (const [status, reason, sent, sentHeaders] of cases) {

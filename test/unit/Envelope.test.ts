@@ -75,7 +75,7 @@ describe("Envelope", () => {
         Effect.provideServiceEffect(Crypto.Crypto, sealing({ ...sealed, ciphertext, length })),
         Effect.flip
       )
-      assert.deepInclude(error, { reason: "encryption", message: "The request could not be encrypted" })
+      assert.deepInclude(error, { reason: "encryption", message: "The request could not be encrypted. Please report this" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 
   const without = (name: string) => ({ [name]: undefined })

@@ -194,7 +194,7 @@ describe("NodeCrypto", () => {
       for (const broken of [1, 5, 6]) {
         taken = 0
         const error = yield* Effect.flip(crypto.open(privateKey, { ...sealed, ciphertext: chunks(broken), tag: () => tag }))
-        assert.strictEqual(error.message, "The answer could not be opened with this client's key")
+        assert.strictEqual(error.message, "The answer could not be opened: it is damaged, altered, or sealed to another key")
         assert.deepStrictEqual(Object.keys(error), Object.keys(Crypto.cannotOpen()))
       }
     }).pipe(Effect.provide(layerWith({}))))

@@ -94,12 +94,12 @@ describe("NomyoClient over mock layers", () => {
     const cycle: { self?: unknown } = {}
     cycle.self = cycle
     const refused: ReadonlyArray<readonly [request: object, field: RegExp]> = [
-      [{ messages: hello.messages }, /^model is missing/],
-      [{ ...hello, model: "" }, /^model is not valid/],
-      [{ model: "m" }, /^messages is missing/],
+      [{ messages: hello.messages }, /^model must be a model id/],
+      [{ ...hello, model: "" }, /^model must be/],
+      [{ model: "m" }, /^messages must be a non-empty array/],
       [{ ...hello, messages: [] }, /^messages/],
-      [{ ...hello, messages: "Hello!" }, /^messages is not valid/],
-      [{ ...hello, messages: ["Hello!"] }, /^messages\[0\] is not valid/],
+      [{ ...hello, messages: "Hello!" }, /^messages must be a non-empty array of { role, content }$/],
+      [{ ...hello, messages: ["Hello!"] }, /^messages\[0\] must be an object/],
       [{ ...hello, temperature: Number.NaN }, /^temperature/],
       [{ ...hello, security_tier: "ultra" }, /^security_tier/],
       [{ ...hello, metadata: cycle }, /^metadata cannot be written as JSON/],
@@ -115,8 +115,8 @@ describe("NomyoClient over mock layers", () => {
       [{ ...hello, x: { y: Number.POSITIVE_INFINITY } }, /^x cannot be written as JSON/],
       [{ ...hello, x: "x".repeat(10 * 1024 * 1024) }, /10 MiB/],
       [{ ...hello, x: "ü".repeat(5 * 1024 * 1024) }, /10 MiB/],
-      [[], /is missing|not valid/],
-      [undefined as never, /not valid/]
+      [[], /^The request must be an object such as { model, messages }$/],
+      [undefined as never, /^The request must be an object/]
     ]
     return Effect.gen(function*() {
       for (const [request, field] of refused) {

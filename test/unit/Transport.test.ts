@@ -128,7 +128,7 @@ describe("Transport.make", () => {
         throw error
       }
       const parser = yield* Effect.flip(answering({ body: failing(Object.assign(new Error("x"), { code: "HPE_INVALID_CHUNK_SIZE" })) }))
-      assert.deepInclude(parser, { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID_CHUNK_SIZE)" })
+      assert.deepInclude(parser, { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID_CHUNK_SIZE). Check the port in baseUrl" })
       for (const error of [Object.assign(new Error("x"), { code: "ECONNRESET" }), "no error", undefined]) {
         assert.deepInclude(yield* Effect.flip(answering({ body: failing(error) })), { reason: "truncated" })
       }

@@ -93,22 +93,22 @@ describe("what is refused before it is sent", () => {
     ["security_teir", "security_tier"]
   ])("%s, meant for a field that directs the request", ([name, field]) =>
     Effect.map(refusal({ ...hello, [name]: "SENTINEL" }), (message) =>
-      assert.strictEqual(message, `${name} is not a field of a request: it is ${field}`)))
+      assert.strictEqual(message, `Unknown request field ${name}. Did you mean ${field}?`)))
 
   it.effect.each<readonly [object, RegExp]>([
-    [{ messages: hello.messages }, /^model is missing$/],
-    [{ model: "m" }, /^messages is missing$/],
-    [{ ...hello, messages: null }, /^messages is missing$/],
-    [{ ...hello, messages: { 0: hello.messages[0] } }, /^messages is not valid/],
-    [{ ...hello, messages: [hello.messages[0], "SENTINEL"] }, /^messages\[1\] is not valid/],
-    [{ ...hello, model: ["SENTINEL"] }, /^model is not valid/],
-    [{ ...hello, api_key: 7 }, /^api_key is not valid/],
-    [{ ...hello, base_url: ["SENTINEL"] }, /^base_url is not valid/],
-    [{ ...hello, security_tier: "SENTINEL" }, /^security_tier is not valid/],
-    [{ ...hello, extra_body: ["SENTINEL"] }, /^extra_body is not valid/],
-    [{ ...hello, extra_body: { api_key: "SENTINEL" } }, /^extra_body\.api_key is not for the model server/],
-    [{ ...hello, extra_body: { messages: [] } }, /^messages is not valid/],
-    [Object.create(hello), /^model is missing$/]
+    [{ messages: hello.messages }, /^model must be a model id/],
+    [{ model: "m" }, /^messages must be a non-empty array/],
+    [{ ...hello, messages: null }, /^messages must be a non-empty array/],
+    [{ ...hello, messages: { 0: hello.messages[0] } }, /^messages must be a non-empty array of { role, content }$/],
+    [{ ...hello, messages: [hello.messages[0], "SENTINEL"] }, /^messages\[1\] must be an object/],
+    [{ ...hello, model: ["SENTINEL"] }, /^model must be/],
+    [{ ...hello, api_key: 7 }, /^api_key must be a string/],
+    [{ ...hello, base_url: ["SENTINEL"] }, /^base_url must be a string/],
+    [{ ...hello, security_tier: "SENTINEL" }, /^security_tier must be/],
+    [{ ...hello, extra_body: ["SENTINEL"] }, /^extra_body must be an object/],
+    [{ ...hello, extra_body: { api_key: "SENTINEL" } }, /^extra_body\.api_key would reach the model server/],
+    [{ ...hello, extra_body: { messages: [] } }, /^messages must be a non-empty array of { role, content }$/],
+    [Object.create(hello), /^model must be a model id/]
   ])("%j", ([request, expected]) =>
     Effect.map(refusal(request), (message) => {
       assert.match(message, expected)

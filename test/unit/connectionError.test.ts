@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { connectionError } from "../../src/internal/connectionError.js"
+import * as Errors from "../../src/internal/connectionError.js"
+
+const connectionError = (error: unknown) => Errors.connectionError(error, "https://router.test/pki/public_key")
 
 describe("connectionError", () => {
   it.each([
@@ -14,14 +16,21 @@ describe("connectionError", () => {
     "CERT_REVOKED"
   ])("knows %s for a certificate's fault", (code) => {
     const error = connectionError(new TypeError("fetch failed", { cause: Object.assign(new Error("SENTINEL"), { code }) }))
-    assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate", message: `The router's TLS certificate is not trusted (${code})` })
+    assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate", message: `The TLS certificate of https://router.test is not trusted (${code}). For a private authority, set NODE_EXTRA_CA_CERTS` })
     assert.notInclude(JSON.stringify(error), "SENTINEL")
   })
 
-  it.each(["ECONNREFUSED", "ENOTFOUND", "ECONNRESET", "UND_ERR_SOCKET", undefined])("knows %s for the network's", (code) => {
+  it.each([
+    ["ECONNREFUSED", " (ECONNREFUSED: nothing listens there)"],
+    ["ENOTFOUND", " (ENOTFOUND: the host does not exist)"],
+    ["ECONNRESET", " (ECONNRESET: the other side closed the connection)"],
+    ["UND_ERR_SOCKET", " (UND_ERR_SOCKET)"],
+    [undefined, ""]
+  ])("knows %s for the network's, and says where and what to check", (code, detail) => {
     assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), {
       reason: "network",
-      message: `The router could not be reached${code === undefined ? "" : ` (${code})`}`
+      message: `Could not reach https://router.test${detail}. Check the router's URL ` +
+        "(baseUrl, NOMYO_BASE_URL or the request's base_url) and the network"
     })
   })
 
@@ -37,13 +46,13 @@ describe("connectionError", () => {
     const circular = new Error("z")
     circular.cause = circular
     for (const error of [circular, Object.assign(new Error("x"), { code: 7 }), { code: "ECONNREFUSED" }, "ECONNREFUSED", undefined]) {
-      assert.strictEqual(connectionError(error).message, "The router could not be reached")
+      assert.match(connectionError(error).message, /^Could not reach https:\/\/router\.test\. /)
     }
   })
 
   it("knows a parser's error that has no code", () => {
     const error = Object.assign(new Error("x"), { name: "HTTPParserError" })
-    assert.deepInclude(connectionError(error), { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID)" })
+    assert.deepInclude(connectionError(error), { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID). Check the port in baseUrl" })
   })
 
   it.each(["HPE_INVALID_CONSTANT", "UND_ERR_HEADERS_OVERFLOW", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"])("knows %s for the router's", (code) => {
@@ -52,6 +61,6 @@ describe("connectionError", () => {
 
   it.each(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"])("knows %s for a client's own timeout", (code) => {
     const error = connectionError(Object.assign(new Error("x"), { code }))
-    assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout", message: `The router was silent for too long (${code})` })
+    assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout", message: `https://router.test was silent for too long (${code})` })
   })
 })

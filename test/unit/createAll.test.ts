@@ -172,7 +172,7 @@ describe.each(apis)("createAll, %s", (_, makeClient) => {
     const { requests, state } = endless()
     const failure = await error(collect(client.createAll(requests, { concurrency })))
     assert.instanceOf(failure, InvalidRequestError)
-    assert.match((failure as Error).message, /^concurrency is a whole number, 1 or more/)
+    assert.match((failure as Error).message, /^concurrency must be a whole number, 1 or more/)
     assert.strictEqual(state.read, 0)
   })
 

@@ -55,11 +55,11 @@ describe("the environment", () => {
     ))
 
   it.effect.each([
-    ["NOMYO_MAX_RETRIES", "many", "a whole number"],
-    ["NOMYO_KEY_ROTATION_INTERVAL", "soon", "milliseconds, or a time such as \"30 seconds\""],
+    ["NOMYO_MAX_RETRIES", "many", "a whole number, 0 or more"],
+    ["NOMYO_KEY_ROTATION_INTERVAL", "soon", "a time: a number of milliseconds, or a number and a unit such as \"30 seconds\""],
     ["NOMYO_KEY_SIZE", "1024", "2048 or 4096"],
     ["NOMYO_ALLOW_HTTP", "perhaps", "true or false"]
-  ])("refuses %s=%s by the variable's name", ([name, value, expected]) =>
+  ])("refuses %s=%s by the variable's name, and says what it must be", ([name, value, expected]) =>
     Effect.gen(function*() {
       const provider = ConfigProvider.fromMap(new Map([[name!, value!]]))
       const error = yield* Effect.flip(Effect.withConfigProvider(Node.environment, provider))
@@ -75,7 +75,7 @@ describe("times", () => {
     (time) =>
       Effect.gen(function*() {
         for (const name of ["timeout", "keyRotationInterval", "routerKeyTtl"]) {
-          assert.match(yield* message({ [name]: time }), new RegExp(`^${name} is a time of more than 0`))
+          assert.match(yield* message({ [name]: time }), new RegExp(`^${name} must be a time of more than 0`))
         }
       })
   )

@@ -16,7 +16,7 @@ describe("readOptions", () => {
   })
 
   it.each(["a key", 7, true, [], () => undefined])("refuses %j in place of options", (options) => {
-    expect(chat(options)).toBe("The options are an object")
+    expect(chat(options)).toBe("The options must be an object such as { baseUrl: … }")
   })
 
   it.each([
@@ -32,11 +32,11 @@ describe("readOptions", () => {
     ["password", "keyRotationPassword"],
     ["allowHTTP", "allowHttp"]
   ])("says for %s that %s is meant", (name, meant) => {
-    expect(chat({ [name]: "x" })).toBe(`There is no option "${name}". Did you mean ${meant}?`)
+    expect(chat({ [name]: "x" })).toBe(`Unknown option "${name}". Did you mean ${meant}?`)
   })
 
   it("lists the options where none is close", () => {
-    expect(chat({ colour: "red" })).toMatch(/^There is no option "colour". The options are allowHttp, apiKey, baseUrl, /)
+    expect(chat({ colour: "red" })).toMatch(/^Unknown option "colour". Options: allowHttp, apiKey, baseUrl, /)
     expect(chat({ ["x".repeat(1000)]: 1 }).length).toBeLessThan(500)
   })
 
@@ -75,7 +75,7 @@ describe("readOptions", () => {
 
   it.each(Object.entries(wrong))("refuses a wrong type of %s", (name, value) => {
     const said = chat({ [name]: value })
-    expect(said).toMatch(new RegExp(`^${name} is `))
+    expect(said).toMatch(new RegExp(`^${name} must be `))
     expect(chat({ [name]: undefined })).toBe("accepted")
     expect(chat({ [name]: null })).toBe("accepted")
   })
@@ -106,7 +106,7 @@ describe("readOptions", () => {
 
   it("names a forgotten await", () => {
     const said = chat({ keyRotationPassword: Promise.resolve("correct horse") })
-    expect(said).toBe("keyRotationPassword is a string of at least 8 characters, not a Promise: await it first")
+    expect(said).toBe("keyRotationPassword must be a string of at least 8 characters, not a Promise: await it first")
   })
 
   it("shows no value", () => {
@@ -127,12 +127,12 @@ describe("readOptions", () => {
       fetch
     })).toBe("accepted")
     expect(message(Options.batchRules, { signal: new AbortController().signal, concurrency: 2, ordered: true })).toBe("accepted")
-    expect(message(Options.callRules, { signal: {} })).toBe("signal is an AbortSignal")
+    expect(message(Options.callRules, { signal: {} })).toBe("signal must be an AbortSignal")
   })
 
   it("says which option has a getter that throws, and nothing of its error", () => {
     const trap = Object.defineProperty({}, "apiKey", { enumerable: true, get: () => { throw new Error("SECRET") } })
-    expect(chat(trap)).toBe("The option apiKey cannot be read")
+    expect(chat(trap)).toBe("Option apiKey cannot be read: its getter throws")
   })
 })
 

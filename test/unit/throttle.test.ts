@@ -194,7 +194,7 @@ describe("throttle", () => {
       const environment = ConfigProvider.fromMap(new Map([["NOMYO_THROTTLE", "true"]]))
       assert.isTrue((yield* Effect.withConfigProvider(NomyoConfig.config, environment)).throttle)
       const error = yield* Effect.flip(NomyoConfig.make({ throttle: "false" as never }))
-      assert.match(error.message, /^throttle is true or false/)
+      assert.match(error.message, /^throttle must be true or false/)
     }))
 })
 

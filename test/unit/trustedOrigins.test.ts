@@ -112,6 +112,6 @@ describe("base_url of a request", () => {
       const router = Mocks.scripted(() => Effect.die("unused"))
       const error = yield* Effect.flip(Effect.provide(NomyoClient.NomyoClient, Mocks.client(router.layer, { trustedBaseUrls: option as never })))
       assert.deepInclude(error, { _tag: "InvalidRequestError" })
-      assert.match(error.message, /^trustedBaseUrls is false or a list of origins/)
+      assert.match(error.message, /^trustedBaseUrls must be false or an array of origins/)
     }))
 })

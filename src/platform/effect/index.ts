@@ -31,13 +31,13 @@ const toHttpRequest = ({ body, headers, method, url }: Transport.Request) =>
       if (body === undefined) return request
       return HttpClientRequest.bodyUint8Array(request, toBytes(body), headers["Content-Type"])
     },
-    catch: connectionError
+    catch: (error) => connectionError(error, url)
   })
 
 const followedRedirect = () =>
   new SecurityError({
     reason: "redirect",
-    message: "The HttpClient followed a redirect, which is not allowed"
+    message: "The HttpClient followed a redirect. Provide a client that follows none"
   })
 
 const toResponse = (response: HttpClientResponse.HttpClientResponse): Transport.Response => ({
@@ -52,7 +52,7 @@ const exchange = (client: HttpClient.HttpClient): Transport.Exchange => (request
     Effect.provideService(FetchHttpClient.RequestInit, strictFetch),
     // a client may be set to fail on a status: `Transport.make` has a more precise error
     Effect.catchTag("ResponseError", ({ response }) => Effect.succeed(response)),
-    Effect.mapError(connectionError),
+    Effect.mapError((error) => connectionError(error, request.url)),
     Effect.filterOrFail((response) => response.request.url === request.url, followedRedirect),
     Effect.map(toResponse)
   )

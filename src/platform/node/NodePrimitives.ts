@@ -97,7 +97,7 @@ const aesGcm = (key: Uint8Array): Aead => {
         try {
           decipher.final()
         } catch (error) {
-          // nothing of a chunk that was tampered with is handed on
+          // no bytes of a chunk that was tampered with leave this function
           opened.fill(0)
           throw error
         }

@@ -96,7 +96,7 @@ const toResponse = (
   incoming: Http.IncomingMessage
 ): Effect.Effect<Transport.Response, APIConnectionError> =>
   isCompressed(incoming)
-    ? Effect.fail(protocolError("The router's answer is compressed, which was not asked for"))
+    ? Effect.fail(protocolError("The router's answer is compressed, which the client did not ask for. Check the proxy in front of the router"))
     : Effect.succeed({
       status: incoming.statusCode ?? 0,
       header: (name) => incoming.headers[name] as string | undefined,
@@ -106,7 +106,7 @@ const toResponse = (
 type Settle = (result: ReturnType<Transport.Exchange>) => void
 
 /** Settles with the response to a request, or with what went wrong before there was one. */
-const listen = (outgoing: Http.ClientRequest, settle: Settle): void => {
+const listen = (outgoing: Http.ClientRequest, url: string, settle: Settle): void => {
   let incoming: Http.IncomingMessage | undefined
   outgoing.on("response", (response) => {
     incoming = response
@@ -115,10 +115,10 @@ const listen = (outgoing: Http.ClientRequest, settle: Settle): void => {
   // without a listener Node closes the connection and says nothing
   outgoing.on("upgrade", (_response, socket) => {
     socket.destroy()
-    settle(Effect.fail(protocolError("The router answered with a protocol other than HTTP")))
+    settle(Effect.fail(protocolError("The router switched to another protocol than HTTP. Check the port in baseUrl")))
   })
   outgoing.on("error", (error) => {
-    if (incoming === undefined) settle(Effect.fail(connectionError(error)))
+    if (incoming === undefined) settle(Effect.fail(connectionError(error, url)))
     // a parser's error within the body would otherwise pass for a lost connection
     else incoming.destroy(error)
   })
@@ -130,11 +130,11 @@ const listen = (outgoing: Http.ClientRequest, settle: Settle): void => {
  */
 const exchange = (agents: Agents, request: Transport.Request, onEnd: (close: () => void) => void) =>
   Effect.async<Transport.Response, APIConnectionError | SecurityError>((settle) => {
-    const fail = (error: unknown) => settle(Effect.fail(connectionError(error)))
+    const fail = (error: unknown) => settle(Effect.fail(connectionError(error, request.url)))
     try {
       const outgoing = open(agents, request)
       onEnd(() => outgoing.destroy())
-      listen(outgoing, settle)
+      listen(outgoing, request.url, settle)
       write(outgoing, request.body, fail)
     } catch (error) {
       fail(error)

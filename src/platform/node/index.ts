@@ -49,7 +49,7 @@ const redacted = (secret: string | Redacted.Redacted | undefined) =>
 const noIndexedDb = Layer.fail(
   new SecurityError({
     reason: "unsupported",
-    message: "keyPersistence is \"memory\" on Node, which has no IndexedDB: keyDir keeps keys in files"
+    message: "keyPersistence must be \"memory\" on Node, which has no IndexedDB. Use keyDir for key files"
   })
 )
 
@@ -144,17 +144,15 @@ const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
     ? [...variablesOf(error.left), ...variablesOf(error.right)]
     : [error.path.join("_")]
 
-/** What the variables hold that can be wrong. */
-const FORMATS: ReadonlyArray<readonly [RegExp, string]> = [
-  [/TIMEOUT|INTERVAL|TTL/, "milliseconds, or a time such as \"30 seconds\""],
-  [/KEY_SIZE/, "2048 or 4096"],
-  [/PROTOCOL/, "1 or 2"],
-  [/RETRIES|BYTES|HISTORY/, "a whole number"],
-  [/./, "true or false"]
-]
+/** What the option of a variable must be: `NOMYO_KEY_DIR` is `keyDir`. */
+const expectedOf = (variable: string): string => {
+  const words = variable.replace("NOMYO_", "").toLowerCase()
+  const option = words.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+  return new Map(Object.entries(clientRules)).get(option)?.expected ?? "another value"
+}
 
 const notValid = (name: string): string =>
-  `${name} in the environment is not valid: expected ${FORMATS.find(([names]) => names.test(name))?.[1]}`
+  `${name} in the environment is not valid: expected ${expectedOf(name)}`
 
 /**
  * The options of the environment, for the Promise classes: `config`, whose error names the variable and no

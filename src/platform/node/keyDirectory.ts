@@ -3,7 +3,7 @@
  * keys.
  *
  * The private key is the truth. It is replaced by one `rename`, so that a reader finds a whole key at any
- * moment. The public key is derived from it, and written anew where it does not fit.
+ * moment. The public key is derived from it, and written again where it does not fit.
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"

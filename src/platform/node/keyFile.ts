@@ -30,7 +30,7 @@ const CIPHER = { name: "aes-256-cbc", keyLength: 32 }
 const wrongPassword = () =>
   new SecurityError({
     reason: "key-password",
-    message: "The private key's password is wrong, or its file is damaged"
+    message: "The password of the private key is wrong, or its file is damaged. Check keyRotationPassword"
   })
 
 const isLongEnough = (password: unknown): boolean =>
@@ -148,7 +148,7 @@ export const decode = Effect.fnUntraced(function*(
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
   if (!isEncrypted(block)) {
     if (password !== undefined) {
-      yield* Effect.logWarning("A password was given for a private key that is not encrypted")
+      yield* Effect.logWarning("keyRotationPassword is set, but the stored private key is not encrypted. The next rotation encrypts it")
     }
     return der
   }
@@ -156,7 +156,7 @@ export const decode = Effect.fnUntraced(function*(
     return yield* Effect.fail(
       new SecurityError({
         reason: "key-password",
-        message: "The private key needs a password and none was given, or its file is damaged"
+        message: "The private key needs a password, or its file is damaged. Set keyRotationPassword"
       })
     )
   }
