@@ -1,7 +1,9 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
-/** Four times what the slowest test needs on two busy cores, in milliseconds. A test that hangs still fails. */
+/**
+ * Four times what the slowest test needs on two busy cores, in milliseconds. A test that hangs still fails.
+ */
 const TIMEOUT = 120_000
 
 /** The contract of key directories among processes, which it starts and kills. */
@@ -41,7 +43,8 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["src/**"],
-      // not counted, since other processes run it: the command line (test/system/cli.test.ts), and what needs a browser (test/system/browser.test.ts)
+      // not counted, since other processes run it: the command line (test/system/cli.test.ts), and what needs
+      // a browser (test/system/browser.test.ts)
       exclude: ["src/cli/!(serve).ts", "src/platform/browser/**"],
       // vitest's own summary stays the last line
       reporter: [],

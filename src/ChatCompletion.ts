@@ -151,7 +151,8 @@ const toJson = (value: unknown): Json.Json | undefined | null => {
 const reading = <A>(read: () => A): Effect.Effect<A, InvalidRequestError> =>
   Effect.try({ try: read, catch: unreadable })
 
-const tooLarge = () => invalid("The request is larger than 10 MiB as JSON. Shorten it; messages is usually the largest field")
+const tooLarge = () =>
+  invalid("The request is larger than 10 MiB as JSON. Shorten it; messages is usually the largest field")
 
 /**
  * The JSON of a payload, as it is now. Fails with an `InvalidRequestError` that names the field if JSON
@@ -162,7 +163,9 @@ const tooLarge = () => invalid("The request is larger than 10 MiB as JSON. Short
  * @since 0.2.0
  * @category encoding
  */
-export const encodePayload = (payload: object | Uint8Array | ArrayBufferLike): Effect.Effect<Plaintext, InvalidRequestError> =>
+export const encodePayload = (
+  payload: object | Uint8Array | ArrayBufferLike
+): Effect.Effect<Plaintext, InvalidRequestError> =>
   Effect.suspend(() => {
     const bytes = viewOf(payload)
     if (bytes === undefined) return encodeJson(payload)
@@ -199,7 +202,9 @@ const encodeJson = (payload: object): Effect.Effect<Plaintext, InvalidRequestErr
 
 const failWithField = (payload: object): Effect.Effect<never, InvalidRequestError> =>
   Effect.flatMap(
-    reading(() => Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"),
+    reading(() =>
+      Object.entries(payload).find(([, value]) => toJson({ value }) === undefined)?.[0] ?? "the request"
+    ),
     (field) =>
       Effect.fail(invalid(
         `${field} cannot be written as JSON. Remove cycles, BigInts, functions, symbols, Maps, Sets, NaN, ` +
@@ -294,7 +299,9 @@ const REPLAYED = "The answer belongs to another request. Someone may have repeat
 const noChatCompletion = (missing: string) =>
   new APIError<"APIError">({
     statusCode: 200,
-    message: `The router's answer is not a chat completion: ${missing} is missing. Report the payloadId to its operator`
+    message:
+      `The router's answer is not a chat completion: ${missing} is missing. ` +
+      "Report the payloadId to its operator"
   })
 
 /**

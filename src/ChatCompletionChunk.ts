@@ -124,7 +124,9 @@ export const fromResponse = (
   answer: ChatCompletionResponse,
   options: Options = {}
 ): Iterable<ChatCompletionChunk> =>
-  Chunks.chunksOf({ ...answer }, { includeUsage: options.includeUsage === true }) as Iterable<ChatCompletionChunk>
+  Chunks.chunksOf({ ...answer }, { includeUsage: options.includeUsage === true }) as Iterable<
+    ChatCompletionChunk
+  >
 
 /**
  * A chunk as the text of a server-sent event.

@@ -179,7 +179,8 @@ export class Crypto extends Context.Tag("nomyo-js/Crypto")<Crypto, Service>() {}
  * @category errors
  */
 export const cannotSeal = (): SecurityError =>
-  new SecurityError({ reason: "encryption", message: "The request could not be encrypted. Please report this" })
+  new SecurityError({ reason: "encryption",
+    message: "The request could not be encrypted. Please report this" })
 
 /**
  * The one failure of `open`, whatever was wrong: a `SecurityError` with reason `envelope`. A router that
@@ -189,4 +190,5 @@ export const cannotSeal = (): SecurityError =>
  * @category errors
  */
 export const cannotOpen = (): SecurityError =>
-  new SecurityError({ reason: "envelope", message: "The answer could not be opened: it is damaged, altered, or sealed to another key" })
+  new SecurityError({ reason: "envelope",
+    message: "The answer could not be opened: it is damaged, altered, or sealed to another key" })

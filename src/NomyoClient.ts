@@ -130,9 +130,9 @@ export interface Service {
     options?: RequestOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /**
-   * Checks a request, sends it, and opens its answer, to be read chunk by chunk. `NomyoClient.stream` gives the
-   * chunks as a stream. An attempt is repeated as `create` repeats it, until the answer begins. `timeout` counts
-   * until then; later, 60 seconds without a byte are a timeout. The scope's end closes the connection.
+   * Checks a request, sends it, and opens its answer, to be read chunk by chunk. `NomyoClient.stream` gives
+   * the chunks as a stream. An attempt is repeated as `create` repeats it, until the answer begins. `timeout`
+   * counts until then; later, 60 seconds without a byte are a timeout. The scope's end closes the connection.
    */
   readonly openStream: (
     request: ChatCompletion.ChatCompletionRequest,
@@ -271,7 +271,8 @@ const create = (
 const IDLE_TIMEOUT = Duration.seconds(60)
 
 const idle = () =>
-  new APIConnectionError({ reason: "timeout", message: "The router was silent for 60 seconds within an answer. Try again" })
+  new APIConnectionError({ reason: "timeout",
+    message: "The router was silent for 60 seconds within an answer. Try again" })
 
 /** Opens an answer to be read chunk by chunk. The scope's end closes its connection. */
 const openStream = Effect.fnUntraced(function*(
@@ -282,17 +283,17 @@ const openStream = Effect.fnUntraced(function*(
   const encoded = yield* ChatCompletion.encodeRequest(request, { stream: client.protocol.streams })
   const scope = yield* Effect.scope
   return yield* withPrepared(client, encoded, options, (prepared) => {
-    const open = retry(client, prepared, (_, turn) => openIn(scope, prepared, turn))
+    const open = retry(client, prepared, (_, limits) => openIn(scope, prepared, limits))
     return Effect.map(open, ({ pull }) => ({ pull: boundedPull(client, prepared, pull) }))
   })
 })
 
 /** One attempt, whose connection ends with it if it fails, and otherwise with the scope. */
-const openIn = (scope: Scope.Scope, request: PreparedRequest, turn: Protocol.Turn) =>
+const openIn = (scope: Scope.Scope, request: PreparedRequest, limits: Protocol.Limits) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-      const opened = restore(Scope.extend(request.router.stream(request, turn), own))
+      const opened = restore(Scope.extend(request.router.stream(request, limits), own))
       return yield* Effect.tapErrorCause(opened, (cause) => Scope.close(own, Exit.failCause(cause)))
     })
   )
@@ -361,13 +362,13 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
 )
 
 /**
- * The chunks of an answer as they come. Over protocol 2 they are real: each is authenticated, in order, and the
- * stream fails with a `SecurityError` if the answer is cut short. Over protocol 1.0 the answer comes whole, and
- * then in chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has the usage and no
- * choices.
+ * The chunks of an answer as they come. Over protocol 2 they are real: each is authenticated, in order, and
+ * the stream fails with a `SecurityError` if the answer is cut short. Over protocol 1.0 the answer comes
+ * whole, and then in chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has the
+ * usage and no choices.
  *
- * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer closes
- * the connection. Once a chunk has arrived, nothing is retried.
+ * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer
+ * closes the connection. Once a chunk has arrived, nothing is retried.
  *
  * @example
  * import * as Stream from "effect/Stream"
@@ -392,7 +393,9 @@ export const stream = (
       Stream.repeatEffectChunkOption(Effect.matchEffect(pull, {
         onFailure: (error) => Effect.fail(Option.some(error)),
         onSuccess: (chunks) =>
-          chunks === undefined ? Effect.fail(Option.none()) : Effect.succeed(Chunk.unsafeFromArray([...chunks]))
+          chunks === undefined
+            ? Effect.fail(Option.none())
+            : Effect.succeed(Chunk.unsafeFromArray([...chunks]))
       }))
   ))
 

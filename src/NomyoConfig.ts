@@ -12,7 +12,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { clientRules, readOptions } from "./internal/options.js"
 import type * as OptionTypes from "./internal/optionTypes.js"
-import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern, patternOf } from "./internal/trustedOrigins.js"
+import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern,
+  patternOf } from "./internal/trustedOrigins.js"
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -69,7 +70,9 @@ const refuse = (name: string, expected: string) =>
 /** `Duration` makes zero of a negative or missing number, which would mean "never" for a rotation. */
 const isNegative = (input: unknown): boolean => {
   if (Array.isArray(input)) return input.some(isNegative)
-  return typeof input === "string" ? input.trim().startsWith("-") : !Duration.isDuration(input) && !(input as number >= 0)
+  return typeof input === "string"
+    ? input.trim().startsWith("-")
+    : !Duration.isDuration(input) && !(input as number >= 0)
 }
 
 const duration = (name: string, input: Duration.DurationInput, rule: string) =>
@@ -87,20 +90,23 @@ export const positiveDuration = (
   return Effect.filterOrFail(duration(name, input, rule), Duration.greaterThan(0), () => refuse(name, rule))
 }
 
-const wholeNumber = (name: string, least: number, input: number): Effect.Effect<number, InvalidRequestError> =>
+const wholeNumber = (name: string, least: number,
+  input: number): Effect.Effect<number, InvalidRequestError> =>
   Number.isInteger(input) && input >= least
     ? Effect.succeed(input)
     : Effect.fail(refuse(name, `a whole number, ${least} or more`))
 
 /** @internal */
-export const retries = (input: number): Effect.Effect<number, InvalidRequestError> => wholeNumber("maxRetries", 0, input)
+export const retries = (input: number): Effect.Effect<number, InvalidRequestError> =>
+  wholeNumber("maxRetries", 0, input)
 
 /**
  * The default is as many as the service takes at once (protocol.md, "Limits of the service").
  *
  * @internal
  */
-export const concurrency = (input = 4): Effect.Effect<number, InvalidRequestError> => wholeNumber("concurrency", 1, input)
+export const concurrency = (input = 4): Effect.Effect<number, InvalidRequestError> =>
+  wholeNumber("concurrency", 1, input)
 
 /** Where a URL leads, as far as it can be shown: the rest may hold a secret. */
 const shown = (url: URL | undefined): string =>
@@ -115,7 +121,8 @@ const invalidUrl = (name: string, url: URL | undefined) =>
 const hasCredentials = (name: string) =>
   new SecurityError({
     reason: "url-credentials",
-    message: `${name} holds a user name or a password, which logs may show. Remove it; for an API key, set apiKey`
+    message:
+      `${name} holds a user name or a password, which logs may show. Remove it; for an API key, set apiKey`
   })
 
 const notHttps = (name: string, { origin }: URL) =>
@@ -150,18 +157,20 @@ export const checkBaseUrl = (
 ): Effect.Effect<string, InvalidRequestError | SecurityError> =>
   Effect.suspend(() => checkUrl("baseUrl", baseUrl, options))
 
-const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): ReadonlyArray<OriginPattern> | false | undefined => {
+const trusted = (input: ReadonlyArray<string> | false, baseUrl: string): ReadonlyArray<OriginPattern> | false
+  | undefined => {
   if (!Array.isArray(input)) return input === false ? false : undefined
   const patterns = input.map((text) => parsePattern(String(text)))
   return patterns.every((pattern) => pattern !== undefined) ? [patternOf(baseUrl), ...patterns] : undefined
 }
 
-const NO_BASE_URL = "base_url is refused because trustedBaseUrls is false. Remove base_url from the request, " +
+const NO_BASE_URL =
+  "base_url is refused because trustedBaseUrls is false. Remove base_url from the request, " +
   "or list its origin in trustedBaseUrls"
 
 /**
- * Checks the `base_url` of a request as `checkBaseUrl` does. Fails with reason `untrusted-url` if that URL must
- * not receive the client's API key.
+ * Checks the `base_url` of a request as `checkBaseUrl` does. Fails with reason `untrusted-url` if that URL
+ * must not receive the client's API key.
  *
  * @internal
  */
@@ -189,10 +198,10 @@ export const checkRequestUrl = (
 }
 
 const pins = (
-  name: string,
-  given: ReadonlyArray<string> = []
+  options: Options,
+  name: "routerKeyFingerprints" | "routerKeyConfigFingerprints"
 ): Effect.Effect<ReadonlyArray<string>, InvalidRequestError> => {
-  const digests = given.map((pin) => pin.replaceAll(":", "").toLowerCase())
+  const digests = (options[name] ?? []).map((pin) => pin.replaceAll(":", "").toLowerCase())
   return digests.every((pin) => /^[0-9a-f]{64}$/.test(pin))
     ? Effect.succeed(digests)
     : Effect.fail(refuse(name, "SHA-256 fingerprints of 64 hexadecimal digits each"))
@@ -201,8 +210,8 @@ const pins = (
 const contradiction = (message: string) => new InvalidRequestError({ message })
 
 /**
- * The protocol that the options ask for: a key of protocol 2 alone asks for it, since the client must not fall
- * back to 1.0 then. Fails where options contradict each other.
+ * The protocol that the options ask for: a key of protocol 2 alone asks for it, since the client must not
+ * fall back to 1.0 then. Fails where options contradict each other.
  */
 const protocolOf = (
   { protocol, routerKeyConfig, routerKeyConfigFingerprints, routerKeyFingerprints }: Options
@@ -220,6 +229,9 @@ const protocolOf = (
   return Effect.succeed(chosen)
 }
 
+const ROTATION_TIME = "a time of more than 0 such as \"12 hours\", or 0 for never"
+const EXAMPLE_ORIGINS = "https://router.test or https://*.router.test"
+
 /**
  * Fills in the defaults and checks every value. Fails with an error that names the option.
  *
@@ -235,16 +247,18 @@ export const make = Effect.fnUntraced(function*(
   const trustedBaseUrls = trusted(options.trustedBaseUrls ?? DEFAULT_TRUSTED, baseUrl)
   if (trustedBaseUrls === undefined) {
     return yield* Effect.fail(
-      refuse("trustedBaseUrls", "false or an array of origins such as https://router.test or https://*.router.test")
+      refuse("trustedBaseUrls", `false or an array of origins such as ${EXAMPLE_ORIGINS}`)
     )
   }
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  if (!(maxResponseBytes > 0)) return yield* Effect.fail(refuse("maxResponseBytes", "a number of bytes, more than 0"))
+  if (!(maxResponseBytes > 0)) {
+    return yield* Effect.fail(refuse("maxResponseBytes", "a number of bytes, more than 0"))
+  }
   const protocol = yield* protocolOf(options)
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",
     options.keyRotationInterval ?? Duration.days(1),
-    "a time of more than 0 such as \"12 hours\", or 0 for never"
+    ROTATION_TIME
   )
   return {
     baseUrl,
@@ -257,15 +271,18 @@ export const make = Effect.fnUntraced(function*(
     keySize: options.keySize ?? 4096,
     keyRotationInterval: Duration.isZero(keyRotationInterval) ? Duration.infinity : keyRotationInterval,
     protocol,
-    routerKeyFingerprints: yield* pins("routerKeyFingerprints", options.routerKeyFingerprints),
-    routerKeyConfigFingerprints: yield* pins("routerKeyConfigFingerprints", options.routerKeyConfigFingerprints),
+    routerKeyFingerprints: yield* pins(options, "routerKeyFingerprints"),
+    routerKeyConfigFingerprints: yield* pins(options, "routerKeyConfigFingerprints"),
     routerKeyConfig: options.routerKeyConfig,
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
     maxResponseBytes
   }
 })
 
-/** A duration in the environment: a number of milliseconds, or what `Config.duration` reads, such as `30 seconds`. */
+/**
+ * A duration in the environment: a number of milliseconds, or what `Config.duration` reads, such as `30
+ * seconds`.
+ */
 const time = (name: string) =>
   Config.orElse(Config.map(Config.number(name), Duration.millis), () => Config.duration(name))
 

@@ -1,6 +1,6 @@
 /**
- * The protocol that a client speaks with its routers, as a service: one attempt of a request, sealed, sent and
- * opened.
+ * The protocol that a client speaks with its routers, as a service: one attempt of a request, sealed, sent
+ * and opened.
  *
  * @since 0.3.0
  */
@@ -28,12 +28,12 @@ export interface Request {
 }
 
 /**
- * What the client does around the parts of one attempt.
+ * The limits that one attempt keeps: its deadline, the exchanges at a time, and the service's rate limit.
  *
  * @since 0.3.0
  * @category models
  */
-export interface Turn {
+export interface Limits {
   /** Counts a part against the attempt's deadline. Parts do not nest. */
   readonly withDeadline: <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Bounds the number of exchanges at a time. */
@@ -64,12 +64,12 @@ export interface Chunks {
  */
 export interface Router {
   /** One attempt that gives the answer whole. */
-  readonly create: (request: Request, turn: Turn) => Effect.Effect<ChatCompletionResponse, TransportError>
+  readonly create: (request: Request, limits: Limits) => Effect.Effect<ChatCompletionResponse, TransportError>
   /**
    * One attempt that gives the answer in chunks. It ends when the answer begins; the scope's end closes the
    * connection.
    */
-  readonly stream: (request: Request, turn: Turn) => Effect.Effect<Chunks, TransportError, Scope.Scope>
+  readonly stream: (request: Request, limits: Limits) => Effect.Effect<Chunks, TransportError, Scope.Scope>
 }
 
 /**

@@ -117,7 +117,9 @@ export interface Allocation {
 /** A platform's memory, or ordinary memory, which has no `free`. */
 type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 
-/** Zeroes bytes and gives them back. What others get next is zeroed even if that was switched off meanwhile. */
+/**
+ * Zeroes bytes and gives them back. What others get next is zeroed even if that was switched off meanwhile.
+ */
 const release = (held: Held, isEnabled: Switch): void => {
   if (held.free !== undefined || isEnabled()) clear(held.bytes)
   held.free?.()
@@ -279,7 +281,10 @@ export class SecureByteContext {
    * @throws `DisposedError` if the bytes have been zeroed.
    */
   async use<A>(f: (bytes: Uint8Array) => A | PromiseLike<A>): Promise<A> {
-    if (this.#isZeroed) throw new DisposedError({ message: "The secret bytes are already zeroed: use them before the callback ends" })
+    if (this.#isZeroed)
+      throw new DisposedError({
+        message: "The secret bytes are already zeroed: use them before the callback ends"
+      })
     this.#uses++
     try {
       return await f(this.#bytes)

@@ -212,7 +212,8 @@ const tooLarge = ({ maxResponseBytes }: Request) =>
   })
 
 /** All of a body. */
-const readBody = (request: Request, { body }: Begun): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> =>
+const readBody = (request: Request,
+  { body }: Begun): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> =>
   Effect.flatMap(read(body, request.maxResponseBytes), ({ bytes, isComplete }) =>
     isComplete ? Effect.succeed(bytes) : Effect.fail(tooLarge(request)))
 

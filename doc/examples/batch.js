@@ -8,10 +8,14 @@ const client = new SecureChatCompletion({
   throttle: true
 })
 
-/** An array would do. This could read a file of any length: it is asked for the next request when there is room for it. */
+/**
+ * An array would do. This could read a file of any length: it is asked for the next request when there is
+ * room for it.
+ */
 const requests = function*() {
   for (const content of ["one", "two", "three"]) {
-    yield { model: content === "two" ? "status/403" : "Qwen/Qwen3-0.6B", messages: [{ role: "user", content }] }
+    yield { model: content === "two" ? "status/403" : "Qwen/Qwen3-0.6B",
+      messages: [{ role: "user", content }] }
   }
 }
 

@@ -7,7 +7,9 @@ import * as NomyoNode from "nomyo-js/node"
 const policy = Schedule.exponential("100 millis").pipe(
   Schedule.upTo("2 seconds"),
   Schedule.whileInput((error: NomyoError.NomyoError) => error._tag === "ServiceUnavailableError"),
-  Schedule.tapInput((error: NomyoError.NomyoError) => Effect.sync(() => console.log(`${error._tag}, trying again`)))
+  Schedule.tapInput((error: NomyoError.NomyoError) =>
+    Effect.sync(() => console.log(`${error._tag}, trying again`))
+  )
 )
 
 const program = Effect.gen(function*() {
@@ -15,7 +17,9 @@ const program = Effect.gen(function*() {
   const models = ["status/503", "Qwen/Qwen3-0.6B"]
   // the second model is asked if the first fails
   const create = Effect.suspend(() =>
-    client.create({ model: models.shift() ?? "", messages: [{ role: "user", content: "Anyone?" }] }, { maxRetries: 0 })
+    client.create({ model: models.shift() ?? "", messages: [{ role: "user", content: "Anyone?" }] }, {
+      maxRetries: 0
+    })
   )
   const answer = yield* Effect.retry(create, policy)
   console.log(answer.choices[0]?.message.content)

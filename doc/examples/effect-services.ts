@@ -24,7 +24,8 @@ const client = NomyoClient.layerConfig().pipe(
 
 const program = Effect.gen(function*() {
   const client = yield* NomyoClient.NomyoClient
-  const answer = yield* client.create({ model: "Qwen/Qwen3-0.6B", messages: [{ role: "user", content: "How much?" }] })
+  const answer = yield* client.create({ model: "Qwen/Qwen3-0.6B",
+    messages: [{ role: "user", content: "How much?" }] })
   console.log(answer.choices[0]?.message.content)
   console.log(`${sent} bytes of ciphertext`)
 })

@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const keyDir = await mkdtemp(join(tmpdir(), "keys-")) // in earnest: a directory that only your program's user can read
+// in earnest: a directory that only your program's user can read
+const keyDir = await mkdtemp(join(tmpdir(), "keys-"))
 
 /** @type {import("nomyo-js").ChatCompletionConfig} */
 const options = {

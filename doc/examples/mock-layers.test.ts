@@ -11,7 +11,8 @@ import { type Model, Router } from "nomyo-js/router"
 const summarise = (text: string) =>
   Effect.gen(function*() {
     const client = yield* NomyoClient.NomyoClient
-    const answer = yield* client.create({ model: "m", messages: [{ role: "user", content: `Summarise: ${text}` }] })
+    const answer = yield* client.create({ model: "m",
+      messages: [{ role: "user", content: `Summarise: ${text}` }] })
     return answer.choices[0]?.message.content ?? ""
   })
 

@@ -8,7 +8,8 @@ const model: Model.Model = ({ payload, securityTier }) =>
   securityTier === "maximum"
     ? Effect.fail(new NomyoError.ForbiddenError({ message: "This model does not run there" }))
     : Effect.succeed({
-      choices: [{ index: 0, message: { role: "assistant", content: `${payload.messages.length} messages` }, finish_reason: "stop" }]
+      choices: [{ index: 0, message: { role: "assistant", content: `${payload.messages.length} messages` },
+        finish_reason: "stop" }]
     })
 
 const client = NomyoClient.layer().pipe(

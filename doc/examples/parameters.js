@@ -20,7 +20,8 @@ const answer = await client.create({
   seed: 7
 })
 
-for (const { finish_reason, index, message } of answer.choices) console.log(index, message.content, finish_reason)
+for (const { finish_reason, index, message } of answer.choices)
+  console.log(index, message.content, finish_reason)
 client.dispose()
 
 // With the echo model this prints:

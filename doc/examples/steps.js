@@ -15,16 +15,19 @@ const { algorithm, encrypted_payload } = JSON.parse(new TextDecoder().decode(env
 console.log(algorithm, Object.keys(encrypted_payload).join(" "))
 
 const payloadId = randomUUID()
-const response = await fetch(`${process.env.NOMYO_BASE_URL ?? "https://api.nomyo.ai"}/v1/chat/secure_completion`, {
-  method: "POST",
-  headers: {
-    "Content-Type": "application/octet-stream",
-    "X-Payload-ID": payloadId,
-    "X-Public-Key": encodeURIComponent(pem),
-    Authorization: `Bearer ${process.env.NOMYO_API_KEY}`
-  },
-  body: envelope
-})
+const response = await fetch(
+  `${process.env.NOMYO_BASE_URL ?? "https://api.nomyo.ai"}/v1/chat/secure_completion`,
+  {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/octet-stream",
+      "X-Payload-ID": payloadId,
+      "X-Public-Key": encodeURIComponent(pem),
+      Authorization: `Bearer ${process.env.NOMYO_API_KEY}`
+    },
+    body: envelope
+  }
+)
 const answer = await client.decryptResponse(await response.arrayBuffer(), payloadId)
 console.log(answer.choices[0].message.content)
 

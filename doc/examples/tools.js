@@ -34,7 +34,9 @@ for (const call of message.tool_calls ?? []) {
   if (call.type !== "function") continue
   // the model wrote the name and the arguments: trust neither
   const known = Object.hasOwn(functions, call.function.name)
-  const content = known ? functions[call.function.name](JSON.parse(call.function.arguments)) : "There is no such function"
+  const content = known
+    ? functions[call.function.name](JSON.parse(call.function.arguments))
+    : "There is no such function"
   console.log(`${call.function.name}: ${content}`)
   messages.push({ role: "tool", tool_call_id: call.id, content })
 }

@@ -1,6 +1,6 @@
 /**
- * Bundles the Promise API, so that it needs nothing beside itself: as ES modules and as CommonJS for Node and for everywhere else, with
- * one file of types; and as the one module that pages load by URL.
+ * Bundles the Promise API, so that it needs nothing beside itself: as ES modules and as CommonJS for Node and
+ * for everywhere else, with one file of types; and as the one module that pages load by URL.
  */
 import resolve from "@rollup/plugin-node-resolve"
 import terser from "@rollup/plugin-terser"
@@ -22,23 +22,37 @@ const pages = {
   "protocol-2": { largest: 84_000, hasProtocol2: true }
 }
 
-const NOTICE = "/*! nomyo-js, Apache-2.0. Contains effect, MIT: see dist/THIRD-PARTY-LICENSES of the package nomyo-js */"
+const NOTICE =
+  "/*! nomyo-js, Apache-2.0. Contains effect, MIT: see dist/THIRD-PARTY-LICENSES of the package nomyo-js */"
 
 const gzipped = (code) => gzipSync(code, { level: 9 }).length
 const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
 
-/** A program may import `nomyo-js` and `nomyo-js/effect`: these modules exist once, beside the bundles and the other modules. */
+/**
+ * A program may import `nomyo-js` and `nomyo-js/effect`: these modules exist once, beside the bundles and the
+ * other modules.
+ */
 const isShared = (id) => /[\\/](NomyoError|internal[\\/]secureMemory)\.(js|d\.ts)$/.test(id)
 
 /** Where a shared module is, seen from a folder of `dist`. */
 const pathFrom = (folder) => (id) =>
-  isShared(id) ? Path.posix.relative(folder, `dist/${/(NomyoError|internal.secureMemory)\..*/.exec(id)[0].replaceAll("\\", "/")}`) : id
+  isShared(id)
+    ? Path.posix.relative(folder,
+      `dist/${/(NomyoError|internal.secureMemory)\..*/.exec(id)[0].replaceAll("\\", "/")}`)
+    : id
 
-/** Names and functions stay as they are, for readers of stack traces; comments go, except those that bundlers read. */
-const readable = terser({ module: true, ecma: 2020, mangle: false, compress: false, format: { preserve_annotations: true } })
+/**
+ * Names and functions stay as they are, for readers of stack traces; comments go, except those that bundlers
+ * read.
+ */
+const readable = terser({ module: true, ecma: 2020, mangle: false, compress: false,
+  format: { preserve_annotations: true } })
 const minified = terser({ module: true, ecma: 2020, compress: { passes: 3 } })
 
-/** What may not be in a bundle: an import that nothing provides. The other warnings are of Effect's own modules. */
+/**
+ * What may not be in a bundle: an import that nothing provides. The other warnings are of Effect's own
+ * modules.
+ */
 const refuse = (_level, log, handle) => {
   if (["UNRESOLVED_IMPORT", "MISSING_EXPORT"].includes(log.code)) handle("error", log)
 }
@@ -55,7 +69,10 @@ const modulesOf = (chunks) => chunks.flatMap(({ modules }) => Object.keys(module
 
 const filesIn = (folder, chunks) => chunks.map(({ fileName }) => Path.posix.join(folder, fileName))
 
-/** The Promise API for one platform, as ES modules that share the errors, and as CommonJS with errors of its own. */
+/**
+ * The Promise API for one platform, as ES modules that share the errors, and as CommonJS with errors of its
+ * own.
+ */
 const platformBundles = async (name, conditions) => {
   const dir = `dist/bundle/${name}`
   const input = { input: entries, plugins: [resolve({ exportConditions: conditions }), readable] }
@@ -76,7 +93,10 @@ const platformTypes = {
   resolveId: (id) => id === "#platform" ? Path.join(root, "dist/platform/node/index.d.ts") : undefined
 }
 
-/** The types name nothing of Effect: what they stand on is in them. Those for CommonJS have the errors of that bundle. */
+/**
+ * The types name nothing of Effect: what they stand on is in them. Those for CommonJS have the errors of that
+ * bundle.
+ */
 const typeBundles = async () => {
   const dir = "dist/bundle"
   const banner = "/// <reference lib=\"esnext.disposable\" />"
@@ -142,13 +162,17 @@ const pageBundle = async (name, { hasProtocol2, largest }) => {
   return { files: [file, `${file}.map`, types], modules: modulesOf(chunks) }
 }
 
-/** `nomyo-js/fetch` for `require`, as one file. For `import` it is made of modules that need nothing beside themselves. */
+/**
+ * `nomyo-js/fetch` for `require`, as one file. For `import` it is made of modules that need nothing beside
+ * themselves.
+ */
 const fetchBundle = async () => {
   const dir = "dist/bundle"
   const output = { dir, format: "cjs", entryFileNames: "fetch.cjs" }
   const code = await bundle({ input: "dist/fetch/index.js", plugins: [readable] }, output)
   const declarations = { dir, entryFileNames: "fetch.d.cts" }
-  return filesIn(dir, [...code, ...await bundle({ input: "dist/fetch/index.d.ts", plugins: [dts()] }, declarations)])
+  return filesIn(dir, [...code,
+    ...await bundle({ input: "dist/fetch/index.d.ts", plugins: [dts()] }, declarations)])
 }
 
 export const buildBundles = async () => {

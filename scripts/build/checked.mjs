@@ -1,6 +1,7 @@
 /**
- * Writes an entry for each module that needs Effect. When that is missing, or another version, no code of ours runs: the runtime or the
- * bundler says that a module of `effect` cannot be found, and names the file that asks for it. So that file's path says what to do.
+ * Writes an entry for each module that needs Effect. When that is missing, or another version, no code of
+ * ours runs: the runtime or the bundler says that a module of `effect` cannot be found, and names the file
+ * that asks for it. So that file's path says what to do.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -15,22 +16,31 @@ const checks = {
 const entry = (version, module) =>
   `${checks[version].map((check) => `import "${check}"\n`).join("")}export * from "${module}"\n`
 
-/** The entries of `package.json` with a path that says what is needed, and the module that each of them leads to. */
+/**
+ * The entries of `package.json` with a path that says what is needed, and the module that each of them leads
+ * to.
+ */
 const checked = () => {
   const { exports } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
   return Object.values(exports).flatMap((target) => {
     const [, version] = /\/needs-effect-(\d)/.exec(target?.default) ?? []
-    return version === undefined ? [] : [{ version, file: target.default, module: target.types.replace(/\.d\.ts$/, ".js") }]
+    return version === undefined
+      ? []
+      : [{ version, file: target.default, module: target.types.replace(/\.d\.ts$/, ".js") }]
   })
 }
 
 /** The modules at the top of `dist`, which `nomyo-js/*` stands for. */
 const topModules = () =>
-  Fs.readdirSync(Path.join(root, "src")).filter((name) => name.endsWith(".ts") && name !== "index.ts").map((name) => Path.parse(name).name)
+  Fs.readdirSync(Path.join(root, "src")).filter((name) => name.endsWith(".ts") && name !== "index.ts").map((
+    name
+  ) => Path.parse(name).name)
 
 const expand = ({ file, module, version }) =>
   file.includes("*")
-    ? topModules().map((name) => ({ version, file: file.replace("*", name), module: module.replace("*", name) }))
+    ? topModules().map((name) => ({ version, file: file.replace("*", name),
+      module: module.replace("*", name) })
+    )
     : [{ file, module, version }]
 
 export const writeCheckedEntries = () =>

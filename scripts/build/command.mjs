@@ -19,7 +19,9 @@ export const buildCommand = async () => {
     metafile: true,
     // CommonJS has no `import.meta`
     define: { "import.meta.url": "importMetaUrl" },
-    banner: { js: `#!/usr/bin/env node\nconst importMetaUrl = require("node:url").pathToFileURL(__filename).href` }
+    banner: {
+      js: `#!/usr/bin/env node\nconst importMetaUrl = require("node:url").pathToFileURL(__filename).href`
+    }
   })
   return { outputs: [OUTPUT], packages: packagesOf(Object.keys(metafile.inputs)) }
 }

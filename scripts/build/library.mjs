@@ -10,8 +10,13 @@ import { edit, root } from "./tools.mjs"
 const compile = () => {
   const tsc = Path.join(root, "node_modules/typescript/bin/tsc")
   try {
-    const stdout = execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--listEmittedFiles"], { cwd: root, encoding: "utf8" })
-    return [...stdout.matchAll(/^TSFILE: (.+)$/gm)].map(([, file]) => Path.relative(root, file).replaceAll("\\", "/"))
+    const stdout = execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--listEmittedFiles"], {
+      cwd: root,
+      encoding: "utf8"
+    })
+    return [...stdout.matchAll(/^TSFILE: (.+)$/gm)].map(([, file]) =>
+      Path.relative(root, file).replaceAll("\\", "/")
+    )
   } catch (error) {
     process.stdout.write(error.stdout)
     throw new Error("The library does not compile", { cause: error })
@@ -31,20 +36,26 @@ const annotate = (file) => {
   Fs.writeFileSync(Path.join(root, `${file}.map`), JSON.stringify(map))
 }
 
-/** TypeScript before 5.7 knows no `Uint8Array<ArrayBuffer>`. `slice` returns one where it exists, and a `Uint8Array` before that. */
+/**
+ * TypeScript before 5.7 knows no `Uint8Array<ArrayBuffer>`. `slice` returns one where it exists, and a
+ * `Uint8Array` before that.
+ */
 const forOlderTypeScript = (declarations) =>
   declarations.replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<Uint8Array[\"slice\"]>")
 
 /**
- * Effect 4 is installed here beside Effect 3, under an alias: in an app it is called `effect`. And the Promise classes are this package's
- * own bundle there, which needs no Effect 3.
+ * Effect 4 is installed here beside Effect 3, under an alias: in an app it is called `effect`. And the
+ * Promise classes are this package's own bundle there, which needs no Effect 3.
  */
-const asInstalled = (code) => code.replaceAll(/"effect4(?=[/"])/g, "\"effect").replaceAll("\"../promise/index.js\"", "\"nomyo-js\"")
+const asInstalled = (code) =>
+  code.replaceAll(/"effect4(?=[/"])/g, "\"effect").replaceAll("\"../promise/index.js\"", "\"nomyo-js\"")
 
 export const buildLibrary = () => {
   const outputs = compile()
   for (const file of outputs.filter((file) => file.endsWith(".js"))) annotate(file)
-  for (const file of outputs.filter((file) => file.endsWith(".d.ts"))) edit(Path.join(root, file), forOlderTypeScript)
-  for (const file of outputs.filter((file) => file.startsWith("dist/effect4/"))) edit(Path.join(root, file), asInstalled)
+  for (const file of outputs.filter((file) => file.endsWith(".d.ts")))
+    edit(Path.join(root, file), forOlderTypeScript)
+  for (const file of outputs.filter((file) => file.startsWith("dist/effect4/")))
+    edit(Path.join(root, file), asInstalled)
   return { outputs: [...outputs, ...writeCheckedEntries()] }
 }

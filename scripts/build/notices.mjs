@@ -1,4 +1,7 @@
-/** Writes what travels inside the bundles: the licences of other people's code, and a bill of materials in CycloneDX's format. */
+/**
+ * Writes what travels inside the bundles: the licences of other people's code, and a bill of materials in
+ * CycloneDX's format.
+ */
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -20,7 +23,8 @@ const licenceOf = (folder, { name, version }) => {
 const componentsOf = (folders) => {
   const components = folders.map((folder) => {
     const manifest = readJson(`${folder}/package.json`)
-    return { folder, name: manifest.name, version: manifest.version, license: manifest.license, text: licenceOf(folder, manifest) }
+    return { folder, name: manifest.name, version: manifest.version, license: manifest.license,
+      text: licenceOf(folder, manifest) }
   })
   const byName = new Map(components.map((component) => [`${component.name} ${component.version}`, component]))
   return [...byName.values()].toSorted((a, b) => a.name < b.name ? -1 : 1)
@@ -31,7 +35,9 @@ const RULE = "-".repeat(80)
 const licencesText = (components) =>
   [
     "The bundles of nomyo-js hold code of these packages, under their own licences.",
-    ...components.map(({ license, name, text, version }) => `${RULE}\n${name} ${version} (${license})\n${RULE}\n\n${text}`)
+    ...components.map(({ license, name, text, version }) =>
+      `${RULE}\n${name} ${version} (${license})\n${RULE}\n\n${text}`
+    )
   ].join("\n\n") + "\n"
 
 const purl = (name, version) => `pkg:npm/${name.replace("@", "%40")}@${version}`
@@ -39,7 +45,9 @@ const purl = (name, version) => `pkg:npm/${name.replace("@", "%40")}@${version}`
 /** The digest that the lock file holds an installed package to. */
 const hashesOf = (lock, folder) => {
   const [, base64] = /^sha512-(.+)$/.exec(lock.packages[folder]?.integrity ?? "") ?? []
-  return base64 === undefined ? {} : { hashes: [{ alg: "SHA-512", content: Buffer.from(base64, "base64").toString("hex") }] }
+  return base64 === undefined
+    ? {}
+    : { hashes: [{ alg: "SHA-512", content: Buffer.from(base64, "base64").toString("hex") }] }
 }
 
 const componentOf = (lock) => ({ folder, license, name, version }) => ({
@@ -55,7 +63,9 @@ const componentOf = (lock) => ({ folder, license, name, version }) => ({
 /** A UUID of the materials: the same build has the same bill. */
 const serialNumber = (text) => {
   const hex = createHash("sha256").update(text).digest("hex")
-  return `urn:uuid:${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+  return `urn:uuid:${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${
+    hex.slice(20, 32)
+  }`
 }
 
 /** CycloneDX 1.6: this package, and what is bundled into it. */
@@ -70,7 +80,8 @@ const billOfMaterials = (components) => {
     serialNumber: serialNumber(JSON.stringify([self, listed])),
     version: 1,
     metadata: {
-      component: { type: "library", "bom-ref": self, name, version, licenses: [{ license: { id: license } }], purl: self }
+      component: { type: "library", "bom-ref": self, name, version, licenses: [{ license: { id: license } }],
+        purl: self }
     },
     components: listed,
     dependencies: [{ ref: self, dependsOn: listed.map((component) => component["bom-ref"]) }]
@@ -80,6 +91,7 @@ const billOfMaterials = (components) => {
 export const buildNotices = ({ bundles, command }) => {
   const components = componentsOf([...new Set([...bundles.packages, ...command.packages])])
   Fs.writeFileSync(Path.join(root, LICENCES), licencesText(components))
-  Fs.writeFileSync(Path.join(root, MATERIALS), `${JSON.stringify(billOfMaterials(components), undefined, 2)}\n`)
+  Fs.writeFileSync(Path.join(root, MATERIALS),
+    `${JSON.stringify(billOfMaterials(components), undefined, 2)}\n`)
   return { outputs: [LICENCES, MATERIALS] }
 }

@@ -1,4 +1,7 @@
-/** Bundles the page at `/` of `nomyo router` and `nomyo proxy`, beside the module that it takes the client from. */
+/**
+ * Bundles the page at `/` of `nomyo router` and `nomyo proxy`, beside the module that it takes the client
+ * from.
+ */
 import { build } from "esbuild"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -10,7 +13,8 @@ const FILES = ["index.html", "chat.css", "icon.svg"]
 /** The page uses the library's own page module, as any page does. */
 const libraryByUrl = {
   name: "library-by-url",
-  setup: ({ onResolve }) => onResolve({ filter: /\/promise\/index\.js$/ }, () => ({ path: "./nomyo.js", external: true }))
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /\/promise\/index\.js$/ }, () => ({ path: "./nomyo.js", external: true }))
 }
 
 export const buildPage = async () => {

@@ -1,6 +1,7 @@
 /**
- * Runs the steps of a build that are out of date. A step runs again if a file that it reads has changed, or if
- * a file that it has written is missing or was touched, so that any command may be the first on a fresh clone.
+ * Runs the steps of a build that are out of date. A step runs again if a file that it reads has changed, or
+ * if a file that it has written is missing or was touched, so that any command may be the first on a fresh
+ * clone.
  */
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"

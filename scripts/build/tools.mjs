@@ -28,11 +28,14 @@ export const tool = (name, ...args) =>
 export const edit = (file, change) => Fs.writeFileSync(file, change(Fs.readFileSync(file, "utf8")))
 
 /** The folder of the installed package that a module belongs to; none if it is the project's own. */
-export const packageOf = (module) => /^(.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+)[\\/]/.exec(module)?.[1]
+export const packageOf = (module) =>
+  /^(.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+)[\\/]/.exec(module)?.[1]
 
 /** The folders of the installed packages that these modules belong to, relative to the project's. */
 export const packagesOf = (modules) => {
-  const folders = modules.map((module) => packageOf(Path.resolve(root, module))).filter((folder) => folder !== undefined)
+  const folders = modules.map((module) => packageOf(Path.resolve(root, module))).filter((folder) =>
+    folder !== undefined
+  )
   return [...new Set(folders.map((folder) => Path.relative(root, folder)))].toSorted()
 }
 

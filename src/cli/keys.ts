@@ -17,7 +17,7 @@ import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
 import type { SecureMemory } from "../SecureMemory.js"
-import { inspect, noPair } from "./inspectKeys.js"
+import { type Problem, inspect, noPair } from "./inspectKeys.js"
 import { readPassword } from "./password.js"
 import { STATE_KEY_DIR, stateKeyDir } from "./stateDirectory.js"
 import { out, withSpinner } from "./terminal.js"
@@ -112,13 +112,13 @@ const rotate = Command.make("rotate", options, (parsed) =>
       yield* describe(dir, yield* store.save(yield* make, old))
     }))).pipe(Command.withDescription("Replace a key pair by a new one"))
 
+const isFailure = ({ status }: Problem) => status === "FAIL"
+
 const check = Command.make("check", options, (parsed) =>
   withStore(parsed, ({ dir, password }) =>
     Effect.gen(function*() {
       const { createdAt, problems } = yield* inspect(dir, { password, isMounted: false })
-      const all = createdAt === undefined && !problems.some(({ status }) => status === "FAIL")
-        ? [...problems, noPair(dir)]
-        : problems
+      const all = createdAt === undefined && !problems.some(isFailure) ? [...problems, noPair(dir)] : problems
       for (const { todo, what } of all) yield* out(`${what}; ${todo}`)
       if (all.length > 0) {
         return yield* Effect.fail(refuse(`${all.length} problem${all.length === 1 ? "" : "s"} in ${dir}`))

@@ -6,14 +6,15 @@ const isExempt = (list: string): boolean => {
 }
 
 /**
- * Warns of an environment in which curl, httpx and urllib send requests for this machine to an HTTP proxy, prompt
- * and all. `undefined` if there is nothing to warn of.
+ * Warns of an environment in which curl, httpx and urllib send requests for this machine to an HTTP proxy,
+ * prompt and all. `undefined` if there is nothing to warn of.
  */
 export const proxyWarning = (environment: NodeJS.ProcessEnv): string | undefined => {
   const variable = PROXIES.find((name) => (environment[name] ?? "") !== "")
   const exempt = environment["no_proxy"] || environment["NO_PROXY"] || ""
   return variable === undefined || isExempt(exempt)
     ? undefined
-    : `${variable} is set: tools may send prompts to that HTTP proxy IN THE CLEAR, even those for this machine. ` +
+    : `${variable} is set: tools may send prompts to that HTTP proxy IN THE CLEAR, even those for this ` +
+      "machine. " +
       "Set NO_PROXY=127.0.0.1,localhost (and no_proxy) where the tools run"
 }

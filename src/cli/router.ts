@@ -93,17 +93,19 @@ const pageData = (protocol: Options["protocol"]): PageData => (path) =>
     : undefined
 
 /** Keys of protocol 2, in `--key-dir` or kept nowhere, and a memory of what was answered under them. */
-const makeGateway = Effect.fnUntraced(function*({ authority, keyDir, keyRotationInterval, keysAhead }: Options) {
-  const keys = yield* GatewayKeys.make({
-    keysAhead,
-    life: Option.getOrUndefined(keyRotationInterval),
-    storage: Option.match(keyDir, { onNone: () => GatewayKeys.inMemory, onSome: GatewayKeyFiles.make })
-  })
-  // keys are replaced and erased when they are asked for
-  yield* Effect.forkScoped(Effect.schedule(Effect.ignoreLogged(keys.list), Schedule.spaced("1 minute")))
-  const authorities = authority.length === 0 ? undefined : authority.map((name) => name.toLowerCase())
-  return { keys, replayStore: yield* ReplayStore.makeMemory(), authorities }
-})
+const makeGateway = Effect.fnUntraced(
+  function*({ authority, keyDir, keyRotationInterval, keysAhead }: Options) {
+    const keys = yield* GatewayKeys.make({
+      keysAhead,
+      life: Option.getOrUndefined(keyRotationInterval),
+      storage: Option.match(keyDir, { onNone: () => GatewayKeys.inMemory, onSome: GatewayKeyFiles.make })
+    })
+    // keys are replaced and erased when they are asked for
+    yield* Effect.forkScoped(Effect.schedule(Effect.ignoreLogged(keys.list), Schedule.spaced("1 minute")))
+    const authorities = authority.length === 0 ? undefined : authority.map((name) => name.toLowerCase())
+    return { keys, replayStore: yield* ReplayStore.makeMemory(), authorities }
+  }
+)
 
 /** Said before anybody can come in. */
 const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>

@@ -62,8 +62,8 @@ const tokenOf = (line: string, number: number): Token | undefined => {
 }
 
 /**
- * The keys of a file, or of standard input for `-`, one on each line with the label before it. Empty lines and lines that begin with # are
- * left out.
+ * The keys of a file, or of standard input for `-`, one on each line with the label before it. Empty lines
+ * and lines that begin with # are left out.
  */
 const tokensOf = Effect.fnUntraced(function*(path: string) {
   const name = path === STDIN ? "standard input" : path

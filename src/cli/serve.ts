@@ -72,8 +72,8 @@ const countRequests = (server: Http.Server) => {
 const SIGNALS = ["SIGINT", "SIGTERM"] as const
 
 /**
- * Ends with the last request, at the time limit, or at the next signal: a second signal means that the user does
- * not want to wait.
+ * Ends with the last request, at the time limit, or at the next signal: a second signal means that the user
+ * does not want to wait.
  */
 const drained = (requests: ReturnType<typeof countRequests>, limit: number): Promise<void> =>
   new Promise((resolve) => {

@@ -36,7 +36,8 @@ const port = (byDefault: number) =>
     Cli.withDescription(`The port to listen on; 0 is any free one. Default: ${byDefault}`)
   )
 
-const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours", d: "days" }
+const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours",
+  d: "days" }
 
 /** `10s` as `10 seconds`. Any other text is left to `Duration`. */
 const spelledOut = (text: string): string => {
@@ -118,7 +119,9 @@ export const readTls = Effect.fnUntraced(function*({ tlsCert, tlsKey }: ServerOp
 export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|::1)$/i.test(host)
 
 /** The names that a server may be called by: those that were named, and the address that it listens on. */
-export const hostNames = ({ allowHost, host }: Pick<ServerOptions, "allowHost" | "host">): ReadonlyArray<string> => {
+export const hostNames = (
+  { allowHost, host }: Pick<ServerOptions, "allowHost" | "host">
+): ReadonlyArray<string> => {
   const isWildcard = host === "0.0.0.0" || host === "::"
   return [...allowHost, ...(isWildcard ? [] : [host.includes(":") ? `[${host}]` : host])]
 }

@@ -4,16 +4,10 @@
  *
  * @since 0.3.0
  */
-import { hasMethod, positive, type Read, readByRules, rule, strings, wholeNumber } from "../internal/optionRules.js"
-import {
-  type Answer,
-  completionOf,
-  DONE,
-  EVENT_STREAM,
-  eventOf,
-  eventsOf,
-  isUsageChunk
-} from "../openai/chunks.js"
+import { hasMethod, positive, type Read, readByRules, rule, strings,
+  wholeNumber } from "../internal/optionRules.js"
+import { type Answer, completionOf, DONE, EVENT_STREAM, eventOf, eventsOf,
+  isUsageChunk } from "../openai/chunks.js"
 import { answerFor, answerOf, type ErrorAnswer, type Failure, isFailure, Refusal } from "../openai/errors.js"
 import * as Models from "../openai/models.js"
 import { type Mapped, mapRequest } from "../openai/requests.js"
@@ -45,8 +39,8 @@ export interface CallOptions {
 }
 
 /**
- * What `createFetch` needs of a client: a `SecureChatCompletion`, or whatever has its `create` and, for answers
- * that stream, its `stream`.
+ * What `createFetch` needs of a client: a `SecureChatCompletion`, or whatever has its `create` and, for
+ * answers that stream, its `stream`.
  *
  * @since 0.3.0
  * @category models
@@ -118,7 +112,8 @@ interface Settings {
 const isWebUrl = (url: string): boolean => /^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")
 
 const rules = {
-  apiKey: rule<"client" | "header">("\"client\" or \"header\"", (value) => value === "client" || value === "header"),
+  apiKey: rule<"client" | "header">("\"client\" or \"header\"",
+    (value) => value === "client" || value === "header"),
   models: strings,
   origins: rule<ReadonlyArray<string>>("a list of origins, such as https://api.openai.com", (value) =>
     strings.accepts(value) && (value as ReadonlyArray<string>).every(isWebUrl)),
@@ -191,7 +186,9 @@ interface Source {
   readonly leave?: () => void
 }
 
-/** A body that breaks off with the signal's reason, as that of a real `fetch` does. It reads when it is read. */
+/**
+ * A body that breaks off with the signal's reason, as that of a real `fetch` does. It reads when it is read.
+ */
 const bodyOf = ({ leave, texts }: Source, signal: AbortSignal | undefined): ReadableStream<Bytes> => {
   let abort = (): void => undefined
   const close = () => signal?.removeEventListener("abort", abort)
@@ -291,7 +288,8 @@ const complete = async (
   signal?.throwIfAborted()
   return mapped.stream
     ? responseOf({ texts: eventsOf(answer, mapped) }, EVENT_STREAM, answer, signal)
-    : responseOf({ texts: [JSON.stringify(completionOf(answer))].values() }, "application/json", answer, signal)
+    : responseOf({ texts: [JSON.stringify(completionOf(answer))].values() }, "application/json", answer,
+      signal)
 }
 
 const answer = async (client: ChatClient, settings: Settings, call: Call): Promise<Response> => {
@@ -325,14 +323,16 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * clear, whatever the URL.
  *
  * `POST …/chat/completions` is an exchange, `GET …/models` and `/models/{id}` answer from a list, and every
- * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events: real
- * pieces from a client of protocol 2, and the whole answer in pieces from one of protocol 1, whose first event
- * says so (`_metadata.is_streamed`). It is read as fast as the tool reads it, and a tool that leaves ends the
- * model's work. A stream that breaks off throws the client's error. Headers of the tool go no further.
+ * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events:
+ * real pieces from a client of protocol 2, and the whole answer in pieces from one of protocol 1, whose first
+ * event says so (`_metadata.is_streamed`). It is read as fast as the tool reads it, and a tool that leaves
+ * ends the model's work. A stream that breaks off throws the client's error. Headers of the tool go no
+ * further.
  *
  * HTTP errors keep their status, but for the few 4xx that LangChain and the AI SDK would repeat: these are a
- * 400 to them, with the status in the `code` (`http_422`). A `SecurityError` or `DisposedError` is a 400 with the reason as its `code`.
- * A lost network and a timeout reject with `TypeError("fetch failed")`, whose `cause` is the
+ * 400 to them, with the status in the `code` (`http_422`). A `SecurityError` or `DisposedError` is a 400 with
+ * the reason as its `code`. A lost network and a timeout reject with `TypeError("fetch failed")`, whose
+ * `cause` is the
  * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
  *
  * Throws a `TypeError` for a client without `create`, and for an option that is unknown or not valid.
@@ -352,7 +352,9 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  */
 export const createFetch = (client: ChatClient, options: FetchOptions = {}): typeof globalThis.fetch => {
   if (!hasMethod(client, "create")) {
-    throw new TypeError("The client has no method create: make a SecureChatCompletion, and pass it to createFetch")
+    throw new TypeError(
+      "The client has no method create: make a SecureChatCompletion, and pass it to createFetch"
+    )
   }
   const settings = settingsOf(options)
   return async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {

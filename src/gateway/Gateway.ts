@@ -105,7 +105,8 @@ const makeSettings = Effect.fnUntraced(function*(options: Options) {
   return settings
 })
 
-const status = json({ status: "ok", endpoints: ["/v1/chat/completions", "/v1/models", "/v1/models/{id}", "/health"] })
+const status = json({ status: "ok",
+  endpoints: ["/v1/chat/completions", "/v1/models", "/v1/models/{id}", "/health"] })
 
 const isStatus = (path: string): boolean => /^(?:\/v1)?(?:\/health)?\/?$/.test(path)
 

@@ -161,7 +161,8 @@ const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, { keepAlive }: Setti
 }
 
 /** The events of a call that has ended: its stream, or its error. */
-const resultEvents = (result: Result, mapped: Mapped, settings: Settings, entry: Entry): Stream.Stream<string> =>
+const resultEvents = (result: Result, mapped: Mapped, settings: Settings,
+  entry: Entry): Stream.Stream<string> =>
   Exit.match(result, {
     onFailure: (cause) => Stream.make(eventOf(errorOf(cause, entry).body), DONE),
     onSuccess: (begun) => {

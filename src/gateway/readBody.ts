@@ -42,8 +42,10 @@ const readAll = Effect.fnUntraced(function*({ stream }: HttpServerRequest.HttpSe
 })
 
 /** The text of a request's body. Fails with a 413 if it is too large, with a 400 if it cannot be JSON. */
-export const readBody: Effect.Effect<string, Refusal, HttpServerRequest.HttpServerRequest> = Effect.gen(function*() {
-  const request = yield* HttpServerRequest.HttpServerRequest
-  const bytes = yield* Effect.mapError(Effect.interruptible(readAll(request)), broken)
-  return yield* attempt(() => bytes === undefined ? tooLarge() : decode(bytes))
-})
+export const readBody: Effect.Effect<string, Refusal, HttpServerRequest.HttpServerRequest> = Effect.gen(
+  function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const bytes = yield* Effect.mapError(Effect.interruptible(readAll(request)), broken)
+    return yield* attempt(() => bytes === undefined ? tooLarge() : decode(bytes))
+  }
+)

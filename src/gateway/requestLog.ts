@@ -40,7 +40,9 @@ const APIS = new Set([
   "threads"
 ])
 
-/** A path as the log shows it: without a query, a model's name, or anything else that is not in a closed list. */
+/**
+ * A path as the log shows it: without a query, a model's name, or anything else that is not in a closed list.
+ */
 export const pathForLog = (url: string): string => {
   const path = url.split("?")[0]!
   if (KNOWN.test(path)) return path

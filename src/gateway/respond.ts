@@ -13,7 +13,9 @@ export const json = (value: object): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.unsafeJson(value, { headers: NO_STORE })
 
 /** An error as a response. */
-export const errorResponse = ({ body, headers, status }: ErrorAnswer): HttpServerResponse.HttpServerResponse =>
+export const errorResponse = (
+  { body, headers, status }: ErrorAnswer
+): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.unsafeJson(body, { status, headers: { ...NO_STORE, ...headers } })
 
 /** A defect's message may repeat the prompt: the tool does not get it. */

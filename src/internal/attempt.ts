@@ -8,7 +8,7 @@ import type { InvalidRequestError } from "../NomyoError.js"
 import type * as RouterKey from "../RouterKey.js"
 import type { TransportError } from "../Transport.js"
 import { exchange, type ExchangeDependencies, type Keys } from "./exchange.js"
-import type { Request, Turn } from "../Protocol.js"
+import type { Request, Limits } from "../Protocol.js"
 
 export interface AttemptDependencies extends ExchangeDependencies {
   readonly keyRing: KeyRing.Service
@@ -26,7 +26,7 @@ const exchangeInTime = (
   dependencies: AttemptDependencies,
   request: Request,
   keys: Keys,
-  { withDeadline, withRateLimit }: Turn
+  { withDeadline, withRateLimit }: Limits
 ): Answer => withRateLimit(withDeadline(exchange(dependencies, request, keys)))
 
 /**
@@ -36,7 +36,7 @@ const exchangeInTime = (
 const refetchAfter = (
   error: InvalidRequestError,
   { routerKey }: AttemptDependencies,
-  { withDeadline }: Turn
+  { withDeadline }: Limits
 ): Effect.Effect<RouterKey.CachedRouterKey, TransportError> =>
   Effect.mapError(withDeadline(routerKey.refetch), (failure) =>
     failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)
@@ -46,13 +46,13 @@ const exchangeAgain = (
   dependencies: AttemptDependencies,
   request: Request,
   keys: Keys,
-  turn: Turn,
+  limits: Limits,
   error: InvalidRequestError
 ): Answer =>
-  Effect.flatMap(refetchAfter(error, dependencies, turn), (router) =>
+  Effect.flatMap(refetchAfter(error, dependencies, limits), (router) =>
     router.key.fingerprint === keys.router.key.fingerprint
       ? Effect.fail(error)
-      : exchangeInTime(dependencies, request, { pair: keys.pair, router }, turn))
+      : exchangeInTime(dependencies, request, { pair: keys.pair, router }, limits))
 
 /**
  * Exchanges once, and once more if the router has changed its key: it cannot read the request then, and
@@ -62,14 +62,14 @@ const exchangeOrRekey = (
   dependencies: AttemptDependencies,
   request: Request,
   keys: Keys,
-  turn: Turn
+  limits: Limits
 ): Answer =>
   Effect.flatMap(Clock.currentTimeMillis, (startedAt) => {
-    const first = exchangeInTime(dependencies, request, keys, turn)
+    const first = exchangeInTime(dependencies, request, keys, limits)
     return Effect.catchTag(first, "InvalidRequestError", (error) =>
       keys.router.fetchedAt >= startedAt
         ? Effect.fail(error)
-        : exchangeAgain(dependencies, request, keys, turn, error))
+        : exchangeAgain(dependencies, request, keys, limits, error))
   })
 
 /**
@@ -78,7 +78,7 @@ const exchangeOrRekey = (
  */
 const startFetching = (
   routerKey: RouterKey.Service,
-  { withDeadline }: Turn
+  { withDeadline }: Limits
 ): Effect.Effect<Fetched> =>
   Effect.map(Effect.fork(Effect.exit(withDeadline(routerKey.get))), (fetching) =>
     Effect.flatten(Fiber.join(fetching)))
@@ -90,15 +90,15 @@ const startFetching = (
 export const attempt = (
   dependencies: AttemptDependencies,
   request: Request,
-  turn: Turn
+  limits: Limits
 ): Answer => {
   const { keyRing, routerKey } = dependencies
   const exchangeUnder = (pair: KeyPair, fetched: Fetched) =>
     Effect.flatMap(fetched, (router) =>
-      turn.withPermit(exchangeOrRekey(dependencies, request, { pair, router }, turn)))
+      limits.withPermit(exchangeOrRekey(dependencies, request, { pair, router }, limits)))
   const leaseAndExchange = (fetched: Fetched) => keyRing.lease((pair) => exchangeUnder(pair, fetched))
   return Effect.flatMap(routerKey.cached, (cached) =>
     cached === undefined
-      ? Effect.flatMap(startFetching(routerKey, turn), leaseAndExchange)
+      ? Effect.flatMap(startFetching(routerKey, limits), leaseAndExchange)
       : leaseAndExchange(Effect.succeed(cached)))
 }

@@ -68,8 +68,8 @@ const untrusted = (code: string, url: string) =>
   })
 
 /**
- * The error for a request that was rejected before there was a response. A `SecurityError` of its body stays as
- * it is.
+ * The error for a request that was rejected before there was a response. A `SecurityError` of its body stays
+ * as it is.
  */
 export const connectionError = (error: unknown, url: string): APIConnectionError | SecurityError => {
   if (error instanceof SecurityError) return error

@@ -72,7 +72,9 @@ export const safeDetails = (body: unknown, clean: Clean): ErrorDetails | undefin
 export const describeDetails = (details: ErrorDetails | undefined): string => {
   const { detail } = details ?? {}
   const [first] = typeof detail === "string" ? [] : detail ?? []
-  const text = typeof detail === "string" ? detail : [first?.loc?.join("."), first?.msg].filter(Boolean).join(": ")
+  const text = typeof detail === "string"
+    ? detail
+    : [first?.loc?.join("."), first?.msg].filter(Boolean).join(": ")
   // oxlint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g, " ")
 }

@@ -13,7 +13,8 @@ export const httpWarning = (baseUrl: string, isPinned: boolean): string | undefi
   const begin = `nomyo-js talks plain HTTP to ${baseUrl}`
   if (isLoopback(hostname)) return `${begin}, on this machine: for local development only`
   return isPinned
-    ? `${begin}: anyone on the path can read the API key and metadata, and can read answers by replacing the ` +
-      "client's public key; use HTTPS"
-    : `${begin}: ${PIN} anyone on the path can read and change everything: prompts, answers, the API key; use HTTPS`
+    ? `${begin}: anyone on the path can read the API key and metadata, and can read answers by replacing ` +
+      "the client's public key; use HTTPS"
+    : `${begin}: ${PIN} anyone on the path can read and change everything: prompts, answers, the API key; ` +
+      "use HTTPS"
 }

@@ -38,7 +38,8 @@ const isList = (value: unknown): boolean => Array.isArray(value) && value.every(
 export const text = rule<string>("a string", isString)
 export const strings = rule<ReadonlyArray<string>>("an array of strings", isList)
 export const flag = rule<boolean>("true or false", (value) => typeof value === "boolean")
-export const positive = rule<number>("a number of more than 0", (value) => typeof value === "number" && value > 0)
+export const positive = rule<number>("a number of more than 0",
+  (value) => typeof value === "number" && value > 0)
 export const wholeNumber = (least: number): Rule<number> =>
   rule(`a whole number, ${least} or more`, (value) => Number.isInteger(value) && (value as number) >= least)
 
@@ -81,7 +82,8 @@ export const readByRules = <const R extends Rules>(rules: R, options: unknown): 
   const names = Object.keys(rules)
   const read = Object.fromEntries(names.map((name): [string, unknown] => [name, undefined]))
   const given = options ?? {}
-  if (!isObject(given) || Array.isArray(given)) return `The options must be an object such as { ${names[0]}: … }`
+  if (!isObject(given) || Array.isArray(given))
+    return `The options must be an object such as { ${names[0]}: … }`
   for (const name of Object.keys(given)) {
     const known = Object.hasOwn(rules, name) ? rules[name] : undefined
     const problem = known === undefined ? unknownName(name, names) : readOne(given, name, known, read)

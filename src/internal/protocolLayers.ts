@@ -22,7 +22,8 @@ type Protocol2 = { readonly layerParts: (options: NomyoConfig.Options) => Parts 
 /** A bundle or a deployment may lack the file that holds protocol 2, and so does the page module of 1.0. */
 const notLoaded = () =>
   new InvalidRequestError({
-    message: "protocol 2 is in a file of its own, which is missing: deploy every file that your bundler writes, " +
+    message:
+      "protocol 2 is in a file of its own, which is missing: deploy every file that your bundler writes, " +
       "or leave nomyo-js out of the bundle. A page without a bundler loads dist/browser/protocol-2.js"
   })
 

@@ -19,8 +19,8 @@ const APART = 10
 const CLIENT_SECOND = 1100
 const MARGIN = CLIENT_SECOND - SECOND
 /**
- * As much as a request may have been delayed on a busy machine, in milliseconds. An answer that takes longer is
- * taken for a model at work.
+ * As much as a request may have been delayed on a busy machine, in milliseconds. An answer that takes longer
+ * is taken for a model at work.
  */
 const LONGEST_DELAY = 400
 /** How often one request looks at the limit. */
@@ -70,7 +70,9 @@ const settle = (history: History, at: number, answered: number): History => {
     : { ...history, passed: history.passed.with(index, latest).toSorted((a, b) => a - b) }
 }
 
-/** What waits for the limit before an effect, and counts it. An interrupted wait uses up nothing of the limit. */
+/**
+ * What waits for the limit before an effect, and counts it. An interrupted wait uses up nothing of the limit.
+ */
 export type RateLimiter = <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** Lets exchanges begin as the limit allows, in order. */

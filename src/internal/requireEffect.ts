@@ -14,6 +14,8 @@ const isTooOld = (version: string): boolean => {
 
 if (isTooOld(getCurrentVersion())) {
   throw new Error(
-    `nomyo-js needs effect ${OLDEST.join(".")} or later of version 3, and found ${getCurrentVersion()}: run npm install effect@3`
+    `nomyo-js needs effect ${
+      OLDEST.join(".")
+    } or later of version 3, and found ${getCurrentVersion()}: run npm install effect@3`
   )
 }

@@ -2,18 +2,18 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { APIConnectionError, InvalidRequestError, type NomyoError } from "../NomyoError.js"
-import type { Turn } from "../Protocol.js"
+import type { Limits } from "../Protocol.js"
 import type { TransportError } from "../Transport.js"
 import { withRequest } from "./errors.js"
 import type { Calls } from "./fibers/deadline.js"
 import type { PreparedRequest } from "./preparedRequest.js"
 
-export interface RetryDependencies extends Omit<Turn, "withDeadline"> {
+export interface RetryDependencies extends Omit<Limits, "withDeadline"> {
   readonly calls: Calls
 }
 
 /** One attempt of a request. */
-export type Attempt<A, R> = (request: PreparedRequest, turn: Turn) => Effect.Effect<A, TransportError, R>
+export type Attempt<A, R> = (request: PreparedRequest, limits: Limits) => Effect.Effect<A, TransportError, R>
 
 /** The statuses that another attempt may change; 404 and the other 4xx would only repeat themselves. */
 const RETRIED_STATUSES = new Set([429, 500, 502, 503, 504])
@@ -53,7 +53,9 @@ const timedOut = (timeout: Duration.Duration) => () =>
   })
 
 const payloadMoved = () =>
-  new InvalidRequestError({ message: "The payload's buffer was transferred or resized during the call. Keep it until the call settles" })
+  new InvalidRequestError({
+    message: "The payload's buffer was transferred or resized during the call. Keep it until the call settles"
+  })
 
 const logFailure = (
   error: NomyoError,

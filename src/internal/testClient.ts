@@ -38,7 +38,9 @@ const toCompletion = (
     ? { choices: [{ index: 0, message: { role: "assistant", content: answer }, finish_reason: "stop" }] }
     : answer
   return ChatCompletion.decodeResponse(
-    Bytes.fromText(JSON.stringify({ id: "chatcmpl-test", object: "chat.completion", created: 0, model, ...fields })),
+    Bytes.fromText(
+      JSON.stringify({ id: "chatcmpl-test", object: "chat.completion", created: 0, model, ...fields })
+    ),
     { payloadId, processedAt: undefined, algorithm: Envelope.algorithm }
   )
 }

@@ -41,7 +41,8 @@ const portOf = ({ port, protocol }: URL): string => port !== "" ? port : protoco
 /** The pattern of a URL's own origin, and of no other. */
 export const patternOf = (url: string): OriginPattern => {
   const parsed = new URL(url)
-  return { protocol: parsed.protocol, host: withoutDot(parsed.hostname), isWildcard: false, port: portOf(parsed) }
+  return { protocol: parsed.protocol, host: withoutDot(parsed.hostname), isWildcard: false,
+    port: portOf(parsed) }
 }
 
 /** Whether a URL is of one of these origins. */

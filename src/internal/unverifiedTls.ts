@@ -1,13 +1,19 @@
 /**
- * `NODE_TLS_REJECT_UNAUTHORIZED=0` makes `fetch` and most HTTP clients of Node take any certificate. A router's
- * key that comes that way proves nothing, unless it is pinned.
+ * `NODE_TLS_REJECT_UNAUTHORIZED=0` makes `fetch` and most HTTP clients of Node take any certificate. A
+ * router's key that comes that way proves nothing, unless it is pinned.
  */
 import * as Effect from "effect/Effect"
 import { SecurityError } from "../NomyoError.js"
-import type { Request } from "../Transport.js"
 
 interface Global {
   readonly process?: { readonly env?: { readonly [name: string]: string | undefined } }
+}
+
+/** The parts of a `Request` that decide. */
+interface Exchanged {
+  readonly isKeyPinned?: boolean | undefined
+  readonly method: string
+  readonly url: string
 }
 
 /** The variable is read for every connection, as Node does. Elsewhere there is none. */
@@ -16,7 +22,7 @@ const isOff = (): boolean =>
 
 /** Fails for a request of a router's key that nothing would verify. */
 export const refuseUnverified = (
-  { isKeyPinned, method, url }: Pick<Request, "isKeyPinned" | "method" | "url">
+  { isKeyPinned, method, url }: Exchanged
 ): Effect.Effect<void, SecurityError> =>
   Effect.suspend(() =>
     method === "GET" && isKeyPinned !== true && url.startsWith("https:") && isOff()
@@ -24,8 +30,8 @@ export const refuseUnverified = (
         new SecurityError({
           reason: "certificate",
           message: "NODE_TLS_REJECT_UNAUTHORIZED=0 lets anyone on the path pass for the router; " +
-            "unset it, set NODE_EXTRA_CA_CERTS for a certificate authority of your own, or pin the router's " +
-            "key (routerKeyFingerprints)"
+            "unset it, set NODE_EXTRA_CA_CERTS for a certificate authority of your own, or pin the " +
+            "router's key (routerKeyFingerprints)"
         })
       )
       : Effect.void

@@ -106,10 +106,11 @@ const attempt = <A>(
 const rule = "an RSA key of at least 2048 bits, with an exponent of at least 65537"
 
 const importPublicKey: Service["importPublicKey"] = (pem) =>
-  attempt("router-key", `The router's public key is not ${rule}, in SPKI PEM. Check that baseUrl is a NOMYO router`, async () => {
-    const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
-    return RsaKeys.publicKeyOf(await RsaKeys.importSpki(block!.der))
-  })
+  attempt("router-key",
+    `The router's public key is not ${rule}, in SPKI PEM. Check that baseUrl is a NOMYO router`, async () => {
+      const block = Pem.decode(Uint8Array.from(pem), "PUBLIC KEY")
+      return RsaKeys.publicKeyOf(await RsaKeys.importSpki(block!.der))
+    })
 
 type ImportPkcs8 = typeof RsaKeys.importPkcs8
 

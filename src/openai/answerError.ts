@@ -39,7 +39,13 @@ export const answerError = (said: unknown): HttpError => {
   const error = isObject(said) ? said : {}
   const reason = [error["code"], error["type"], error["error_type"]].find((name) => REASONS.has(name))
   const statusCode = statusOf(error) ?? REASONS.get(reason)
-  const shown = [reason, statusCode === undefined ? undefined : `status ${statusCode}`].filter((part) => part !== undefined)
-  const message = `The model server sent an error in place of an answer${shown.length === 0 ? "" : `: ${shown.join(", ")}`}`
-  return statusCode === undefined ? new APIError<"APIError">({ statusCode: 200, message }) : fromStatus({ statusCode, message })
+  const shown = [reason, statusCode === undefined ? undefined : `status ${statusCode}`].filter((part) =>
+    part !== undefined
+  )
+  const message = `The model server sent an error in place of an answer${
+    shown.length === 0 ? "" : `: ${shown.join(", ")}`
+  }`
+  return statusCode === undefined
+    ? new APIError<"APIError">({ statusCode: 200, message })
+    : fromStatus({ statusCode, message })
 }

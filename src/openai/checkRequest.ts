@@ -40,8 +40,12 @@ const checkDirecting = (request: JsonObject): string | undefined => {
 const checkExtraBody = (extra: unknown): string | undefined => {
   if (extra === undefined || extra === null) return undefined
   if (!isObject(extra)) return "extra_body must be an object"
-  const field = Object.keys(extra).find((name) => (DIRECTING as ReadonlyArray<string>).includes(name) || meantFor(name) !== undefined)
-  return field === undefined ? undefined : `extra_body.${field} would reach the model server. Move it to the request itself`
+  const field = Object.keys(extra).find((name) =>
+    (DIRECTING as ReadonlyArray<string>).includes(name) || meantFor(name) !== undefined
+  )
+  return field === undefined
+    ? undefined
+    : `extra_body.${field} would reach the model server. Move it to the request itself`
 }
 
 /**

@@ -7,7 +7,8 @@ export const isEventStream = (text: string): boolean => /^\s*(?:(?:data|event|id
 /** The JSON of each event, in order. What is no JSON, such as `[DONE]`, is left out. */
 const eventsOf = (text: string): ReadonlyArray<JsonObject> =>
   text.split(/\r\n\r\n|\n\n|\r\r/).flatMap((event) => {
-    const data = event.split(/\r\n|\n|\r/).flatMap((line) => line.startsWith("data:") ? [line.slice(5)] : []).join("\n")
+    const data = event.split(/\r\n|\n|\r/).flatMap((line) => line.startsWith("data:") ? [line.slice(5)] : [])
+      .join("\n")
     const value = parseLoosely(data)
     return isObject(value) ? [value] : []
   })
@@ -15,7 +16,8 @@ const eventsOf = (text: string): ReadonlyArray<JsonObject> =>
 /** Fields whose texts come in full in each chunk, and are not to be joined. */
 const WHOLE = new Set(["id", "type", "role", "name", "object", "model", "format", "finish_reason"])
 
-const own = (object: JsonObject, name: string): unknown => Object.hasOwn(object, name) ? object[name] : undefined
+const own = (object: JsonObject, name: string): unknown =>
+  Object.hasOwn(object, name) ? object[name] : undefined
 
 /** Sets a field, `__proto__` like any other. `null` takes nothing away. */
 const set = (object: JsonObject, name: string, value: unknown): void => {
@@ -31,7 +33,8 @@ const merge = (into: JsonObject, delta: JsonObject): JsonObject => {
 
 const merged = (name: string, there: unknown, value: unknown): unknown => {
   // a content that was text so far, and goes on in parts, or the other way round
-  if (isList(value)) return mergeList(isList(there) ? there : typeof there === "string" && there !== "" ? [there] : [], value)
+  if (isList(value))
+    return mergeList(isList(there) ? there : typeof there === "string" && there !== "" ? [there] : [], value)
   if (isList(there) && typeof value === "string") return value === "" ? there : [...there, value]
   if (isObject(value)) return merge(isObject(there) ? there : {}, value)
   if (typeof value !== "string" || typeof there !== "string") return value

@@ -5,7 +5,8 @@ export interface JsonObject {
   [name: string]: unknown
 }
 
-export const isObject = (value: unknown): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value)
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
 
 export const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
 

@@ -48,7 +48,7 @@ const jsonTextOf = (value: unknown): string => {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------
 // Content
 
 /** What the parts of a content say, by where it belongs. */
@@ -69,7 +69,8 @@ const deepText = (value: unknown, depth = 0): string => {
   if (depth === DEEPEST) return ""
   if (isList(value)) return value.map((part) => deepText(part, depth + 1)).join("")
   if (!isObject(value)) return ""
-  const inner = value["text"] ?? value["value"] ?? value["thinking"] ?? value["reasoning"] ?? value["content"] ?? value["summary"]
+  const inner = value["text"] ?? value["value"] ?? value["thinking"] ?? value["reasoning"] ??
+    value["content"] ?? value["summary"]
   return deepText(inner, depth + 1)
 }
 
@@ -82,7 +83,8 @@ const saidIn = (parts: ReadonlyArray<unknown>): Said => {
   const said: Said = { text: null, reasoning: null, refusal: null }
   for (const part of parts) {
     const type = partType(part) ?? ""
-    if (type === "refusal") said.refusal = `${said.refusal ?? ""}${deepText(isObject(part) ? part["refusal"] : part)}`
+    if (type === "refusal")
+      said.refusal = `${said.refusal ?? ""}${deepText(isObject(part) ? part["refusal"] : part)}`
     else if (REASONING.has(type)) said.reasoning = `${said.reasoning ?? ""}${deepText(part)}`
     else if (type.includes("text")) said.text = `${said.text ?? ""}${deepText(part)}`
   }
@@ -113,12 +115,13 @@ const fixContent = (choice: JsonObject, message: JsonObject): void => {
 
 const fixReasoning = (message: JsonObject): void => {
   const { reasoning_content } = message
-  if (isList(reasoning_content) || isObject(reasoning_content)) message["reasoning_content"] = deepText(reasoning_content)
+  if (isList(reasoning_content) || isObject(reasoning_content))
+    message["reasoning_content"] = deepText(reasoning_content)
   fill(message, "reasoning_content", deepText(message["reasoning"]))
   fill(message, "reasoning_content", deepText(message["thinking"]))
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------
 // Tool calls
 
 /**
@@ -134,7 +137,10 @@ const fixFunction = (called: JsonObject): void => {
 }
 
 const fixToolCall = (call: JsonObject, id: string): void => {
-  if (typeof call["id"] !== "string" || call["id"] === "") call["id"] = typeof call["id"] === "number" ? String(call["id"]) : id
+  if (typeof call["id"] !== "string" || call["id"] === "")
+    call["id"] = typeof call["id"] === "number"
+      ? String(call["id"])
+      : id
   const { custom } = call
   if (isObject(custom) && !isObject(call["function"])) {
     call["type"] ||= "custom"
@@ -163,7 +169,7 @@ const fixToolCalls = (message: JsonObject, choice: number, payloadId: string): v
   if (isObject(message["function_call"])) fixFunction(message["function_call"])
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------
 // Choices
 
 /** How others spell OpenAI's reasons to stop, in lower case. What is in neither column is kept as it is. */
@@ -178,7 +184,9 @@ const FINISH_REASONS = new Map([
   ["tool_use", "tool_calls"],
   ["tool_call", "tool_calls"],
   ["safety", "content_filter"],
-  ...["stop", "length", "tool_calls", "content_filter", "function_call"].map((reason) => [reason, reason] as const)
+  ...["stop", "length", "tool_calls", "content_filter", "function_call"].map((reason) =>
+    [reason, reason] as const
+  )
 ])
 
 const fixFinishReason = (choice: JsonObject): void => {
@@ -211,12 +219,13 @@ const fixChoice = (given: unknown, position: number, payloadId: string): JsonObj
   return choice
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------
 // The whole answer
 
 /** Token counts that are text. */
 const fixCounts = (counts: JsonObject): void => {
-  for (const [name, value] of Object.entries(counts)) if (name.endsWith("_tokens")) counts[name] = numberOf(value)
+  for (const [name, value] of Object.entries(counts))
+    if (name.endsWith("_tokens")) counts[name] = numberOf(value)
 }
 
 const fixUsage = (usage: unknown): void => {
@@ -230,13 +239,16 @@ const fixUsage = (usage: unknown): void => {
   }
 }
 
-const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>, { payloadId, processedAt }: Fallbacks): Answer => {
+const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>,
+  { payloadId, processedAt }: Fallbacks): Answer => {
   const { id } = answer
   const created = numberOf(answer["created"])
   fixUsage(answer["usage"])
   // into what has been parsed here: what is added to a copy by spread goes V8's slow path
   Object.assign(answer, {
-    id: (typeof id === "string" && id !== "") || typeof id === "number" ? String(id) : `chatcmpl-${payloadId}`,
+    id: (typeof id === "string" && id !== "") || typeof id === "number"
+      ? String(id)
+      : `chatcmpl-${payloadId}`,
     object: "chat.completion",
     created: typeof created === "number" ? created : processedAt ?? 0,
     model: textOf(answer["model"]) ?? "",
@@ -250,14 +262,19 @@ const errorOf = (answer: JsonObject, choices: unknown): unknown => {
   const [first] = isList(choices) ? choices : []
   const error = answer["error"] ?? (isObject(first) ? first["error"] : undefined)
   if (error !== undefined && error !== null && error !== false) return error
-  return answer["object"] === "error" || (answer["choices"] === undefined && typeof answer["message"] === "string") ? answer : undefined
+  return answer["object"] === "error" ||
+      (answer["choices"] === undefined && typeof answer["message"] === "string")
+    ? answer
+    : undefined
 }
 
 /** Comments keep a connection alive, in front of an answer that is no stream too. */
 const withoutComments = (text: string): string => text.replace(/^(?:\s*:[^\r\n]*[\r\n]+)+/, "")
 
 const parse = (text: string): unknown => {
-  const value = isEventStream(text) ? foldStream(text) ?? parseLoosely(withoutComments(text)) : parseLoosely(text)
+  const value = isEventStream(text)
+    ? foldStream(text) ?? parseLoosely(withoutComments(text))
+    : parseLoosely(text)
   // JSON of JSON text, as some proxies have it
   if (typeof value === "string") return parseLoosely(value)
   // Gemini's endpoint puts its errors into a list

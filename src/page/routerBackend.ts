@@ -42,6 +42,24 @@ export interface RouterBackend extends Backend {
   readonly keepKey: (isKept: boolean) => Promise<void>
 }
 
+type StreamRequest = Parameters<SecureChatCompletion["stream"]>[0]
+
+const makeClient = (page: RouterPage, isKept: boolean): SecureChatCompletion =>
+  new SecureChatCompletion({
+    baseUrl: location.origin,
+    allowHttp: location.protocol === "http:",
+    keyPersistence: isKept ? "indexeddb" : "memory",
+    ...(page.protocol === 2 ? { protocol: 2 } : {}),
+    ...(savedPin() === undefined ? {} : { routerKeyFingerprints: [savedPin()!] })
+  })
+
+const ownKeyOf = async (client: SecureChatCompletion, isKept: boolean): Promise<OwnKey> => {
+  const { fingerprint, modulusLength: bits } = await client.ready()
+  const createdAt = isKept ? await keptSince() ?? Date.now() : Date.now()
+  const place = isKept ? "kept in this browser" : "in this page's memory only"
+  return { fingerprint, bits, createdAt, place }
+}
+
 export const makeRouterBackend = (
   page: RouterPage,
   onRouterKey: (key: RouterKey) => void
@@ -58,24 +76,12 @@ export const makeRouterBackend = (
     onRouterKey(routerKey)
   })
 
-  const makeClient = () =>
-    new SecureChatCompletion({
-      baseUrl: location.origin,
-      allowHttp: location.protocol === "http:",
-      keyPersistence: isKept ? "indexeddb" : "memory",
-      ...(page.protocol === 2 ? { protocol: 2 } : {}),
-      ...(savedPin() === undefined ? {} : { routerKeyFingerprints: [savedPin()!] })
-    })
-
   const connect = async (): Promise<Keys> => {
     client?.dispose()
-    client = makeClient()
+    client = makeClient(page, isKept)
     // shown before the first request: it is what a user compares
     void fetch(KEY_PATH).catch(() => undefined)
-    const { fingerprint, modulusLength: bits } = await client.ready()
-    const createdAt = isKept ? await keptSince() ?? Date.now() : Date.now()
-    const place = isKept ? "kept in this browser" : "in this page's memory only"
-    const own: OwnKey = { fingerprint, bits, createdAt, place }
+    const own = await ownKeyOf(client, isKept)
     return { router: routerKey, own }
   }
 
@@ -93,8 +99,7 @@ export const makeRouterBackend = (
         ...(tier === "" ? {} : { security_tier: tier }),
         ...(apiKey === "" ? {} : { api_key: apiKey })
       }
-      const body = { ...request, ...own } as Parameters<SecureChatCompletion["stream"]>[0]
-      return client!.stream(body, { signal })
+      return client!.stream({ ...request, ...own } as StreamRequest, { signal })
     }
   }
 }

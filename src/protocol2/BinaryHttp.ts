@@ -79,7 +79,9 @@ const fields = (headers: Headers) => [
  * @since 0.3.0
  * @category encoding
  */
-export const encodeRequestHead = ({ authority, headers, method, path, scheme }: RequestHead): Uint8Array<ArrayBuffer> =>
+export const encodeRequestHead = (
+  { authority, headers, method, path, scheme }: RequestHead
+): Uint8Array<ArrayBuffer> =>
   Bytes.concat([
     varint(INDETERMINATE_REQUEST),
     ...[method, scheme, authority, path].flatMap(withLength),
@@ -112,7 +114,8 @@ export const encodeContent = (content: Uint8Array<ArrayBuffer>): Uint8Array<Arra
  * @since 0.3.0
  * @category encoding
  */
-export const encodeEnd = (padding = 0): Uint8Array<ArrayBuffer> => Bytes.concat([END, new Uint8Array(padding)])
+export const encodeEnd = (padding = 0): Uint8Array<ArrayBuffer> =>
+  Bytes.concat([END, new Uint8Array(padding)])
 
 /** More bytes are needed to go on. */
 const incomplete = Symbol("incomplete")
@@ -208,8 +211,8 @@ export type Part<H> =
   | { readonly _tag: "Content"; readonly content: Uint8Array<ArrayBuffer> }
 
 /**
- * Reads a message from bytes that come in any chunks. Every method throws for a message that is malformed, has trailers,
- * a field twice, a head over 16 KiB, or padding that is not zero.
+ * Reads a message from bytes that come in any chunks. Every method throws for a message that is malformed,
+ * has trailers, a field twice, a head over 16 KiB, or padding that is not zero.
  *
  * @since 0.3.0
  * @category decoding
@@ -315,8 +318,9 @@ export class Decoder<H extends Head> {
 }
 
 /**
- * The length that a message of `length` bytes is padded to: at most 12 % more, so that the length tells little
- * (Padmé: Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PETS 2019).
+ * The length that a message of `length` bytes is padded to: at most 12 % more, so that the length tells
+ * little (Padmé: Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
+ * PURBs", PETS 2019).
  *
  * @since 0.3.0
  * @category padding

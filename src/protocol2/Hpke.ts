@@ -1,5 +1,6 @@
 /**
- * Hybrid Public Key Encryption (RFC 9180) in base mode, without a pre-shared key: KDF HKDF-SHA256, AEAD AES-GCM.
+ * Hybrid Public Key Encryption (RFC 9180) in base mode, without a pre-shared key: KDF HKDF-SHA256, AEAD
+ * AES-GCM.
  *
  * @since 0.3.0
  */
@@ -52,7 +53,8 @@ const HASH_LENGTH = 32
 const NONCE_LENGTH = 12
 
 /**
- * The key length of an AEAD, in bytes (RFC 9180, 7.3): AES-128-GCM, which serves the RFCs' vectors only, or AES-256-GCM.
+ * The key length of an AEAD, in bytes (RFC 9180, 7.3): AES-128-GCM, which serves the RFCs' vectors only, or
+ * AES-256-GCM.
  *
  * @internal
  */
@@ -129,7 +131,9 @@ const X25519_ID = 0x0020
  *
  * @internal
  */
-export const x25519With = (ephemeral: (primitives: Service) => Effect.Effect<X25519KeyPair, SecurityError>): Kem<X25519KeyPair> => ({
+export const x25519With = (
+  ephemeral: (primitives: Service) => Effect.Effect<X25519KeyPair, SecurityError>
+): Kem<X25519KeyPair> => ({
   id: X25519_ID,
   publicKeyLength: 32,
   encLength: 32,
@@ -153,7 +157,8 @@ export const x25519With = (ephemeral: (primitives: Service) => Effect.Effect<X25
 export const x25519: Kem<X25519KeyPair> = x25519With((primitives) => primitives.generateKeyPair)
 
 /**
- * One side of an exchange. A sender seals, a receiver opens, in the same order; each chunk has a nonce of its own.
+ * One side of an exchange. A sender seals, a receiver opens, in the same order; each chunk has a nonce of its
+ * own.
  *
  * @since 0.3.0
  * @category models
@@ -167,7 +172,10 @@ export interface HpkeContext {
     aad: Uint8Array<ArrayBuffer>,
     ciphertext: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
-  /** A secret of at most 32 bytes, bound to `context`, that only the two sides of the exchange can make (RFC 9180, 5.3). */
+  /**
+   * A secret of at most 32 bytes, bound to `context`, that only the two sides of the exchange can make (RFC
+   * 9180, 5.3).
+   */
   readonly exportSecret: (
     context: Uint8Array<ArrayBuffer>,
     length: number
@@ -182,11 +190,14 @@ const MAX_CHUNKS = 2 ** 32
  *
  * @internal
  */
-export const counting = (aead: Aead, baseNonce: Uint8Array<ArrayBuffer>): Pick<HpkeContext, "seal" | "open"> => {
+export const counting = (aead: Aead,
+  baseNonce: Uint8Array<ArrayBuffer>): Pick<HpkeContext, "seal" | "open"> => {
   let sequence = 0
   const nextNonce = () =>
     Effect.suspend(() => {
-      if (sequence >= MAX_CHUNKS) return Effect.fail(new SecurityError({ reason: "envelope", message: "The message is too long" }))
+      if (sequence >= MAX_CHUNKS) return Effect.fail(
+        new SecurityError({ reason: "envelope", message: "The message is too long" })
+      )
       const nonce = Uint8Array.from(baseNonce)
       const counter = new DataView(nonce.buffer)
       counter.setUint32(NONCE_LENGTH - 4, (counter.getUint32(NONCE_LENGTH - 4) ^ sequence++) >>> 0)
@@ -206,7 +217,8 @@ const keySchedule = Effect.fnUntraced(function*(
   sharedSecret: Uint8Array<ArrayBuffer>,
   info: Uint8Array<ArrayBuffer>
 ) {
-  const { expand, extract } = labeled(primitives, Bytes.concat([Bytes.fromText("HPKE"), uint16(kemId, KDF_ID, aeadId)]))
+  const { expand, extract } = labeled(primitives,
+    Bytes.concat([Bytes.fromText("HPKE"), uint16(kemId, KDF_ID, aeadId)]))
   const pskIdHash = yield* extract(empty, "psk_id_hash", empty)
   const infoHash = yield* extract(empty, "info_hash", info)
   const context = [Uint8Array.of(0), pskIdHash, infoHash]

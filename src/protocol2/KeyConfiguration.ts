@@ -36,7 +36,10 @@ export interface KeyConfiguration {
   readonly keyId: number
   readonly kemId: number
   readonly publicKey: Uint8Array<ArrayBuffer>
-  /** SHA-256 of the configuration, 64 lower-case hexadecimal digits. It covers the key, its id, the KEM and the suites. */
+  /**
+   * SHA-256 of the configuration, 64 lower-case hexadecimal digits. It covers the key, its id, the KEM and
+   * the suites.
+   */
   readonly fingerprint: string
 }
 
@@ -60,7 +63,8 @@ const uint16 = (bytes: Uint8Array, at: number) => bytes[at]! << 8 | bytes[at + 1
 export const encode = (
   { kemId, keyId, publicKey }: Pick<KeyConfiguration, "keyId" | "kemId" | "publicKey">
 ): Uint8Array<ArrayBuffer> =>
-  Bytes.concat([Uint8Array.of(keyId, kemId >> 8, kemId & 0xff), publicKey, Uint8Array.of(0, SUITE_LENGTH), SUITE])
+  Bytes.concat([Uint8Array.of(keyId, kemId >> 8, kemId & 0xff), publicKey, Uint8Array.of(0, SUITE_LENGTH),
+    SUITE])
 
 /**
  * A list of encoded configurations.
@@ -69,7 +73,9 @@ export const encode = (
  * @category encoding
  */
 export const encodeList = (configurations: ReadonlyArray<Uint8Array<ArrayBuffer>>): Uint8Array<ArrayBuffer> =>
-  Bytes.concat(configurations.flatMap((bytes) => [Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes]))
+  Bytes.concat(
+    configurations.flatMap((bytes) => [Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes])
+  )
 
 /**
  * The fingerprint of an encoded configuration.
@@ -77,7 +83,9 @@ export const encodeList = (configurations: ReadonlyArray<Uint8Array<ArrayBuffer>
  * @since 0.3.0
  * @category operations
  */
-export const fingerprint = (bytes: Uint8Array<ArrayBuffer>): Effect.Effect<string, SecurityError, Primitives> =>
+export const fingerprint = (
+  bytes: Uint8Array<ArrayBuffer>
+): Effect.Effect<string, SecurityError, Primitives> =>
   Effect.flatMap(Primitives, ({ sha256 }) => Effect.map(sha256(bytes), Bytes.toHex))
 
 const malformed = (message: string) => new SecurityError({ reason: "router-key", message })
@@ -94,7 +102,10 @@ const split = (list: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBuf
   return parts
 }
 
-/** What is usable of a configuration; nothing if it has another KEM or no suite of ours. Throws if it is malformed. */
+/**
+ * What is usable of a configuration; nothing if it has another KEM or no suite of ours. Throws if it is
+ * malformed.
+ */
 const parse = (bytes: Uint8Array<ArrayBuffer>): Omit<KeyConfiguration, "fingerprint"> | undefined => {
   if (bytes.length < HEAD_LENGTH) throw new RangeError("cut short")
   const kemId = uint16(bytes, 1)
@@ -103,13 +114,17 @@ const parse = (bytes: Uint8Array<ArrayBuffer>): Omit<KeyConfiguration, "fingerpr
   const suites = bytes.subarray(HEAD_LENGTH + keyLength + 2)
   const length = uint16(bytes, HEAD_LENGTH + keyLength)
   if (suites.length !== length || length === 0 || length % SUITE_LENGTH > 0) throw new RangeError("suites")
-  const hasSuite = Array.from({ length: length / SUITE_LENGTH }, (_, i) => suites.subarray(i * SUITE_LENGTH, (i + 1) * SUITE_LENGTH))
+  const hasSuite = Array.from({ length: length / SUITE_LENGTH },
+    (_, i) => suites.subarray(i * SUITE_LENGTH, (i + 1) * SUITE_LENGTH))
     .some((suite) => Bytes.equals(suite, SUITE))
-  return hasSuite ? { keyId: bytes[0]!, kemId, publicKey: bytes.subarray(HEAD_LENGTH, HEAD_LENGTH + keyLength) } : undefined
+  return hasSuite
+    ? { keyId: bytes[0]!, kemId, publicKey: bytes.subarray(HEAD_LENGTH, HEAD_LENGTH + keyLength) }
+    : undefined
 }
 
 /**
- * The configuration that a client uses: the first, in the order of `kemIds`, that the pins allow. Fails with reason
+ * The configuration that a client uses: the first, in the order of `kemIds`, that the pins allow. Fails with
+ * reason
  * `router-key` if none can be used, and with `router-key-pin` if the pins allow none.
  *
  * @param kemIds the client's KEMs, the preferred one first
@@ -128,16 +143,22 @@ export const choose = Effect.fnUntraced(function*(
     catch: () => malformed("The router's key configurations are malformed")
   })
   const known = yield* Effect.forEach(
-    usable.flatMap(({ bytes, parsed }) => parsed !== undefined && kemIds.includes(parsed.kemId) ? [{ bytes, parsed }] : []),
-    ({ bytes, parsed }) => Effect.map(fingerprint(bytes), (fingerprint): KeyConfiguration => ({ ...parsed, fingerprint }))
+    usable.flatMap(({ bytes, parsed }) =>
+      parsed !== undefined && kemIds.includes(parsed.kemId) ? [{ bytes, parsed }] : []
+    ),
+    ({ bytes, parsed }) =>
+      Effect.map(fingerprint(bytes), (fingerprint): KeyConfiguration => ({ ...parsed, fingerprint }))
   )
   if (known.length === 0) {
     return yield* Effect.fail(malformed("The router offers no key that this client can use for protocol 2"))
   }
   const allowed = known.filter(({ fingerprint }) => pins.length === 0 || pins.includes(fingerprint))
-  const chosen = kemIds.flatMap((kemId) => allowed.filter((configuration) => configuration.kemId === kemId))[0]
+  const chosen =
+    kemIds.flatMap((kemId) => allowed.filter((configuration) => configuration.kemId === kemId))[0]
   return chosen ?? (yield* Effect.fail(new SecurityError({
     reason: "router-key-pin",
-    message: "No key configuration of the router has a pinned fingerprint. If the router's key has changed, pin the new one."
+    message:
+      "No key configuration of the router has a pinned fingerprint. " +
+        "If the router's key has changed, pin the new one."
   })))
 })

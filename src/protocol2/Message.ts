@@ -32,7 +32,8 @@ const partsOf = function*(
 }
 
 /** Fills `window` from the parts, again and again. Each filling is there until the next is taken. */
-const fillings = function*(parts: Iterable<Uint8Array>, window: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
+const fillings = function*(parts: Iterable<Uint8Array>,
+  window: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>, void> {
   let filled = 0
   for (const part of parts) {
     for (let at = 0; at < part.length;) {
@@ -50,8 +51,9 @@ const fillings = function*(parts: Iterable<Uint8Array>, window: Uint8Array<Array
 }
 
 /**
- * Seals a whole message: its head, `length` bytes of content, its end and its padding. Its plaintext is never whole in
- * memory, and is zeroed chunk by chunk. Fails with reason `encryption` if the content has another length, or throws.
+ * Seals a whole message: its head, `length` bytes of content, its end and its padding. Its plaintext is never
+ * whole in memory, and is zeroed chunk by chunk. Fails with reason `encryption` if the content has another
+ * length, or throws.
  *
  * @since 0.3.0
  * @category operations
@@ -73,10 +75,12 @@ export const seal = Effect.fnUntraced(function*(
       const source = fillings(partsOf(start, exactly(content, length), padding), window)
       const take = Effect.try({
         try: () => source.next().value,
-        catch: () => new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
+        catch: () =>
+          new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
       })
       const framed: Array<Uint8Array<ArrayBuffer>> = []
-      // the window holds a filling until the next is taken: whether it is the last is known by its length only
+      // the window holds a filling until the next is taken: whether it is the last is known by its length
+      // only
       for (let filling = yield* take; filling; filling = yield* take) {
         const isLast = filling.length < window.length
         framed.push(yield* isLast ? sealer.final(filling) : sealer.chunk(filling))
@@ -105,7 +109,9 @@ const exactly = function*(content: Iterable<Uint8Array>, length: number): Genera
  */
 export interface Reader<H> {
   /** Takes sealed bytes; gives what is readable by now. */
-  readonly push: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
+  readonly push: (
+    bytes: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
   /** Takes the end of the bytes. Fails unless the final chunk opened and the message ended. */
   readonly end: Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
 }
@@ -113,7 +119,8 @@ export interface Reader<H> {
 const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
 
 /**
- * Opens and decodes a message. Whatever is wrong with it, the failure is a `SecurityError` with reason `envelope`.
+ * Opens and decodes a message. Whatever is wrong with it, the failure is a `SecurityError` with reason
+ * `envelope`.
  *
  * @since 0.3.0
  * @category constructors
@@ -127,7 +134,9 @@ export const reader = <H extends BinaryHttp.RequestHead | BinaryHttp.ResponseHea
   return {
     push: (bytes) =>
       Effect.map(Effect.flatMap(opener.push(bytes), Effect.forEach(decode)), (parts) => parts.flat()),
-    end: Effect.flatMap(opener.end, (last) =>
-      Effect.zipWith(decode(last), Effect.try({ try: () => decoder.end(), catch: cannotOpen }), (parts, rest) => [...parts, ...rest]))
+    end: Effect.flatMap(opener.end,
+      (last) =>
+        Effect.zipWith(decode(last), Effect.try({ try: () => decoder.end(), catch: cannotOpen }),
+          (parts, rest) => [...parts, ...rest]))
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Chunked Oblivious HTTP (RFC 9458, draft-ietf-ohai-chunked-ohttp-08): an HTTP exchange sealed chunk by chunk.
+ * Chunked Oblivious HTTP (RFC 9458, draft-ietf-ohai-chunked-ohttp-08): an HTTP exchange sealed chunk by
+ * chunk.
  *
  * @since 0.3.0
  */
@@ -96,8 +97,12 @@ type Open = Hpke.HpkeContext["open"]
  */
 export interface Sealer {
   /** One chunk, of 1 to 16,384 bytes, as it goes over the wire. */
-  readonly chunk: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
-  readonly final: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  readonly chunk: (
+    plaintext: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
+  readonly final: (
+    plaintext: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
 }
 
 const sealer = (seal: Seal): Sealer => ({
@@ -107,7 +112,8 @@ const sealer = (seal: Seal): Sealer => ({
 })
 
 /**
- * Opens a message from bytes that come in any chunks. Whatever is wrong, it fails with reason `envelope`, once and for good.
+ * Opens a message from bytes that come in any chunks. Whatever is wrong, it fails with reason `envelope`,
+ * once and for good.
  *
  * @since 0.3.0
  * @category models
@@ -121,7 +127,10 @@ export interface Opener {
   readonly end: Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
 }
 
-/** Cuts a message into its sealed chunks, and holds no more than one. Throws for a chunk that is too long or too short. */
+/**
+ * Cuts a message into its sealed chunks, and holds no more than one. Throws for a chunk that is too long or
+ * too short.
+ */
 class Deframer {
   #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #isFinal = false
@@ -312,7 +321,8 @@ export const gateway = Effect.fnUntraced(function*<PrivateKey>(
     request: opener(context.open),
     response: Effect.suspend(() => {
       const nonce = randomBytes(responseNonceLength(key.aeadId))
-      return Effect.map(responseContext(key, context, enc, nonce), ({ seal }) => ({ nonce, sealer: sealer(seal) }))
+      return Effect.map(responseContext(key, context, enc, nonce),
+        ({ seal }) => ({ nonce, sealer: sealer(seal) }))
     })
   }
 })

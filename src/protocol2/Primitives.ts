@@ -1,5 +1,6 @@
 /**
- * The primitives that protocol 2 stands on, as a service: X25519, HMAC-SHA-256, SHA-256 and AES-GCM, always the platform's own.
+ * The primitives that protocol 2 stands on, as a service: X25519, HMAC-SHA-256, SHA-256 and AES-GCM, always
+ * the platform's own.
  *
  * @since 0.3.0
  */
@@ -49,7 +50,9 @@ export interface Aead {
     aad: Uint8Array<ArrayBuffer>,
     plaintext: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
-  /** Fails with reason `envelope` if the ciphertext, the nonce or the additional data is not what was sealed. */
+  /**
+   * Fails with reason `envelope` if the ciphertext, the nonce or the additional data is not what was sealed.
+   */
   readonly open: (
     nonce: Uint8Array<ArrayBuffer>,
     aad: Uint8Array<ArrayBuffer>,

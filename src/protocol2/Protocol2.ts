@@ -1,6 +1,6 @@
 /**
- * Protocol 2 of a client: each request has keys of its own, only its sender can open the answer, and the answer
- * comes in chunks as the model speaks.
+ * Protocol 2 of a client: each request has keys of its own, only its sender can open the answer, and the
+ * answer comes in chunks as the model speaks.
  *
  * @since 0.3.0
  */
@@ -81,31 +81,36 @@ const checkStatus = Effect.fnUntraced(function*(answer: Answer) {
 
 type Use<A> = (answer: Answer) => Effect.Effect<A, TransportError, SecureMemory | Scope.Scope>
 
-/** Fetches the keys again after an outer 400, which may mean that they have changed; that is all it may do. */
-const refetchAfter = (error: InvalidRequestError, { configuration }: Router, { withDeadline }: Protocol.Turn) =>
+/**
+ * Fetches the keys again after an outer 400, which may mean that they have changed; that is all it may do.
+ */
+const refetchAfter = (error: InvalidRequestError, { configuration }: Router,
+  { withDeadline }: Protocol.Limits) =>
   Effect.mapError(withDeadline(configuration.refetch), (failure) =>
     failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)
 
 /** One attempt: an exchange, and one more if the clocks differ or the router's keys have changed. */
-const attempt = Effect.fnUntraced(function*<A>(router: Router, asked: Asked, turn: Protocol.Turn, use: Use<A>) {
-  const { key } = yield* turn.withDeadline(router.configuration.get)
-  const once = (key: KeyConfiguration, date: number) => {
-    const checked = Effect.flatMap(exchange(asked, key, date), (answer) =>
-      Effect.zipRight(checkStatus(answer), use(answer)))
-    return turn.withRateLimit(turn.withDeadline(checked))
+const attempt = Effect.fnUntraced(
+  function*<A>(router: Router, asked: Asked, limits: Protocol.Limits, use: Use<A>) {
+    const { key } = yield* limits.withDeadline(router.configuration.get)
+    const once = (key: KeyConfiguration, date: number) => {
+      const checked = Effect.flatMap(exchange(asked, key, date), (answer) =>
+        Effect.zipRight(checkStatus(answer), use(answer)))
+      return limits.withRateLimit(limits.withDeadline(checked))
+    }
+    const dated = (key: KeyConfiguration) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => once(key, now)).pipe(
+        Effect.catchTag("StaleDate", ({ date }) => once(key, date)),
+        Effect.catchTag("StaleDate", ({ error }) => Effect.fail(error))
+      )
+    const orRekeyed = Effect.catchTag(dated(key), "InvalidRequestError", (error) =>
+      error.authenticated === true
+        ? Effect.fail(error)
+        : Effect.flatMap(refetchAfter(error, router, limits), (fetched) =>
+          fetched.key.fingerprint === key.fingerprint ? Effect.fail(error) : dated(fetched.key)))
+    return yield* limits.withPermit(orRekeyed)
   }
-  const dated = (key: KeyConfiguration) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => once(key, now)).pipe(
-      Effect.catchTag("StaleDate", ({ date }) => once(key, date)),
-      Effect.catchTag("StaleDate", ({ error }) => Effect.fail(error))
-    )
-  const orRekeyed = Effect.catchTag(dated(key), "InvalidRequestError", (error) =>
-    error.authenticated === true
-      ? Effect.fail(error)
-      : Effect.flatMap(refetchAfter(error, router, turn), (fetched) =>
-        fetched.key.fingerprint === key.fingerprint ? Effect.fail(error) : dated(fetched.key)))
-  return yield* turn.withPermit(orRekeyed)
-})
+)
 
 const processedAtOf = ({ headers }: Answer): number | undefined => {
   const date = Date.parse(headers["date"] ?? "")
@@ -114,7 +119,8 @@ const processedAtOf = ({ headers }: Answer): number | undefined => {
 
 const readWhole = (answer: Answer, payloadId: string) =>
   Effect.flatMap(readAll(answer), (bytes) =>
-    ChatCompletion.decodeResponse(bytes, { algorithm: ALGORITHM, payloadId, processedAt: processedAtOf(answer) }))
+    ChatCompletion.decodeResponse(bytes, { algorithm: ALGORITHM, payloadId,
+      processedAt: processedAtOf(answer) }))
 
 /** An answer in chunks; a router that does not stream gives it whole. */
 const readChunks = (answer: Answer, payloadId: string) => {
@@ -132,15 +138,15 @@ const readChunks = (answer: Answer, payloadId: string) => {
 }
 
 const routerOf = (router: Router, context: Context.Context<Needs>): Protocol.Router => ({
-  create: (request, turn) => {
+  create: (request, limits) => {
     const asked = { ...router, request, accept: "application/json" } as const
     const use = (answer: Answer) => readWhole(answer, request.payloadId)
-    return Effect.provide(Effect.scoped(attempt(router, asked, turn, use)), context)
+    return Effect.provide(Effect.scoped(attempt(router, asked, limits, use)), context)
   },
-  stream: (request, turn) => {
+  stream: (request, limits) => {
     const asked = { ...router, request, accept: "text/event-stream" } as const
     const use = (answer: Answer) => readChunks(answer, request.payloadId)
-    return Effect.provide(attempt(router, asked, turn, use), context)
+    return Effect.provide(attempt(router, asked, limits, use), context)
   }
 })
 

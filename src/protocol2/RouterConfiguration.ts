@@ -57,5 +57,6 @@ export const make = (
     const list = routerKeyConfig === undefined ? fetchList(baseUrl) : decodeList(routerKeyConfig)
     const chosen = Effect.flatMap(list, (bytes) =>
       KeyConfiguration.choose(bytes, kemIds, routerKeyConfigFingerprints))
-    return makeCached<KeyConfiguration.KeyConfiguration, TransportError>(Effect.provide(chosen, context), times)
+    return makeCached<KeyConfiguration.KeyConfiguration, TransportError>(Effect.provide(chosen, context),
+      times)
   })

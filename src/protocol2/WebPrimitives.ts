@@ -7,17 +7,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { SecurityError } from "../NomyoError.js"
-import { type Aead, Primitives, type Service, type X25519KeyPair, type X25519PrivateKey } from "./Primitives.js"
+import { type Aead, Primitives, type Service, type X25519KeyPair,
+  type X25519PrivateKey } from "./Primitives.js"
 
 /** What stands before the 32 bytes of a private key in PKCS#8 (RFC 8410, 7). */
 const PKCS8_HEAD = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20)
-/** The X coordinate of the base point: the public key of `k` is the Diffie-Hellman result of `k` and this (RFC 7748, 6.1). */
+/**
+ * The X coordinate of the base point: the public key of `k` is the Diffie-Hellman result of `k` and this (RFC
+ * 7748, 6.1).
+ */
 const BASE_POINT = Uint8Array.from({ length: 32 }, (_, i) => i === 0 ? 9 : 0)
 const BITS = 256
 
 const privateKeys = new WeakMap<X25519PrivateKey, CryptoKey>()
 
-const failed = () => new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
+const failed = () =>
+  new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
 
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({ try: run, catch: failed })
@@ -30,9 +35,11 @@ const keyPair = (publicKey: Uint8Array<ArrayBuffer>, handle: CryptoKey): X25519K
   return { publicKey, privateKey }
 }
 
-const importPublicKey = (bytes: Uint8Array<ArrayBuffer>) => crypto.subtle.importKey("raw", bytes, "X25519", false, [])
+const importPublicKey = (bytes: Uint8Array<ArrayBuffer>) =>
+  crypto.subtle.importKey("raw", bytes, "X25519", false, [])
 
-const agree = async (handle: CryptoKey, publicKey: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> => {
+const agree = async (handle: CryptoKey,
+  publicKey: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> => {
   const shared = bytesOf(
     await crypto.subtle.deriveBits({ name: "X25519", public: await importPublicKey(publicKey) }, handle, BITS)
   )
@@ -56,7 +63,10 @@ const generateKeyPair = async (): Promise<X25519KeyPair> => {
   return keyPair(bytesOf(await crypto.subtle.exportKey("raw", pair.publicKey)), pair.privateKey)
 }
 
-/** HMAC pads its key with zeros to a block (RFC 2104), so a zero byte is the empty key, which WebCrypto refuses. */
+/**
+ * HMAC pads its key with zeros to a block (RFC 2104), so a zero byte is the empty key, which WebCrypto
+ * refuses.
+ */
 const EMPTY_KEY = new Uint8Array(1)
 
 const hmac = async (key: Uint8Array<ArrayBuffer>, parts: ReadonlyArray<Uint8Array<ArrayBuffer>>) => {

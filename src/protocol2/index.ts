@@ -1,6 +1,6 @@
 /**
- * Protocol 2, for programs that compose the client's layers themselves. `layer` of `nomyo-js/node` does it for
- * you with the option `protocol: 2`.
+ * Protocol 2, for programs that compose the client's layers themselves. `layer` of `nomyo-js/node` does it
+ * for you with the option `protocol: 2`.
  *
  * @since 0.3.0
  */

@@ -188,8 +188,8 @@ const fingerprintsOf = (keys: ReadonlyArray<Key>, now: number): ReadonlyArray<st
 }
 
 /**
- * A router's keys, made or loaded. They move on by the clock whenever they are asked for, so ask once a minute
- * for keys to be erased in time where no requests come.
+ * A router's keys, made or loaded. They move on by the clock whenever they are asked for, so ask once a
+ * minute for keys to be erased in time where no requests come.
  *
  * @since 0.3.0
  * @category constructors

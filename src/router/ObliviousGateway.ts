@@ -1,5 +1,6 @@
 /**
- * The router's side of protocol 2: opens requests, refuses repeated and stale ones, and seals answers chunk by chunk.
+ * The router's side of protocol 2: opens requests, refuses repeated and stale ones, and seals answers chunk
+ * by chunk.
  *
  * @since 0.3.0
  */
@@ -41,7 +42,8 @@ export interface Question {
 }
 
 /**
- * A whole answer as JSON, or the events of a streamed one, each a whole server-sent event with its empty line.
+ * A whole answer as JSON, or the events of a streamed one, each a whole server-sent event with its empty
+ * line.
  *
  * @since 0.3.0
  * @category models
@@ -59,7 +61,10 @@ export interface Options {
   readonly replayStore: ReplayStore.Service
   /** The names that requests may be for, as `host` or `host:port`. Default: any. */
   readonly authorities?: ReadonlyArray<string> | undefined
-  /** Fails for a request that may not be answered: its API key, or its rate. It runs before the request is whole. */
+  /**
+   * Fails for a request that may not be answered: its API key, or its rate. It runs before the request is
+   * whole.
+   */
   readonly authorize: (authorization: string | undefined) => Effect.Effect<void, HttpError>
   readonly answer: (question: Question) => Effect.Effect<Answer, HttpError, Scope.Scope>
   /** Pads answers. Default `true`. */
@@ -68,7 +73,9 @@ export interface Options {
 
 /** The most bytes of a request's body (protocol 2, 5): 11 MiB. */
 const MAX_BODY_LENGTH = 11 * 1024 * 1024
-/** How old a request's date may be, and how far ahead of the router's clock, in milliseconds (protocol 2, 7). */
+/**
+ * How old a request's date may be, and how far ahead of the router's clock, in milliseconds (protocol 2, 7).
+ */
 const MAX_AGE = 120_000
 const MAX_AHEAD = 5000
 /** As long as a repeated request could pass for a fresh one. */
@@ -83,7 +90,8 @@ const SILENCE = Duration.seconds(15)
 const KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
 
 /** The one answer to every request that does not open: it tells nothing about what was wrong. */
-const unopened = HttpServerResponse.unsafeJson({ type: KEY_PROBLEM, title: "The request could not be opened" }, {
+const unopened = HttpServerResponse.unsafeJson({ type: KEY_PROBLEM,
+  title: "The request could not be opened" }, {
   status: 400,
   contentType: "application/problem+json"
 })
@@ -113,7 +121,8 @@ const staleDate: Refusal = {
   _tag: "Refusal",
   status: 400,
   headers: { "content-type": "application/problem+json" },
-  body: { type: ObliviousHttp.DATE_PROBLEM, detail: "The date of the request is outside of what this router accepts" }
+  body: { type: ObliviousHttp.DATE_PROBLEM,
+    detail: "The date of the request is outside of what this router accepts" }
 }
 
 /**
@@ -123,14 +132,18 @@ const staleDate: Refusal = {
 const firstDate = ({ keys, replayStore: { remembersSince } }: Options): number =>
   keys.areNew ? Number.NEGATIVE_INFINITY : Math.ceil((remembersSince + MAX_AHEAD + 1) / 1000) * 1000
 
-/** Fails for a request that is too old, or too far ahead of this clock, or older than what the store remembers. */
+/**
+ * Fails for a request that is too old, or too far ahead of this clock, or older than what the store
+ * remembers.
+ */
 const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, options: Options) {
   const now = yield* Clock.currentTimeMillis
   const first = firstDate(options)
   if (now < first) return yield* Effect.fail(refuse(503, "The router has just started", first - now))
   const text = headers["date"] ?? ""
   const date = Date.parse(text)
-  const isWithin = httpDate(date) === text && date >= Math.max(first, now - MAX_AGE) && date <= now + MAX_AHEAD
+  const isWithin = httpDate(date) === text && date >= Math.max(first, now - MAX_AGE) &&
+    date <= now + MAX_AHEAD
   if (!isWithin) return yield* Effect.fail(staleDate)
 })
 
@@ -220,7 +233,8 @@ const receive = Effect.fnUntraced(function*(
   yield* take(yield* open(reader.end))
   const payload = yield* guard(Effect.sync(() => Bytes.concat(content)))
   for (const part of content) part.fill(0)
-  if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES) return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
+  if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES)
+    return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
   yield* checkDate(head!, options)
   yield* checkReplay(exchange.enc, options)
   return { head: head!, payload }
@@ -250,19 +264,27 @@ const sealWhole = Effect.fnUntraced(function*(
 ) {
   const now = yield* Clock.currentTimeMillis
   const { nonce, sealer } = yield* exchange.response
-  const framed = yield* Message.seal(sealer, responseHead(now, status, headers), [body], body.length, isPadded)
+  const framed = yield* Message.seal(sealer, responseHead(now, status, headers), [body], body.length,
+    isPadded)
   return outer(Stream.fromIterable([nonce, ...framed]))
 })
 
-/** Events and a comment that brings the plaintext to a multiple of 256 bytes. A comment has three bytes or more. */
+/**
+ * Events and a comment that brings the plaintext to a multiple of 256 bytes. A comment has three bytes or
+ * more.
+ */
 const padEvents = (events: Uint8Array<ArrayBuffer>, isPadded: boolean): Uint8Array<ArrayBuffer> => {
   if (!isPadded) return BinaryHttp.encodeContent(events)
   for (let total = Math.ceil((events.length + 1) / STREAM_STEP) * STREAM_STEP;; total += STREAM_STEP) {
-    const length = [1, 2, 4].map((width) => total - width).find((length) => BinaryHttp.varint(length).length === total - length)
+    const length = [1, 2, 4].map((width) => total - width).find((length) =>
+      BinaryHttp.varint(length).length === total - length
+    )
     const missing = (length ?? -1) - events.length
     if (missing === 0) return BinaryHttp.encodeContent(events)
     if (missing >= 3) {
-      return BinaryHttp.encodeContent(Bytes.concat([events, Bytes.fromText(`:${" ".repeat(missing - 3)}\n\n`)]))
+      return BinaryHttp.encodeContent(
+        Bytes.concat([events, Bytes.fromText(`:${" ".repeat(missing - 3)}\n\n`)])
+      )
     }
   }
 }
@@ -274,7 +296,8 @@ const writesOf = <E>(events: Stream.Stream<string, E>): Stream.Stream<string, E>
 
 /**
  * Closes the connection of a request, after what has been written. `node:http` would otherwise end an answer
- * that broke off in the same way as a whole one; where the source is a web `Request`, its body fails by itself.
+ * that broke off in the same way as a whole one; where the source is a web `Request`, its body fails by
+ * itself.
  */
 const closeConnection = ({ source }: HttpServerRequest.HttpServerRequest) =>
   Effect.sync(() => {
@@ -324,8 +347,10 @@ const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
         : sealStream(exchange, answer.events, isPadded)
     ),
     Effect.catchTag("Refusal", ({ body, headers, status }) =>
-      // the rest of a refused request is read and dropped: a client that is still writing would miss the answer
-      Effect.zipRight(drain(pull), sealWhole(exchange, status, headers, Bytes.fromText(JSON.stringify(body)), isPadded)))
+      // the rest of a refused request is read and dropped: a client that is still writing would miss the
+      // answer
+      Effect.zipRight(drain(pull),
+        sealWhole(exchange, status, headers, Bytes.fromText(JSON.stringify(body)), isPadded)))
   )
 })
 
@@ -333,7 +358,8 @@ const drain = <A, E>(pull: Effect.Effect<A | undefined, E>): Effect.Effect<void,
   Effect.repeat(pull, { until: (bytes) => bytes === undefined })
 
 /**
- * Answers requests of protocol 2. Whatever is wrong with one before it has opened, the answer is the same 400.
+ * Answers requests of protocol 2. Whatever is wrong with one before it has opened, the answer is the same
+ * 400.
  *
  * @since 0.3.0
  * @category constructors
@@ -344,9 +370,11 @@ export const make = Effect.fnUntraced(function*(
   const context = yield* Effect.context<Primitives | SecureMemory>()
   return Effect.gen(function*() {
     const { headers } = yield* HttpServerRequest.HttpServerRequest
-    if (headers["content-type"] !== ObliviousHttp.requestType) return HttpServerResponse.empty({ status: 415 })
-    return yield* Effect.catchAll(exchangeMessages(options), (failure) =>
-      HttpServerResponse.isServerResponse(failure) ? Effect.succeed(failure) : Effect.succeed(unopened))
+    if (headers["content-type"] !== ObliviousHttp.requestType)
+      return HttpServerResponse.empty({ status: 415 })
+    return yield* Effect.catchAll(exchangeMessages(options),
+      (failure) =>
+        HttpServerResponse.isServerResponse(failure) ? Effect.succeed(failure) : Effect.succeed(unopened))
   }).pipe(Effect.provide(context))
 })
 

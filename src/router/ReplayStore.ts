@@ -11,7 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 /**
- * The store has no room, or does not answer: the request must be refused, since nobody knows whether it came before.
+ * The store has no room, or does not answer: the request must be refused, since nobody knows whether it came
+ * before.
  *
  * @since 0.3.0
  * @category errors
@@ -29,14 +30,15 @@ export class ReplayStoreUnavailable extends Data.TaggedError("ReplayStoreUnavail
  */
 export interface Service {
   /**
-   * Remembers an id for `ttl` from now on, in one step: `true` if it is new, `false` if it is remembered already.
+   * Remembers an id for `ttl` from now on, in one step: `true` if it is new, `false` if it is remembered
+   * already.
    *
    * @param id 16 bytes as 32 hexadecimal digits
    */
   readonly add: (id: string, ttl: Duration.Duration) => Effect.Effect<boolean, ReplayStoreUnavailable>
   /**
-   * Since when this store has remembered every id, in milliseconds since 1970; negative infinity for a store that
-   * outlives the router. A request that is dated before cannot be told from a repeated one.
+   * Since when this store has remembered every id, in milliseconds since 1970; negative infinity for a store
+   * that outlives the router. A request that is dated before cannot be told from a repeated one.
    */
   readonly remembersSince: number
 }
@@ -49,7 +51,10 @@ export interface Service {
  */
 export class ReplayStore extends Context.Tag("nomyo-js/router/ReplayStore")<ReplayStore, Service>() {}
 
-/** How many ids the memory of one process holds: 9.4 MiB, and 1,048 requests a second for 125 s (protocol 2, 7). */
+/**
+ * How many ids the memory of one process holds: 9.4 MiB, and 1,048 requests a second for 125 s (protocol 2,
+ * 7).
+ */
 const DEFAULT_CAPACITY = 131_072
 const RETRY_AFTER = 5000
 
@@ -79,7 +84,8 @@ export const makeMemory = (
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           forget(now)
           if (expiries.has(id)) return Effect.succeed(false)
-          if (expiries.size >= capacity) return Effect.fail(new ReplayStoreUnavailable({ retryAfter: RETRY_AFTER }))
+          if (expiries.size >= capacity)
+            return Effect.fail(new ReplayStoreUnavailable({ retryAfter: RETRY_AFTER }))
           expiries.set(id, now + Duration.toMillis(ttl))
           return Effect.succeed(true)
         })

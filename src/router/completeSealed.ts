@@ -28,7 +28,9 @@ const metadataOf = ({ payloadId, securityTier }: Opened) => ({
   ...(securityTier === undefined ? {} : { security_tier: securityTier })
 })
 
-/** One exchange of protocol 2: asks the model for a stream, if the request wants one and the model has one. */
+/**
+ * One exchange of protocol 2: asks the model for a stream, if the request wants one and the model has one.
+ */
 export const completeSealed = (model: Model) =>
   Effect.fnUntraced(function*(question: Question): Effect.fn.Return<Answer, HttpError, Scope.Scope> {
     const opened = yield* read(question)

@@ -28,7 +28,9 @@ const install = async () => {
   Fs.mkdirSync(project, { recursive: true })
   Fs.copyFileSync(Path.join(here, "package.json"), Path.join(project, "package.json"))
   // the agent is one file of a fixed version: what else there is are native parts for other platforms
-  await run("npm", ["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: project })
+  await run("npm", ["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: project
+  })
 }
 
 /** What the model answers: a call to the tool that writes a file, and a sentence when it has been called. */
@@ -36,7 +38,8 @@ const messageFor = ({ messages, tools = [] }, file) => {
   if (messages.at(-1).role === "tool") return { role: "assistant", content: `I wrote ${MARKER} into it.` }
   if (tools.length === 0) return { role: "assistant", content: "ok" }
   const call = { name: "write_file", arguments: JSON.stringify({ file_path: file, content: `${MARKER}\n` }) }
-  return { role: "assistant", content: null, tool_calls: [{ id: "call_1", type: "function", function: call }] }
+  return { role: "assistant", content: null,
+    tool_calls: [{ id: "call_1", type: "function", function: call }] }
 }
 
 const startModel = async (file) => {
@@ -80,7 +83,8 @@ const startTap = async (target) => {
     far.on("data", (chunk) => chunks.push(chunk)).pipe(near)
   }).listen(0, "127.0.0.1")
   await once(server, "listening")
-  return { url: `http://127.0.0.1:${server.address().port}`, bytes: () => Buffer.concat(chunks).toString("latin1"), stop: () => server.close() }
+  return { url: `http://127.0.0.1:${server.address().port}`,
+    bytes: () => Buffer.concat(chunks).toString("latin1"), stop: () => server.close() }
 }
 
 await install()
@@ -92,18 +96,27 @@ const tap = await startTap(router.url)
 const proxy = await start(["proxy", "--base-url", tap.url, "--allow-http"], /^(http.+)$/)
 
 const agent = Path.join(project, "node_modules/@qwen-code/qwen-code/cli.js")
-const running = run(process.execPath, [agent, "--prompt", `Write ${MARKER} into hello.txt`, "--yolo", "--auth-type", "openai"], {
+const running = run(process.execPath, [agent, "--prompt", `Write ${MARKER} into hello.txt`, "--yolo",
+  "--auth-type", "openai"], {
   cwd: folder,
   timeout: TIMEOUT,
-  env: { PATH: process.env.PATH, HOME: folder, OPENAI_BASE_URL: proxy.url, OPENAI_API_KEY: "anything", OPENAI_MODEL: "coder" }
+  env: { PATH: process.env.PATH, HOME: folder, OPENAI_BASE_URL: proxy.url, OPENAI_API_KEY: "anything",
+    OPENAI_MODEL: "coder" }
 })
 running.child.stdin.end()
 const { stdout } = await running.catch((error) => ({ stdout: String(error.stderr ?? error) }))
-const isDone = stdout.includes(`I wrote ${MARKER}`) && Fs.existsSync(file) && Fs.readFileSync(file, "utf8") === `${MARKER}\n`
+const isDone = stdout.includes(`I wrote ${MARKER}`) && Fs.existsSync(file) &&
+  Fs.readFileSync(file, "utf8") === `${MARKER}\n`
 const bytes = tap.bytes()
-const leaks = markers.filter((marker) => [bytes, proxy.log(), router.log()].some((seen) => seen.includes(marker)))
+const leaks = markers.filter((marker) =>
+  [bytes, proxy.log(), router.log()].some((seen) => seen.includes(marker))
+)
 console.log(`Qwen Code: ${isDone ? "the task is done" : `not done: ${stdout}`}`)
-console.log(`${bytes.length} bytes between proxy and router${leaks.length === 0 ? ", no marker there or in a log" : `, with ${leaks.join(", ")}`}`)
+console.log(
+  `${bytes.length} bytes between proxy and router${
+    leaks.length === 0 ? ", no marker there or in a log" : `, with ${leaks.join(", ")}`
+  }`
+)
 for (const { stop } of [proxy, tap, router, model]) stop()
 Fs.rmSync(folder, { recursive: true, force: true })
 process.exit(isDone && leaks.length === 0 && bytes.includes("ciphertext") ? 0 : 1)

@@ -23,7 +23,10 @@ const ready = async (name, bits) => {
   }
 }
 
-/** What is to be sealed or opened is read from files: making it here would leave memory behind that hides a peak. */
+/**
+ * What is to be sealed or opened is read from files: making it here would leave memory behind that hides a
+ * peak.
+ */
 const operation = async ([name, direction, file]) => {
   const bytes = Fs.readFileSync(file)
   if (name === "JSON.parse") return () => JSON.parse(bytes.toString())
@@ -35,7 +38,10 @@ const operation = async ([name, direction, file]) => {
   return () => call(input)
 }
 
-/** The largest resident set of the process while something runs, in bytes over what it was before; sampled by another thread. */
+/**
+ * The largest resident set of the process while something runs, in bytes over what it was before; sampled by
+ * another thread.
+ */
 const peak = async (run) => {
   const shared = new Float64Array(new SharedArrayBuffer(8))
   const worker = new Worker(
@@ -85,11 +91,14 @@ const first = {
   "jose + fetch": async (baseUrl, keyDir) => {
     const { FlattenedEncrypt, importSPKI } = await import("jose")
     const pem = await (await fetch(`${baseUrl}/pki/public_key`)).text()
-    const jwe = await new FlattenedEncrypt(Buffer.from(JSON.stringify({ model: "m", messages: [{ role: "user", content: "Hello!" }] })))
+    const jwe = await new FlattenedEncrypt(
+      Buffer.from(JSON.stringify({ model: "m", messages: [{ role: "user", content: "Hello!" }] }))
+    )
       .setProtectedHeader({ alg: "RSA-OAEP-256", enc: "A256GCM" })
       .encrypt(await importSPKI(pem, "RSA-OAEP-256"))
     const publicKey = Fs.readFileSync(`${keyDir}/public_key.pem`, "utf8")
-    await fetch(`${baseUrl}/jose`, { method: "POST", headers: { "x-public-key": encodeURIComponent(publicKey) }, body: JSON.stringify(jwe) })
+    await fetch(`${baseUrl}/jose`, { method: "POST",
+      headers: { "x-public-key": encodeURIComponent(publicKey) }, body: JSON.stringify(jwe) })
   },
   "openai, plain text": async (baseUrl) => {
     const { default: OpenAI } = await import("openai")
@@ -125,7 +134,8 @@ const measurements = {
     const { picture } = await import("./clients.mjs")
     const { clocks, paired } = await import("./measure.mjs")
     const [baseUrl, bits, keyDir, rounds] = args
-    return paired(picture(baseUrl, Number(bits), keyDir), { clock: clocks.cpu, rounds: Number(rounds), warm: 5 })
+    return paired(picture(baseUrl, Number(bits), keyDir), { clock: clocks.cpu, rounds: Number(rounds),
+      warm: 5 })
   },
   first: async () => void await first[args[0]](...args.slice(1)),
   /** A client that is called as often as its parent asks, and tells what that took. */
@@ -138,11 +148,13 @@ const measurements = {
     // until V8 has compiled what it will: below a millisecond, compiling would be most of what is measured
     await rate(call, { concurrency: 4, milliseconds: Number(warm) })
     process.on("message", async (question) => {
-      if ("rsa" in question) return process.send(await rsaRate(keys(Number(bits)).pkcs8, question.rsa, question.keys))
+      if ("rsa" in question)
+        return process.send(await rsaRate(keys(Number(bits)).pkcs8, question.rsa, question.keys))
       if ("rate" in question) return process.send(await rate(call, question.rate))
       const [cpu, wall] = [clocks.cpu(), clocks.wall()]
       for (let i = 0; i < question.batch; i++) await call()
-      process.send({ cpu: (clocks.cpu() - cpu) / question.batch, wall: (clocks.wall() - wall) / question.batch })
+      process.send({ cpu: (clocks.cpu() - cpu) / question.batch,
+        wall: (clocks.wall() - wall) / question.batch })
     })
     process.send("ready")
     await once(process, "disconnect")

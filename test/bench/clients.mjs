@@ -1,4 +1,7 @@
-/** Whole clients, each a call that sends 1 KiB to a server that has no work of its own, and what is to be taken off or set beside. */
+/**
+ * Whole clients, each a call that sends 1 KiB to a server that has no work of its own, and what is to be
+ * taken off or set beside.
+ */
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
@@ -16,9 +19,13 @@ import * as Json from "../../dist/internal/codecs/json.js"
 import { keys, KiB, make, oaep, payload, privateHandle, sealBytes, serverKeys } from "./subjects.mjs"
 
 const request = payload(KiB)
-const options = (baseUrl, keySize, keyDir) => ({ baseUrl, allowHttp: true, keyDir, keySize, keyRotationInterval: 0 })
+const options = (baseUrl, keySize, keyDir) => ({ baseUrl, allowHttp: true, keyDir, keySize,
+  keyRotationInterval: 0 })
 
-/** The steps of `NomyoClient.create`: the same checks, of JSON and base64 too, a deadline, a bound on the answer, and zeroing. */
+/**
+ * The steps of `NomyoClient.create`: the same checks, of JSON and base64 too, a deadline, a bound on the
+ * answer, and zeroing.
+ */
 const steps = async (baseUrl, bits) => {
   const { pem, pkcs8 } = keys(bits)
   const handle = await privateHandle(pkcs8)
@@ -51,7 +58,8 @@ const steps = async (baseUrl, bits) => {
         const request = Http.request(`${baseUrl}/v1/chat/secure_completion`, {
           method: "POST",
           agent,
-          headers: { "Content-Type": "application/octet-stream", "X-Payload-ID": payloadId, "X-Public-Key": publicKeyHeader }
+          headers: { "Content-Type": "application/octet-stream", "X-Payload-ID": payloadId,
+            "X-Public-Key": publicKeyHeader }
         }, (response) => {
           if (response.statusCode !== 200) return reject(new Error(`${response.statusCode}`))
           const chunks = []
@@ -69,10 +77,13 @@ const steps = async (baseUrl, bits) => {
       if (!isEnvelope(envelope)) throw new TypeError("envelope")
       return envelope
     },
-    unwrap: ({ encrypted_aes_key }) => NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, decode(encrypted_aes_key)),
+    unwrap: ({ encrypted_aes_key }) =>
+      NodeCrypto.webcrypto.subtle.decrypt("RSA-OAEP", handle, decode(encrypted_aes_key)),
     open: ({ encrypted_payload }, unwrapped, payloadId) => {
       const aesKey = Buffer.from(unwrapped)
-      const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, decode(encrypted_payload.nonce), { authTagLength: 16 })
+      const decipher = NodeCrypto.createDecipheriv("aes-256-gcm", aesKey, decode(encrypted_payload.nonce), {
+        authTagLength: 16
+      })
       decipher.setAuthTag(decode(encrypted_payload.tag))
       const plaintext = decipher.update(decode(encrypted_payload.ciphertext))
       decipher.final()
@@ -141,7 +152,8 @@ export const clients = {
     const subject = await make.jose({ privateKey, publicKey: serverKeys().publicKey })
     const headers = { "Content-Type": "application/octet-stream", "X-Public-Key": encodeURIComponent(pem) }
     return async () => {
-      const response = await fetch(`${baseUrl}/jose`, { method: "POST", headers, body: await subject.seal(request) })
+      const response = await fetch(`${baseUrl}/jose`, { method: "POST", headers,
+        body: await subject.seal(request) })
       return subject.open(Buffer.from(await response.arrayBuffer()))
     }
   },
@@ -150,9 +162,11 @@ export const clients = {
     return () => client.chat.completions.create(request)
   },
   fetch: (baseUrl, bits) => {
-    const headers = { "Content-Type": "application/octet-stream", "X-Public-Key": encodeURIComponent(keys(bits).pem) }
+    const headers = { "Content-Type": "application/octet-stream",
+      "X-Public-Key": encodeURIComponent(keys(bits).pem) }
     const body = sealBytes(serverKeys().publicKey, Buffer.from(JSON.stringify(request)))
-    return async () => (await fetch(`${baseUrl}/v1/chat/secure_completion`, { method: "POST", headers, body })).arrayBuffer()
+    return async () =>
+      (await fetch(`${baseUrl}/v1/chat/secure_completion`, { method: "POST", headers, body })).arrayBuffer()
   },
   /** The two operations of a request, and nothing else. */
   RSA: async (_, bits) => {

@@ -15,14 +15,20 @@ export const plot = ({ groups, title }) => {
     bars.forEach(({ label, value }, i) => {
       parts.push(
         `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escape(label)}</text>`,
-        `<rect x="${left}" y="${y + 1}" width="${Math.max(2, scale(value)).toFixed(1)}" height="${bar - 3}" fill="${colours[i % colours.length]}"/>`,
-        `<text x="${(left + Math.max(2, scale(value)) + 6).toFixed(1)}" y="${y + 12}">${value.toFixed(2)}</text>`
+        `<rect x="${left}" y="${y + 1}" width="${Math.max(2, scale(value)).toFixed(1)}" height="${
+          bar - 3
+        }" fill="${colours[i % colours.length]}"/>`,
+        `<text x="${(left + Math.max(2, scale(value)) + 6).toFixed(1)}" y="${y + 12}">${
+          value.toFixed(2)
+        }</text>`
       )
       y += bar
     })
     y += gap
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${left + width + 70}" height="${y}" viewBox="0 0 ${left + width + 70} ${y}" font-family="sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${left + width + 70}" height="${y}" viewBox="0 0 ${
+    left + width + 70
+  } ${y}" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="white"/>
 <text x="12" y="22" font-size="14">${escape(title)}</text>
 ${parts.join("\n")}

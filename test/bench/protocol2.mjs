@@ -32,7 +32,8 @@ const requestHead = {
     authorization: "Bearer sk-0123456789"
   }
 }
-const responseHead = { status: 200, headers: { date: requestHead.headers.date, "content-type": "application/json" } }
+const responseHead = { status: 200,
+  headers: { date: requestHead.headers.date, "content-type": "application/json" } }
 
 /** The content of a message, as a receiver reads it. */
 const read = Effect.fnUntraced(function*(opener, kind, bytes) {
@@ -43,10 +44,15 @@ const read = Effect.fnUntraced(function*(opener, kind, bytes) {
 
 const bytesOf = (chunks) => new Uint8Array(Buffer.concat(chunks))
 
-/** Gives a function that exchanges `batch` times, and tells the milliseconds of CPU of each side of one exchange. */
+/**
+ * Gives a function that exchanges `batch` times, and tells the milliseconds of CPU of each side of one
+ * exchange.
+ */
 export const exchange = async (bytes) => {
   const runtime = ManagedRuntime.make(Layer.merge(NodePrimitives.layer, SecureMemory.layer))
-  const keyPair = await runtime.runPromise(Effect.flatMap(Primitives, ({ generateKeyPair }) => generateKeyPair))
+  const keyPair = await runtime.runPromise(
+    Effect.flatMap(Primitives, ({ generateKeyPair }) => generateKeyPair)
+  )
   const request = payload(bytes)
   const completion = answer(bytes)
   const ask = Effect.gen(function*() {
@@ -71,7 +77,8 @@ export const exchange = async (bytes) => {
     Effect.gen(function*() {
       const opener = yield* exchange.response(message.slice(0, 32))
       const content = yield* read(opener, "response", message.slice(32))
-      return yield* ChatCompletion.decodeResponse(new Uint8Array(content), { payloadId: "id", processedAt: 0, algorithm: "a" })
+      return yield* ChatCompletion.decodeResponse(new Uint8Array(content), { payloadId: "id", processedAt: 0,
+        algorithm: "a" })
     })
   // all of one side's work at once: to read the clock takes as long as a tenth of an exchange
   const exchanges = Effect.fnUntraced(function*(batch) {

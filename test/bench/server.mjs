@@ -1,6 +1,6 @@
 /**
- * The other process: the router, and a server that answers without work of its own, for what is about the client alone. It says its URLs to
- * its parent, and measures its RSA rate when asked.
+ * The other process: the router, and a server that answers without work of its own, for what is about the
+ * client alone. It says its URLs to its parent, and measures its RSA rate when asked.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -30,7 +30,8 @@ const prepare = (path, pem) => {
     prepared.set(
       name,
       path === "/jose"
-        ? new FlattenedEncrypt(completion).setProtectedHeader({ alg: "RSA-OAEP-256", enc: "A256GCM" }).encrypt(publicKey).then(JSON.stringify)
+        ? new FlattenedEncrypt(completion).setProtectedHeader({ alg: "RSA-OAEP-256", enc: "A256GCM" })
+          .encrypt(publicKey).then(JSON.stringify)
         : sealBytes(publicKey, completion)
     )
   }
@@ -40,7 +41,8 @@ const prepare = (path, pem) => {
 const idle = Http.createServer((request, response) => {
   request.resume().on("end", async () => {
     if (request.method === "GET") return response.end(keys.publicKey.export({ format: "pem", type: "spki" }))
-    if (request.url === "/v1/chat/completions") return response.setHeader("Content-Type", "application/json").end(completion)
+    if (request.url === "/v1/chat/completions")
+      return response.setHeader("Content-Type", "application/json").end(completion)
     response.end(await prepare(request.url, request.headers["x-public-key"]))
   })
 }).listen(0, "127.0.0.1")
@@ -50,7 +52,8 @@ const model = Http.createServer((request, response) => {
   request.resume()
   response.writeHead(200, { "content-type": "text/event-stream" })
   let left = 200
-  const chunk = { id: "c", object: "chat.completion.chunk", created: 0, model: "m", choices: [{ index: 0, delta: { content: "word " } }] }
+  const chunk = { id: "c", object: "chat.completion.chunk", created: 0, model: "m",
+    choices: [{ index: 0, delta: { content: "word " } }] }
   const event = `data: ${JSON.stringify(chunk)}\n\n`
   const timer = setInterval(() => left-- > 0 ? response.write(event) : response.end("data: [DONE]\n\n"), 5)
   response.on("close", () => clearInterval(timer))
@@ -85,7 +88,10 @@ const main = Effect.gen(function*() {
   const streaming = yield* serve({ keyPair, model: upstream, protocol: 2 })
   process.send({ idle: urlOf(idle), router, streamed: { router: streaming, proxy: urlOf(proxy) } })
   return yield* Effect.never
-}).pipe(Effect.scoped, Effect.provide(Layer.merge(Layer.provideMerge(Node.NodeCrypto.layer, SecureMemory.layer), NodePrimitives.layer)))
+}).pipe(Effect.scoped,
+  Effect.provide(
+    Layer.merge(Layer.provideMerge(Node.NodeCrypto.layer, SecureMemory.layer), NodePrimitives.layer)
+  ))
 
 process.on("message", async (milliseconds) => process.send(await rsaRate(pkcs8, milliseconds)))
 process.on("disconnect", () => process.exit())

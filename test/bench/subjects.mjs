@@ -27,7 +27,8 @@ export const answer = (bytes) => ({
   object: "chat.completion",
   created: 0,
   model: "Qwen/Qwen3-0.6B",
-  choices: [{ index: 0, message: { role: "assistant", content: payload(bytes).messages[0].content }, finish_reason: "stop" }]
+  choices: [{ index: 0, message: { role: "assistant", content: payload(bytes).messages[0].content },
+    finish_reason: "stop" }]
 })
 
 const vectors = new URL("../vectors/keys/", import.meta.url)
@@ -46,7 +47,8 @@ export const serverKeys = () => {
   return { privateKey, publicKey: NodeCrypto.createPublicKey(privateKey) }
 }
 
-export const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" })
+export const oaep = (key) => ({ key, padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING,
+  oaepHash: "sha256" })
 const { subtle } = globalThis.crypto
 const rsa = { name: "RSA-OAEP", hash: "SHA-256" }
 export const privateHandle = (pkcs8) => subtle.importKey("pkcs8", pkcs8, rsa, false, ["decrypt"])
@@ -58,8 +60,11 @@ export const sealBytes = (publicKey, json) => {
   const ciphertext = cipher.update(json)
   cipher.final()
   const wrapped = NodeCrypto.publicEncrypt(oaep(publicKey), aesKey)
-  const head = "{\"version\":\"1.0\",\"algorithm\":\"hybrid-aes256-rsa4096\",\"encrypted_payload\":{\"ciphertext\":\""
-  const tail = `","nonce":"${nonce.toString("base64")}","tag":"${cipher.getAuthTag().toString("base64")}"},"encrypted_aes_key":"${
+  const head =
+    "{\"version\":\"1.0\",\"algorithm\":\"hybrid-aes256-rsa4096\",\"encrypted_payload\":{\"ciphertext\":\""
+  const tail = `","nonce":"${nonce.toString("base64")}","tag":"${
+    cipher.getAuthTag().toString("base64")
+  }"},"encrypted_aes_key":"${
     wrapped.toString("base64")
   }","key_algorithm":"RSA-OAEP-SHA256","payload_algorithm":"AES-256-GCM"}`
   const middle = Math.ceil(ciphertext.length / 3) * 4
@@ -78,12 +83,18 @@ const decrypt = (aesKey, { encrypted_payload: { ciphertext, nonce, tag } }) => {
   return JSON.parse(plaintext.toString())
 }
 
-/** The floor: `node:crypto`, base64 and JSON, in the shortest code that makes and reads an envelope. Nothing else runs while it decrypts. */
+/**
+ * The floor: `node:crypto`, base64 and JSON, in the shortest code that makes and reads an envelope. Nothing
+ * else runs while it decrypts.
+ */
 const floor = ({ privateKey, publicKey }) => ({
   seal: (request) => sealBytes(publicKey, Buffer.from(JSON.stringify(request))),
   open: (bytes) => {
     const envelope = JSON.parse(bytes.toString("latin1"))
-    return decrypt(NodeCrypto.privateDecrypt(oaep(privateKey), Buffer.from(envelope.encrypted_aes_key, "base64")), envelope)
+    return decrypt(
+      NodeCrypto.privateDecrypt(oaep(privateKey), Buffer.from(envelope.encrypted_aes_key, "base64")),
+      envelope
+    )
   }
 })
 
@@ -94,7 +105,12 @@ const floorOnThread = async (pair) => {
     seal: floor(pair).seal,
     open: async (bytes) => {
       const envelope = JSON.parse(bytes.toString("latin1"))
-      return decrypt(Buffer.from(await subtle.decrypt("RSA-OAEP", handle, Buffer.from(envelope.encrypted_aes_key, "base64"))), envelope)
+      return decrypt(
+        Buffer.from(
+          await subtle.decrypt("RSA-OAEP", handle, Buffer.from(envelope.encrypted_aes_key, "base64"))
+        ),
+        envelope
+      )
     }
   }
 }
@@ -102,7 +118,8 @@ const floorOnThread = async (pair) => {
 /** The same with WebCrypto. */
 const floorWeb = async ({ pkcs8, publicKey }) => {
   const privateHandle = await subtle.importKey("pkcs8", pkcs8, rsa, false, ["unwrapKey"])
-  const publicHandle = await subtle.importKey("spki", publicKey.export({ format: "der", type: "spki" }), rsa, false, ["wrapKey"])
+  const publicHandle = await subtle.importKey("spki", publicKey.export({ format: "der", type: "spki" }), rsa,
+    false, ["wrapKey"])
   const base64 = (bytes) => Buffer.from(bytes).toString("base64")
   return {
     async seal(request) {
@@ -110,7 +127,8 @@ const floorWeb = async ({ pkcs8, publicKey }) => {
       const aesKey = await subtle.generateKey({ name: "AES-GCM", length: 256 }, true, ["encrypt"])
       const [wrapped, sealed] = await Promise.all([
         subtle.wrapKey("raw", aesKey, publicHandle, rsa),
-        subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey, new TextEncoder().encode(JSON.stringify(request)))
+        subtle.encrypt({ name: "AES-GCM", iv: nonce }, aesKey,
+          new TextEncoder().encode(JSON.stringify(request)))
       ])
       const length = sealed.byteLength - 16
       return Buffer.from(JSON.stringify({
@@ -125,10 +143,14 @@ const floorWeb = async ({ pkcs8, publicKey }) => {
       }), "latin1")
     },
     async open(bytes) {
-      const { encrypted_aes_key, encrypted_payload: { ciphertext, nonce, tag } } = JSON.parse(bytes.toString("latin1"))
-      const aesKey = await subtle.unwrapKey("raw", Buffer.from(encrypted_aes_key, "base64"), privateHandle, rsa, "AES-GCM", false, ["decrypt"])
+      const { encrypted_aes_key, encrypted_payload: { ciphertext, nonce, tag } } = JSON.parse(
+        bytes.toString("latin1")
+      )
+      const aesKey = await subtle.unwrapKey("raw", Buffer.from(encrypted_aes_key, "base64"), privateHandle,
+        rsa, "AES-GCM", false, ["decrypt"])
       const joined = Buffer.concat([Buffer.from(ciphertext, "base64"), Buffer.from(tag, "base64")])
-      const plaintext = await subtle.decrypt({ name: "AES-GCM", iv: Buffer.from(nonce, "base64") }, aesKey, joined)
+      const plaintext = await subtle.decrypt({ name: "AES-GCM", iv: Buffer.from(nonce, "base64") }, aesKey,
+        joined)
       return JSON.parse(Buffer.from(plaintext).toString())
     }
   }
@@ -154,11 +176,14 @@ const own = async ({ pem, pkcs8 }, crypto, memory) => {
   const { privateKey, publicKey } = await runtime.runPromise(Effect.gen(function*() {
     const service = yield* Crypto.Crypto
     const pair = yield* service.importKeyPair(new Uint8Array(pkcs8), 0)
-    return { privateKey: pair.privateKey, publicKey: yield* service.importPublicKey(new TextEncoder().encode(pem)) }
+    return { privateKey: pair.privateKey,
+      publicKey: yield* service.importPublicKey(new TextEncoder().encode(pem)) }
   }))
   return {
     seal: (request) =>
-      runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.seal(publicKey, bytes))),
+      runtime.runPromise(
+        Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) => Envelope.seal(publicKey, bytes))
+      ),
     /** As the transport takes it: a chunk, and then whatever else there is to do. */
     send: (request) =>
       runtime.runPromise(Effect.flatMap(ChatCompletion.encodePayload(request), (bytes) =>
@@ -176,7 +201,11 @@ const own = async ({ pem, pkcs8 }, crypto, memory) => {
 export const memories = {
   off: SecureMemory.layerOff,
   "zero-only": SecureMemory.layer,
-  ...Object.fromEntries(Object.entries(Node).flatMap(([name, module]) => name === "NodeSecureMemory" ? [["locked", module.layer]] : []))
+  ...Object.fromEntries(
+    Object.entries(Node).flatMap(([name, module]) =>
+      name === "NodeSecureMemory" ? [["locked", module.layer]] : []
+    )
+  )
 }
 
 export const make = {
@@ -187,6 +216,8 @@ export const make = {
   "nomyo-js": (pair) => own(pair, Node.NodeCrypto.layer, SecureMemory.layer),
   "nomyo-js, WebCrypto": (pair) => own(pair, WebCrypto.layer, SecureMemory.layer),
   ...Object.fromEntries(
-    Object.entries(memories).map(([name, layer]) => [`nomyo-js, ${name}`, (pair) => own(pair, Node.NodeCrypto.layer, layer)])
+    Object.entries(memories).map((
+      [name, layer]
+    ) => [`nomyo-js, ${name}`, (pair) => own(pair, Node.NodeCrypto.layer, layer)])
   )
 }

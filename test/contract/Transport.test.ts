@@ -20,10 +20,12 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         const echo: Http.RequestListener = (request, response) => {
           const chunks: Array<Buffer> = []
           request.on("data", (chunk: Buffer) => chunks.push(chunk)).on("end", () => {
-            body(response, 200, `${request.method} ${request.headers["x-payload-id"]} ${Buffer.concat(chunks).toString("hex")}`)
+            body(response, 200,
+              `${request.method} ${request.headers["x-payload-id"]} ${Buffer.concat(chunks).toString("hex")}`)
           })
         }
-        const answer = yield* exchange(echo, { method: "POST", headers: { "X-Payload-ID": "id" }, body: { length: 3, chunks: ["\u0000", "\u007f\n"] } })
+        const answer = yield* exchange(echo, { method: "POST", headers: { "X-Payload-ID": "id" },
+          body: { length: 3, chunks: ["\u0000", "\u007f\n"] } })
         assert.strictEqual(new TextDecoder().decode(answer), "POST id 007f0a")
         assert.lengthOf(yield* exchange((_, response) => body(response, 200, "")), 0)
       }))
@@ -38,7 +40,10 @@ describe.each(transports)("Transport, %s", (name, layer) => {
           }),
           "a span of the caller"
         )
-        for (const header of ["traceparent", "tracestate", "b3", "cookie", "referer"]) assert.notProperty(sent, header)
+        for (const header of ["traceparent", "tracestate", "b3", "cookie", "referer"]) assert.notProperty(
+          sent,
+          header
+        )
       }))
 
     it.scoped.each([
@@ -70,9 +75,12 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       ["empty", "", undefined],
       ["null", "null", undefined],
       ["deep", "[".repeat(5000) + "]".repeat(5000), undefined],
-      ["deep in a path", `{"detail":[{"loc":[${"[".repeat(5000) + "]".repeat(5000)}]}]}`, { detail: [{ loc: [] }] }],
+      ["deep in a path", `{"detail":[{"loc":[${"[".repeat(5000) + "]".repeat(5000)}]}]}`, {
+        detail: [{ loc: [] }]
+      }],
       ["a text alone", "\"why\"", undefined],
-      ["a known reason", "{\"detail\":\"why\",\"reason\":\"model_not_found\"}", { detail: "why", reason: "model_not_found" }],
+      ["a known reason", "{\"detail\":\"why\",\"reason\":\"model_not_found\"}", { detail: "why",
+        reason: "model_not_found" }],
       ["a reason of its own", "{\"detail\":\"why\",\"reason\":\"my prompt\"}", { detail: "why" }],
       ["a terminal's escape", "{\"detail\":\"\\u001b[2J\\r\\n!\"}", { detail: "\u001b[2J\r\n!" }]
     ])("keeps the class whatever the detail is: %s", ([, content, errorDetails]) =>
@@ -108,7 +116,9 @@ describe.each(transports)("Transport, %s", (name, layer) => {
     it.scoped("reads a date to wait for", () =>
       Effect.gen(function*() {
         const date = new Date(Date.now() + 30_000).toUTCString()
-        const error = yield* Effect.flip(exchange((_, response) => body(response, 503, "", { "retry-after": date })))
+        const error = yield* Effect.flip(
+          exchange((_, response) => body(response, 503, "", { "retry-after": date }))
+        )
         assert.approximately((error as { retryAfter?: number }).retryAfter!, 29_500, 1500)
       }))
 
@@ -128,18 +138,23 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       Effect.gen(function*() {
         assert.lengthOf(yield* exchange((_, response) => body(response, 200, "x".repeat(1000))), 1000)
         const large = yield* Effect.flip(exchange((_, response) => body(response, 200, "x".repeat(1001))))
-        assert.deepInclude(large, { _tag: "SecurityError", reason: "response-too-large", message: "The answer is larger than 1000 bytes (maxResponseBytes)" })
+        assert.deepInclude(large, { _tag: "SecurityError", reason: "response-too-large",
+          message: "The answer is larger than 1000 bytes (maxResponseBytes)" })
         let written = 0
         const endless = yield* Effect.flip(exchange((_, response) => {
           response.writeHead(200)
-          const pump = (): void => void (!response.destroyed && response.write("x".repeat(1000), () => ++written && setImmediate(pump)))
+          const pump = (): void =>
+            void (!response.destroyed &&
+              response.write("x".repeat(1000), () => ++written && setImmediate(pump)))
           pump()
         }))
         assert.deepInclude(endless, { _tag: "SecurityError", reason: "response-too-large" })
         assert.isBelow(written, 5000)
         if (name.includes("fetch")) {
           const bomb = gzipSync(Buffer.alloc(5_000_000))
-          const error = yield* Effect.flip(exchange((_, response) => body(response, 200, bomb, { "content-encoding": "gzip" })))
+          const error = yield* Effect.flip(
+            exchange((_, response) => body(response, 200, bomb, { "content-encoding": "gzip" }))
+          )
           assert.deepInclude(error, { _tag: "SecurityError", reason: "response-too-large" })
         }
       }))
@@ -159,11 +174,15 @@ describe.each(transports)("Transport, %s", (name, layer) => {
 
     it.scoped("keeps an error's class and cuts its body", () =>
       Effect.gen(function*() {
-        const error = yield* Effect.flip(exchange((_, response) => body(response, 500, `{"detail":"${"x".repeat(200_000)}"}`)))
+        const error = yield* Effect.flip(
+          exchange((_, response) => body(response, 500, `{"detail":"${"x".repeat(200_000)}"}`))
+        )
         assert.strictEqual(error._tag, "ServerError")
         assert.isBelow(JSON.stringify(error).length, 1000)
         assert.strictEqual(error.message, "The router answered 500")
-        const long = yield* Effect.flip(exchange((_, response) => body(response, 500, `{"detail":"${"x".repeat(60_000)}"}`)))
+        const long = yield* Effect.flip(
+          exchange((_, response) => body(response, 500, `{"detail":"${"x".repeat(60_000)}"}`))
+        )
         assert.strictEqual(long.message, `The router answered 500: ${"x".repeat(500)}`)
       }))
 
@@ -188,9 +207,13 @@ describe.each(transports)("Transport, %s", (name, layer) => {
           reason: "truncated",
           message: "The connection was lost before the answer was complete. Try again"
         })
-        const halfChunk = yield* Effect.flip(raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "64\r\nonly this"))
+        const halfChunk = yield* Effect.flip(
+          raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "64\r\nonly this")
+        )
         assert.deepInclude(halfChunk, { _tag: "APIConnectionError", reason: "truncated" })
-        const cutError = yield* Effect.flip(raw("HTTP/1.1 503 Sorry\r\nContent-Length: 100\r\n\r\n", "only this"))
+        const cutError = yield* Effect.flip(
+          raw("HTTP/1.1 503 Sorry\r\nContent-Length: 100\r\n\r\n", "only this")
+        )
         assert.deepInclude(cutError, { _tag: "ServiceUnavailableError" })
       }))
 
@@ -212,8 +235,10 @@ describe.each(transports)("Transport, %s", (name, layer) => {
     it.scoped.each([
       ["two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n12345"],
       ["no number for a length", "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n12345"],
-      ["a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n"],
-      ["a chunk without a size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\nlots\r\n1234\r\n0\r\n\r\n"],
+      ["a length and chunks",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n"],
+      ["a chunk without a size",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\nlots\r\n1234\r\n0\r\n\r\n"],
       ["endless headers", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(1_000_000)}\r\n\r\n`]
     ])("takes no answer with %s", ([, answer]) =>
       Effect.gen(function*() {
@@ -226,7 +251,8 @@ describe.each(transports)("Transport, %s", (name, layer) => {
       Effect.gen(function*() {
         const url = yield* Servers.tcpServer((socket) => {
           socket.once("data", () =>
-            socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", () => setTimeout(() => socket.resetAndDestroy(), 20)))
+            socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", () =>
+              setTimeout(() => socket.resetAndDestroy(), 20)))
         })
         assert.deepInclude(yield* Effect.flip(send(url)), { _tag: "APIConnectionError", reason: "truncated" })
       }))
@@ -240,64 +266,74 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate" })
       }))
 
-    it.scoped.each(["before the headers", "within the body"])("closes the socket when interrupted %s", (phase) =>
-      Effect.gen(function*() {
-        const asked = yield* Deferred.make<void>()
-        const closed = yield* Deferred.make<void>()
-        const url = yield* Servers.tcpServer((socket: Net.Socket) => {
-          socket.once("data", () => {
-            if (phase === "within the body") socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
-            Deferred.unsafeDone(asked, Effect.void)
-          }).on("close", () => Deferred.unsafeDone(closed, Effect.void))
-        })
-        const fiber = yield* Effect.fork(send(url))
-        yield* Deferred.await(asked)
-        yield* Effect.sleep("20 millis")
-        yield* Fiber.interrupt(fiber)
-        yield* Deferred.await(closed)
-      }))
+    it.scoped.each(["before the headers", "within the body"])("closes the socket when interrupted %s",
+      (phase) =>
+        Effect.gen(function*() {
+          const asked = yield* Deferred.make<void>()
+          const closed = yield* Deferred.make<void>()
+          const url = yield* Servers.tcpServer((socket: Net.Socket) => {
+            socket.once("data", () => {
+              if (phase === "within the body") socket.write(
+                "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"
+              )
+              Deferred.unsafeDone(asked, Effect.void)
+            }).on("close", () => Deferred.unsafeDone(closed, Effect.void))
+          })
+          const fiber = yield* Effect.fork(send(url))
+          yield* Deferred.await(asked)
+          yield* Effect.sleep("20 millis")
+          yield* Fiber.interrupt(fiber)
+          yield* Deferred.await(closed)
+        }))
 
-    it.scoped.each([1000, 100_000, 1_000_000])("fails as its body does, of %i bytes", (length) =>
-      Effect.gen(function*() {
-        const failure = new SecurityError({ reason: "encryption", message: "No more of it" })
-        const chunks = function*() {
-          yield "a".repeat(length / 2)
-          throw failure
-        }
-        const error = yield* Effect.flip(exchange((request, response) => {
-          request.resume().on("end", () => body(response, 200, ""))
-        }, { method: "POST", body: { length, chunks: chunks() } }))
-        assert.strictEqual(error, failure)
-      }))
-
-    it.scoped.each([1000, 1_000_000])("sends no body of %i bytes that is shorter or longer than it says, or not ASCII", (length) =>
-      Effect.gen(function*() {
-        const half = "a".repeat(length / 2)
-        const less = half.slice(1)
-        for (const chunks of [[half, less], [half, half, "a"], [half, less, "\u00e9"], [half, less.slice(1), "\u00e9"]]) {
-          let isRead = false
+    it.scoped.each([1000, 100_000, 1_000_000])("fails as its body does, of %i bytes",
+      (length) =>
+        Effect.gen(function*() {
+          const failure = new SecurityError({ reason: "encryption", message: "No more of it" })
+          const chunks = function*() {
+            yield "a".repeat(length / 2)
+            throw failure
+          }
           const error = yield* Effect.flip(exchange((request, response) => {
-            request.resume().on("error", () => undefined).on("end", () => {
-              isRead = request.complete
-              body(response, 200, "read")
-            })
-          }, { method: "POST", body: { length, chunks } }))
-          assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption" })
-          assert.isFalse(isRead)
-        }
-      }))
+            request.resume().on("end", () => body(response, 200, ""))
+          }, { method: "POST", body: { length, chunks: chunks() } }))
+          assert.strictEqual(error, failure)
+        }))
+
+    it.scoped.each([1000, 1_000_000])(
+      "sends no body of %i bytes that is shorter or longer than it says, or not ASCII",
+      (length) =>
+        Effect.gen(function*() {
+          const half = "a".repeat(length / 2)
+          const less = half.slice(1)
+          for (const chunks of [[half, less], [half, half, "a"], [half, less, "\u00e9"], [half, less.slice(1),
+            "\u00e9"]]) {
+            let isRead = false
+            const error = yield* Effect.flip(exchange((request, response) => {
+              request.resume().on("error", () => undefined).on("end", () => {
+                isRead = request.complete
+                body(response, 200, "read")
+              })
+            }, { method: "POST", body: { length, chunks } }))
+            assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption" })
+            assert.isFalse(isRead)
+          }
+        })
+    )
 
     it.scoped("shows nothing of the request in an error", () =>
       Effect.gen(function*() {
         const chunks = ["SENTINEL"]
-        const request = { method: "POST" as const, headers: { Authorization: "Bearer SENTINEL" }, body: { length: 8, chunks } }
+        const request = { method: "POST" as const, headers: { Authorization: "Bearer SENTINEL" },
+          body: { length: 8, chunks } }
         const errors = [
           yield* Effect.flip(send("http://127.0.0.1:1", request)),
           yield* Effect.flip(exchange((_, response) => body(response, 500, ""), request)),
           yield* Effect.flip(exchange((_, response) => body(response, 302, ""), request))
         ]
         for (const error of errors) {
-          assert.notInclude(JSON.stringify(error) + String(error) + error.stack + String(error.cause), "SENTINEL")
+          assert.notInclude(JSON.stringify(error) + String(error) + error.stack + String(error.cause),
+            "SENTINEL")
         }
       }))
   })
@@ -312,16 +348,17 @@ describe("NODE_TLS_REJECT_UNAUTHORIZED=0", () => {
     () => Effect.sync(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"])
   )
 
-  it.scopedLive.each(transports.filter(([name]) => name !== "node:http"))("fetches only a pinned key: %s", ([, layer]) =>
-    Effect.gen(function*() {
-      yield* withoutTls
-      const refused = yield* Effect.flip(send(url))
-      assert.deepInclude(refused, { _tag: "SecurityError", reason: "certificate" })
-      assert.include(refused.message, "NODE_TLS_REJECT_UNAUTHORIZED=0")
-      for (const allowed of [send(url, { isKeyPinned: true }), send("http://127.0.0.1:1")]) {
-        assert.deepInclude(yield* Effect.flip(allowed), { _tag: "APIConnectionError", reason: "network" })
-      }
-    }).pipe(Effect.provide(layer)))
+  it.scopedLive.each(transports.filter(([name]) => name !== "node:http"))("fetches only a pinned key: %s",
+    ([, layer]) =>
+      Effect.gen(function*() {
+        yield* withoutTls
+        const refused = yield* Effect.flip(send(url))
+        assert.deepInclude(refused, { _tag: "SecurityError", reason: "certificate" })
+        assert.include(refused.message, "NODE_TLS_REJECT_UNAUTHORIZED=0")
+        for (const allowed of [send(url, { isKeyPinned: true }), send("http://127.0.0.1:1")]) {
+          assert.deepInclude(yield* Effect.flip(allowed), { _tag: "APIConnectionError", reason: "network" })
+        }
+      }).pipe(Effect.provide(layer)))
 })
 
 describe("Transport on an HttpClient that follows redirects", () => {
@@ -331,12 +368,18 @@ describe("Transport on an HttpClient that follows redirects", () => {
       Layer.map(NodeHttpClient.layer, (context) => {
         const { unsafeMap } = context as unknown as { readonly unsafeMap: Map<string, HttpClient.HttpClient> }
         const client = HttpClient.followRedirects(unsafeMap.get(HttpClient.HttpClient.key)!)
-        return (context as unknown as { unsafeMap: Map<string, unknown> }).unsafeMap.set(HttpClient.HttpClient.key, client) && context
+        return (context as unknown as { unsafeMap: Map<string, unknown> }).unsafeMap.set(
+          HttpClient.HttpClient.key,
+          client
+        ) && context
       })
     )
     return Effect.gen(function*() {
       const url = yield* Servers.httpServer((request, response) =>
-        request.url === "/elsewhere" ? body(response, 200, "secret") : body(response, 302, "", { location: "/elsewhere" }))
+        request.url === "/elsewhere"
+          ? body(response, 200, "secret")
+          : body(response, 302, "", { location: "/elsewhere" })
+      )
       const error = yield* Effect.flip(send(url))
       assert.deepInclude(error, { _tag: "SecurityError", reason: "redirect" })
     }).pipe(Effect.provide(following))

@@ -15,7 +15,8 @@ const open = (listener: Http.RequestListener, options: Partial<Transport.Request
     return yield* transport.open({ ...request, url, ...options })
   })
 
-const text = (bytes: Uint8Array | undefined) => bytes === undefined ? undefined : Buffer.from(bytes).toString()
+const text = (bytes: Uint8Array | undefined) =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString()
 
 /** Bytes up to this length: clients may cut chunks anew. */
 const pullText = Effect.fnUntraced(function*(opened: Transport.Opened, length: number) {

@@ -1,6 +1,6 @@
 /**
- * What attackers get of each protocol, over real sockets. The security guide has these rows and columns as its
- * table: if a cell changes, so must that.
+ * What attackers get of each protocol, over real sockets. The security guide has these rows and columns as
+ * its table: if a cell changes, so must that.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -41,7 +41,9 @@ const makeRouter = Effect.fnUntraced(function*(file: string) {
   const model = (opened: Opened) =>
     Effect.sync(() => {
       asked.push(opened)
-      return { choices: [{ index: 0, message: { role: "assistant", content: ANSWER }, finish_reason: "stop" }] }
+      return {
+        choices: [{ index: 0, message: { role: "assistant", content: ANSWER }, finish_reason: "stop" }]
+      }
     })
   const privateKeys: Array<GatewayKeys.StoredKey> = []
   const storage: GatewayKeys.KeyStorage = {
@@ -144,7 +146,8 @@ const attacks: { readonly [row: string]: Attack } = {
     const response = await fetch(`${world.evil.url}${url}`, init)
     read.push(JSON.stringify(world.evil.asked.splice(0)))
     const type = response.headers.get("content-type") ?? ""
-    return { status: response.status, headers: { "content-type": type }, body: new Uint8Array(await response.arrayBuffer()) }
+    return { status: response.status, headers: { "content-type": type },
+      body: new Uint8Array(await response.arrayBuffer()) }
   },
   "repeats the request": async (passing, forward, read) => {
     const given = await forward(passing)
@@ -159,7 +162,8 @@ const attacks: { readonly [row: string]: Attack } = {
   },
   "forges an answer": async (passing, forward) => {
     if (!isPost(passing)) return forward(passing)
-    if (!isSealed2(passing)) return { status: 200, body: await sealFor(passing.headers["x-public-key"]!, completion) }
+    if (!isSealed2(passing))
+      return { status: 200, body: await sealFor(passing.headers["x-public-key"]!, completion) }
     const headers = { "content-type": ObliviousHttp.responseType }
     return { status: 200, headers, body: Buffer.from(completion.repeat(3)) }
   },
@@ -186,7 +190,8 @@ const attacks: { readonly [row: string]: Attack } = {
   }
 }
 
-const headersOf = ({ connection: _, "content-length": __, host: ___, ...headers }: Record<string, string>) => headers
+const headersOf = ({ connection: _, "content-length": __, host: ___, ...headers }: Record<string, string>) =>
+  headers
 
 /** One request through an attacker: what both have of it, and what the router was asked. */
 const attacked = (attack: Attack, options: Node.Options) =>
@@ -194,7 +199,8 @@ const attacked = (attack: Attack, options: Node.Options) =>
     const read: Array<string> = []
     world.router.asked.length = 0
     const url = yield* activeProxy(world.router.url, (passing, forward) => attack(passing, forward, read))
-    const request = { model: "m", messages: [{ role: "user", content: PROMPT }], security_tier: "high" } as const
+    const request = { model: "m", messages: [{ role: "user", content: PROMPT }],
+      security_tier: "high" } as const
     const client = Node.layer({ baseUrl: url, allowHttp: true, maxRetries: 0, keyDir, ...options })
     const got = yield* Effect.flatMap(NomyoClient, ({ create }) => create(request)).pipe(
       Effect.provide(client),

@@ -23,28 +23,30 @@ const directory = Effect.acquireRelease(
 const advertised = (keys: GatewayKeys.Service) =>
   Effect.flatMap(keys.list, (list) => KeyConfiguration.choose(list, [0x0020], []))
 
-describe.each([["memory", () => GatewayKeys.inMemory], ["files", GatewayKeyFiles.make]])("keys in %s", (_, storageIn) => {
-  it.scoped("are printed ahead, follow one another, overlap, and are erased", () =>
-    Effect.gen(function*() {
-      const keys = yield* GatewayKeys.make({ storage: storageIn(yield* directory), keysAhead: 2, life: "7 days" })
-      const [now, next, ...others] = yield* keys.fingerprints
-      assert.lengthOf(others, 1)
-      const first = yield* advertised(keys)
-      assert.strictEqual(first.fingerprint, now)
-      yield* TestClock.adjust("7 days")
-      const second = yield* advertised(keys)
-      assert.deepStrictEqual(
-        { fingerprint: second.fingerprint, keyId: second.keyId },
-        { fingerprint: next, keyId: (first.keyId + 1) & 0xff }
-      )
-      const isAccepted = Effect.map(keys.find(first.keyId), (key) => key !== undefined)
-      yield* TestClock.adjust("3899 seconds")
-      assert.isTrue(yield* isAccepted, "max-age and 300 s have not passed yet")
-      yield* TestClock.adjust("1 second")
-      assert.isFalse(yield* isAccepted)
-      assert.lengthOf(yield* keys.fingerprints, 3)
-    }).pipe(Effect.provide(services)))
-})
+describe.each([["memory", () => GatewayKeys.inMemory], ["files", GatewayKeyFiles.make]])("keys in %s",
+  (_, storageIn) => {
+    it.scoped("are printed ahead, follow one another, overlap, and are erased", () =>
+      Effect.gen(function*() {
+        const keys = yield* GatewayKeys.make({ storage: storageIn(yield* directory), keysAhead: 2,
+          life: "7 days" })
+        const [now, next, ...others] = yield* keys.fingerprints
+        assert.lengthOf(others, 1)
+        const first = yield* advertised(keys)
+        assert.strictEqual(first.fingerprint, now)
+        yield* TestClock.adjust("7 days")
+        const second = yield* advertised(keys)
+        assert.deepStrictEqual(
+          { fingerprint: second.fingerprint, keyId: second.keyId },
+          { fingerprint: next, keyId: (first.keyId + 1) & 0xff }
+        )
+        const isAccepted = Effect.map(keys.find(first.keyId), (key) => key !== undefined)
+        yield* TestClock.adjust("3899 seconds")
+        assert.isTrue(yield* isAccepted, "max-age and 300 s have not passed yet")
+        yield* TestClock.adjust("1 second")
+        assert.isFalse(yield* isAccepted)
+        assert.lengthOf(yield* keys.fingerprints, 3)
+      }).pipe(Effect.provide(services)))
+  })
 
 describe("keys in files", () => {
   it.scoped("survive a restart, for their user alone, and are gone from the disk with their time", () =>
@@ -56,7 +58,8 @@ describe("keys in files", () => {
       assert.deepStrictEqual(yield* after.fingerprints, yield* before.fingerprints)
       assert.deepStrictEqual({ before: before.areNew, after: after.areNew }, { before: true, after: false })
       const files = Fs.readdirSync(dir)
-      assert.deepStrictEqual(files.map((name) => Fs.statSync(Path.join(dir, name)).mode & 0o777), [0o600, 0o600])
+      assert.deepStrictEqual(files.map((name) => Fs.statSync(Path.join(dir, name)).mode & 0o777), [0o600,
+        0o600])
       for (const name of files) {
         const { asymmetricKeyType } = NodeCrypto.createPrivateKey(Fs.readFileSync(Path.join(dir, name)))
         assert.strictEqual(asymmetricKeyType, "x25519")
@@ -64,10 +67,11 @@ describe("keys in files", () => {
       yield* TestClock.adjust("8 days")
       yield* after.list
       const left = Fs.readdirSync(dir)
-      assert.deepStrictEqual({ left: left.length, kept: left.filter((name) => files.includes(name)).length }, {
-        left: 2,
-        kept: 1
-      })
+      assert.deepStrictEqual({ left: left.length, kept: left.filter((name) => files.includes(name)).length },
+        {
+          left: 2,
+          kept: 1
+        })
     }).pipe(Effect.provide(services)))
 
   it.scoped("are refused if others can read one, or one is damaged", () =>

@@ -9,7 +9,8 @@ import * as KeyFiles from "../support/keyFiles.js"
 import * as Servers from "../support/servers.js"
 import * as Vectors from "../support/vectors.js"
 
-const { failure, filled, fingerprint, generate, load, names, password, privateKey, publicKey, put, temporaryDirectory, use } = KeyFiles
+const { failure, filled, fingerprint, generate, load, names, password, privateKey, publicKey, put,
+  temporaryDirectory, use } = KeyFiles
 const modeOf = (path: string) => (Fs.statSync(path).mode & 0o777).toString(8)
 const PAIR = ["private_key.pem", "public_key.pem"]
 
@@ -23,29 +24,32 @@ it.layer(Servers.platform)("a key directory", (it) => {
         yield* use(dir, ({ save }) => save(pair, undefined))
         yield* put(dir, pair)
         process.umask(umask)
-        const modes = { directory: modeOf(dir), privateKey: modeOf(privateKey(dir)), publicKey: modeOf(publicKey(dir)) }
+        const modes = { directory: modeOf(dir), privateKey: modeOf(privateKey(dir)),
+          publicKey: modeOf(publicKey(dir)) }
         assert.deepStrictEqual(modes, { directory: "700", privateKey: "600", publicKey: "644" })
       }
     }))
 
-  it.effect.each([0o640, 0o604, 0o644, 0o620])("refuses a private key of mode %o, and says what to run", (mode) =>
-    Effect.gen(function*() {
-      const { dir } = yield* filled()
-      Fs.chmodSync(privateKey(dir), mode)
-      const error = yield* failure(load(dir))
-      assert.deepInclude(error, { name: "SecurityError", reason: "key-permissions" })
-      assert.include(error.message, `chmod 600 ${privateKey(dir)}`)
-    }))
-
-  it.effect.each([0o777, 0o1777, 0o770, 0o702])("refuses a directory of mode %o to load from and to save to", (mode) =>
-    Effect.gen(function*() {
-      const { dir, pair } = yield* filled()
-      Fs.chmodSync(dir, mode)
-      for (const error of [yield* failure(load(dir)), yield* failure(put(dir, pair))]) {
+  it.effect.each([0o640, 0o604, 0o644, 0o620])("refuses a private key of mode %o, and says what to run",
+    (mode) =>
+      Effect.gen(function*() {
+        const { dir } = yield* filled()
+        Fs.chmodSync(privateKey(dir), mode)
+        const error = yield* failure(load(dir))
         assert.deepInclude(error, { name: "SecurityError", reason: "key-permissions" })
-        assert.include(error.message, `chmod go-w ${dir}`)
-      }
-    }))
+        assert.include(error.message, `chmod 600 ${privateKey(dir)}`)
+      }))
+
+  it.effect.each([0o777, 0o1777, 0o770, 0o702])("refuses a directory of mode %o to load from and to save to",
+    (mode) =>
+      Effect.gen(function*() {
+        const { dir, pair } = yield* filled()
+        Fs.chmodSync(dir, mode)
+        for (const error of [yield* failure(load(dir)), yield* failure(put(dir, pair))]) {
+          assert.deepInclude(error, { name: "SecurityError", reason: "key-permissions" })
+          assert.include(error.message, `chmod go-w ${dir}`)
+        }
+      }))
 
   it.effect("makes a public key again that is missing or does not belong to the private one", () =>
     Effect.gen(function*() {
@@ -72,7 +76,8 @@ it.layer(Servers.platform)("a key directory", (it) => {
   it.effect("loads the newest of two directories", () =>
     Effect.gen(function*() {
       const [keyDir, keyRotationDir] = [temporaryDirectory(), temporaryDirectory()]
-      const [older, newer] = [{ ...(yield* generate), createdAt: 1000 }, { ...(yield* generate), createdAt: 2000 }]
+      const [older, newer] = [{ ...(yield* generate), createdAt: 1000 }, { ...(yield* generate),
+        createdAt: 2000 }]
       yield* use(keyDir, ({ save }) => save(older, undefined), { keyRotationDir })
       yield* put(keyDir, newer, { keyRotationDir })
       assert.strictEqual(fingerprint(yield* load(keyDir, { keyRotationDir })), fingerprint(newer))
@@ -84,7 +89,8 @@ it.layer(Servers.platform)("a key directory", (it) => {
   it.effect("keeps as many replaced keys as keyHistory says, and none by default", () =>
     Effect.gen(function*() {
       const dir = temporaryDirectory()
-      for (const day of [1, 2, 3, 4]) yield* put(dir, { ...(yield* generate), createdAt: day * 86_400_000 }, { keyHistory: 2 })
+      for (const day of [1, 2, 3, 4])
+        yield* put(dir, { ...(yield* generate), createdAt: day * 86_400_000 }, { keyHistory: 2 })
       const kept = ["private_key.19700103T000000000Z.pem", "private_key.19700104T000000000Z.pem"]
       assert.deepStrictEqual(names(dir), [...kept, ...PAIR])
       assert.strictEqual(modeOf(Path.join(dir, kept[1]!)), "600")
@@ -113,7 +119,8 @@ it.layer(Servers.platform)("a key directory", (it) => {
       const before = Fs.readFileSync(privateKey(dir), "utf8")
       assert.strictEqual((yield* failure(put(dir, pair))).reason, "key-password")
       Fs.chmodSync(privateKey(dir), 0o644)
-      assert.strictEqual((yield* failure(put(dir, pair, { keyRotationPassword: password }))).reason, "key-permissions")
+      assert.strictEqual((yield* failure(put(dir, pair, { keyRotationPassword: password }))).reason,
+        "key-permissions")
       assert.strictEqual(Fs.readFileSync(privateKey(dir), "utf8"), before)
       const away = temporaryDirectory()
       Fs.symlinkSync("/nowhere/private_key.pem", privateKey(away))
@@ -134,7 +141,8 @@ it.layer(Servers.platform)("a key directory", (it) => {
   it.effect("sweeps away what a process that was killed left behind, and nothing else", () =>
     Effect.gen(function*() {
       const dir = temporaryDirectory()
-      const ours = ["private_key.pem.0123456789abcdef.tmp", "key.lock.0123456789abcdef.tmp", "key.lock.0123456789abcdef"]
+      const ours = ["private_key.pem.0123456789abcdef.tmp", "key.lock.0123456789abcdef.tmp",
+        "key.lock.0123456789abcdef"]
       const theirs = ["key.lock.md", "mine.tmp", "private_key.pem.bak"]
       for (const name of [...ours, ...theirs]) Fs.writeFileSync(Path.join(dir, name), "")
       const now = Date.now
@@ -155,7 +163,10 @@ describe("a key directory at work", () => {
       yield* put(dir, pairs[0]!)
       const writes = Array.from({ length: 40 }, (_, i) => pairs[i % 4]!)
       const write = Effect.forEach(writes, (pair) => put(dir, pair), { concurrency: 4 })
-      const read = Effect.repeatN(Effect.map(load(dir), (pair) => assert.isTrue(known.has(fingerprint(pair)))), 100)
+      const read = Effect.repeatN(
+        Effect.map(load(dir), (pair) => assert.isTrue(known.has(fingerprint(pair)))),
+        100
+      )
       yield* Effect.all([write, read, read], { concurrency: "unbounded" })
       yield* load(dir)
       assert.deepStrictEqual(names(dir), PAIR)
@@ -166,7 +177,9 @@ describe("a key directory at work", () => {
       const dir = temporaryDirectory()
       for (let i = 0; i < 20; i++) {
         const fiber = yield* Effect.fork(put(dir, yield* generate))
-        for (let turn = 0; turn < i * 2; turn++) yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        for (let turn = 0; turn < i * 2; turn++) yield* Effect.promise(() =>
+          new Promise((resolve) => setImmediate(resolve))
+        )
         yield* Fiber.interrupt(fiber)
         if (Fs.existsSync(privateKey(dir))) yield* load(dir)
       }
@@ -177,13 +190,16 @@ describe("a key directory at work", () => {
 
 describe("what stands where keys should", () => {
   it.layer(Servers.platform)((it) => {
-    it.effect.each(["/proc/nomyo/keys", "/dev/null/keys", "/proc/self/keys"])("%s is refused as a directory at once", (dir) =>
-      Effect.gen(function*() {
-        const { pair } = yield* filled()
-        const error = yield* failure(use(dir, ({ save }) => save(pair, undefined)))
-        assert.deepInclude(error, { name: "SecurityError", reason: "client-key" })
-        assert.match(error.message, /keyDir: false/)
-      }))
+    it.effect.each(["/proc/nomyo/keys", "/dev/null/keys", "/proc/self/keys"])(
+      "%s is refused as a directory at once",
+      (dir) =>
+        Effect.gen(function*() {
+          const { pair } = yield* filled()
+          const error = yield* failure(use(dir, ({ save }) => save(pair, undefined)))
+          assert.deepInclude(error, { name: "SecurityError", reason: "client-key" })
+          assert.match(error.message, /keyDir: false/)
+        })
+    )
 
     const plant = {
       pipe: (path: string) => void KeyFiles.run("mkfifo", "-m", "600", path),
@@ -204,19 +220,22 @@ describe("what stands where keys should", () => {
       }
     }
 
-    it.effect.each([{ keyHistory: 0 }, { keyHistory: 1 }])("a private key behind a link is not taken, replaced or forgotten: %o", (options) =>
-      Effect.gen(function*() {
-        const { dir: source, pair } = yield* filled()
-        const dir = temporaryDirectory()
-        Fs.symlinkSync(privateKey(source), privateKey(dir))
-        const failures = [
-          yield* failure(load(dir, options)),
-          yield* failure(put(dir, pair, options)),
-          yield* failure(use(dir, ({ remove }) => remove, options))
-        ]
-        for (const { message } of failures) assert.match(message, /symbolic link.*keyDirReadOnly/)
-        assert.deepStrictEqual([names(dir), names(source)], [["private_key.pem"], PAIR])
-      }))
+    it.effect.each([{ keyHistory: 0 }, { keyHistory: 1 }])(
+      "a private key behind a link is not taken, replaced or forgotten: %o",
+      (options) =>
+        Effect.gen(function*() {
+          const { dir: source, pair } = yield* filled()
+          const dir = temporaryDirectory()
+          Fs.symlinkSync(privateKey(source), privateKey(dir))
+          const failures = [
+            yield* failure(load(dir, options)),
+            yield* failure(put(dir, pair, options)),
+            yield* failure(use(dir, ({ remove }) => remove, options))
+          ]
+          for (const { message } of failures) assert.match(message, /symbolic link.*keyDirReadOnly/)
+          assert.deepStrictEqual([names(dir), names(source)], [["private_key.pem"], PAIR])
+        })
+    )
   })
 })
 
@@ -265,7 +284,8 @@ it.layer(Servers.platform)("a mounted secret", (it) => {
       const mounted = { keyDirReadOnly: true }
       assert.match((yield* failure(load(dir))).message, /keyDirReadOnly/)
       assert.strictEqual(fingerprint(yield* load(dir, mounted)), fingerprint(pair))
-      const failures = [yield* failure(put(dir, pair, mounted)), yield* failure(use(dir, ({ remove }) => remove, mounted))]
+      const failures = [yield* failure(put(dir, pair, mounted)),
+        yield* failure(use(dir, ({ remove }) => remove, mounted))]
       for (const { message } of failures) assert.match(message, /read-only \(keyDirReadOnly\)/)
       assert.deepStrictEqual(names(dir), before)
     }))
@@ -275,7 +295,8 @@ it.layer(Servers.platform)("a mounted secret", (it) => {
       const { dir } = yield* mount(0o400)
       const options = { keyDirReadOnly: true, keyRotationDir: temporaryDirectory() }
       const next = { ...(yield* generate), createdAt: Date.now() + 5000 }
-      yield* use(dir, ({ save }) => Effect.flatMap(load(dir, options), (mounted) => save(next, mounted)), options)
+      yield* use(dir, ({ save }) => Effect.flatMap(load(dir, options), (mounted) => save(next, mounted)),
+        options)
       assert.strictEqual(fingerprint(yield* load(dir, options)), fingerprint(next))
       assert.isTrue(Fs.existsSync(privateKey(dir)))
     }))

@@ -28,7 +28,9 @@ const AHEAD = new Date(Date.now() + 10 * 365 * 86_400_000)
 
 /** A lock as this process writes it, with some fields replaced. */
 const ownLock = (dir: string, replace: (fields: Array<string>) => ReadonlyArray<string>) =>
-  Effect.scoped(Effect.map(acquire(dir), () => replace(Fs.readFileSync(lockPath(dir), "utf8").split(" ")).join(" ")))
+  Effect.scoped(
+    Effect.map(acquire(dir), () => replace(Fs.readFileSync(lockPath(dir), "utf8").split(" ")).join(" "))
+  )
 
 const goneProcess = Effect.promise(async () => {
   const child = spawn("true")
@@ -72,15 +74,19 @@ describe("the lock of a key directory", () => {
       }))
   })
 
-  it.effect.each(["", "1 otherhost", "4711 0 elsewhere", "no lock of ours"])("is taken over in time from a holder that cannot be asked: %j", (text) =>
-    Effect.gen(function*() {
-      const dir = temporaryDirectory()
-      plant(dir, text === "" ? " " : text, AHEAD)
-      const { exit, passed } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 500, 40_000)
-      assert.isTrue(Exit.isSuccess(exit), String(exit))
-      assert.isAtMost(passed, 20_000)
-      assert.deepStrictEqual(names(dir), [])
-    }))
+  it.effect.each(["", "1 otherhost", "4711 0 elsewhere", "no lock of ours"])(
+    "is taken over in time from a holder that cannot be asked: %j",
+    (text) =>
+      Effect.gen(function*() {
+        const dir = temporaryDirectory()
+        plant(dir, text === "" ? " " : text, AHEAD)
+        const { exit, passed } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 500,
+          40_000)
+        assert.isTrue(Exit.isSuccess(exit), String(exit))
+        assert.isAtMost(passed, 20_000)
+        assert.deepStrictEqual(names(dir), [])
+      })
+  )
 
   it.effect("is waited for no longer than its patience while its holder lives, and says what to do", () =>
     Effect.gen(function*() {
@@ -91,7 +97,8 @@ describe("the lock of a key directory", () => {
       const { exit } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 500, 60_000)
       child.kill()
       assert.isTrue(Exit.isFailure(exit))
-      assert.match(Cause.pretty((exit as Exit.Failure<never, SecurityError>).cause), /key\.lock is held by another process.*delete that file/)
+      assert.match(Cause.pretty((exit as Exit.Failure<never, SecurityError>).cause),
+        /key\.lock is held by another process.*delete that file/)
       assert.deepStrictEqual(names(dir), ["key.lock"])
     }))
 

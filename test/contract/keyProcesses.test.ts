@@ -27,25 +27,30 @@ describe("a key directory among processes", () => {
     }).then(() => undefined)
   )
 
-  it.scoped("ends with one pair when eight start at once on an empty directory", () =>
-    Effect.gen(function*() {
-      for (let round = 0; round < 3; round++) {
-        const dir = Path.join(temporaryDirectory(), "keys")
-        const outputs = yield* Effect.promise(() =>
-          Promise.all(Array.from({ length: 8 }, () => promisify(execFile)(process.execPath, [script, "first", dir])))
-        )
-        const fingerprints = new Set(outputs.map(({ stdout }) => stdout.trim()))
-        assert.strictEqual(fingerprints.size, 1)
-        assert.strictEqual(fingerprint(yield* load(dir)), [...fingerprints][0])
-        assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), ["private_key.pem", "public_key.pem"])
-      }
-    }).pipe(Effect.provide(Servers.platform)), 240_000)
+  it.scoped("ends with one pair when eight start at once on an empty directory",
+    () =>
+      Effect.gen(function*() {
+        for (let round = 0; round < 3; round++) {
+          const dir = Path.join(temporaryDirectory(), "keys")
+          const outputs = yield* Effect.promise(() =>
+            Promise.all(
+              Array.from({ length: 8 }, () => promisify(execFile)(process.execPath, [script, "first", dir]))
+            )
+          )
+          const fingerprints = new Set(outputs.map(({ stdout }) => stdout.trim()))
+          assert.strictEqual(fingerprints.size, 1)
+          assert.strictEqual(fingerprint(yield* load(dir)), [...fingerprints][0])
+          assert.deepStrictEqual(Fs.readdirSync(dir).toSorted(), ["private_key.pem", "public_key.pem"])
+        }
+      }).pipe(Effect.provide(Servers.platform)), 240_000)
 
   it.live("holds a whole pair whenever its writer is killed", () =>
     Effect.gen(function*() {
       const dir = temporaryDirectory()
       const sources = yield* Effect.replicateEffect(Effect.map(filled(), ({ dir }) => privateKey(dir)), 2)
-      const expected = new Set((yield* Effect.forEach(sources, (source) => NodeKeyStore.loadKeyPair(source))).map(fingerprint))
+      const expected = new Set(
+        (yield* Effect.forEach(sources, (source) => NodeKeyStore.loadKeyPair(source))).map(fingerprint)
+      )
       let mismatches = 0
       yield* put(dir, yield* NodeKeyStore.loadKeyPair(sources[0]!))
       for (let kill = 0; kill < (Report.isFull ? 200 : 20); kill++) {
@@ -54,7 +59,9 @@ describe("a key directory among processes", () => {
         yield* Effect.sleep(Math.random() * 20)
         child.kill("SIGKILL")
         yield* Effect.promise(() => once(child, "exit"))
-        const publicKey = Fs.existsSync(Path.join(dir, "public_key.pem")) ? Fs.readFileSync(Path.join(dir, "public_key.pem"), "utf8") : undefined
+        const publicKey = Fs.existsSync(Path.join(dir, "public_key.pem"))
+          ? Fs.readFileSync(Path.join(dir, "public_key.pem"), "utf8")
+          : undefined
         const pair = yield* load(dir)
         assert.isTrue(expected.has(fingerprint(pair)))
         if (publicKey !== undefined && publicKey !== pair.publicKey.pem) mismatches++

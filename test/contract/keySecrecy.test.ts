@@ -85,19 +85,28 @@ describe("rotation under load of a key directory", () => {
   it.scopedLive("loses no answer of 200 while keys rotate every 100 ms", () =>
     Effect.gen(function*() {
       const echo = yield* Model.makeEcho
-      const url = yield* Servers.router({ model: (request) => Effect.delay(echo(request), 200 + Math.random() * 600) })
+      const url = yield* Servers.router({
+        model: (request) => Effect.delay(echo(request), 200 + Math.random() * 600)
+      })
       const rotations = yield* Effect.gen(function*() {
         const client = yield* NomyoClient
         const events = yield* client.keyEvents
         yield* Effect.forEach(
           Array.from({ length: 200 }, (_, i) => String(i)),
           (content) =>
-            Effect.map(client.create({ model: "m", messages: [{ role: "user", content }] }, { maxRetries: 0 }), (answer) =>
-              assert.strictEqual(answer.choices[0]?.message.content, `You said: ${content}`)),
+            Effect.map(
+              client.create({ model: "m", messages: [{ role: "user", content }] }, { maxRetries: 0 }),
+              (answer) => assert.strictEqual(answer.choices[0]?.message.content, `You said: ${content}`)
+            ),
           { concurrency: 20, discard: true }
         )
         return (yield* events.takeAll)
-      }).pipe(Effect.provide(Node.layer({ baseUrl: url, allowHttp: true, keyDir: temporaryDirectory(), keySize: 2048, keyRotationInterval: 100 })))
+      }).pipe(
+        Effect.provide(
+          Node.layer({ baseUrl: url, allowHttp: true, keyDir: temporaryDirectory(), keySize: 2048,
+            keyRotationInterval: 100 })
+        )
+      )
       assert.isAbove([...rotations].filter(({ _tag }) => _tag === "Rotated").length, 1)
     }).pipe(Effect.provide(Layer.merge(Servers.platform, Logger.remove(Logger.defaultLogger)))), 60_000)
 })

@@ -22,23 +22,30 @@ const vectors = JSON.parse(Fs.readFileSync(Vectors.path("protocol-2.json"), "utf
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, "hex"))
 const HEADER = ObliviousHttp.headerLength(Hpke.x25519)
 
-/** Opens what a gateway answered to the request of a vector whose ephemeral key is known, or of its exchange. */
-const openAnswer = Effect.fnUntraced(function*(message: Uint8Array<ArrayBuffer>, body: Uint8Array<ArrayBuffer>) {
-  const { importKeyPair } = yield* Primitives
-  const keyPair = yield* importKeyPair(bytes(vectors.router.private_key))
-  // the router's own context makes the same answer keys
-  const context = yield* Hpke.setupReceiver(Hpke.x25519, Hpke.AES_256_GCM, keyPair, message.slice(7, HEADER), Buffer.concat([
-    Buffer.from("message/bhttp chunked request\0"),
-    message.slice(0, 7)
-  ]) as unknown as Uint8Array<ArrayBuffer>)
-  const suite = { keyId: 1, kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM } as const
-  const opener = yield* ObliviousHttp.openResponse(suite, context, message.slice(7, HEADER), body.slice(0, 32))
-  const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"))
-  const parts = [...yield* reader.push(body.slice(32)), ...yield* reader.end]
-  const text = Buffer.concat(parts.flatMap((part) => part._tag === "Content" ? [part.content] : [])).toString()
-  const head = parts.flatMap((part) => part._tag === "Head" ? [part.head] : [])[0]!
-  return { status: head.status, type: (JSON.parse(text) as { type?: string }).type }
-})
+/**
+ * Opens what a gateway answered to the request of a vector whose ephemeral key is known, or of its exchange.
+ */
+const openAnswer = Effect.fnUntraced(
+  function*(message: Uint8Array<ArrayBuffer>, body: Uint8Array<ArrayBuffer>) {
+    const { importKeyPair } = yield* Primitives
+    const keyPair = yield* importKeyPair(bytes(vectors.router.private_key))
+    // the router's own context makes the same answer keys
+    const context = yield* Hpke.setupReceiver(Hpke.x25519, Hpke.AES_256_GCM, keyPair,
+      message.slice(7, HEADER), Buffer.concat([
+        Buffer.from("message/bhttp chunked request\0"),
+        message.slice(0, 7)
+      ]) as unknown as Uint8Array<ArrayBuffer>)
+    const suite = { keyId: 1, kem: Hpke.x25519, aeadId: Hpke.AES_256_GCM } as const
+    const opener = yield* ObliviousHttp.openResponse(suite, context, message.slice(7, HEADER),
+      body.slice(0, 32))
+    const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"))
+    const parts = [...yield* reader.push(body.slice(32)), ...yield* reader.end]
+    const text = Buffer.concat(parts.flatMap((part) => part._tag === "Content" ? [part.content] : []))
+      .toString()
+    const head = parts.flatMap((part) => part._tag === "Head" ? [part.head] : [])[0]!
+    return { status: head.status, type: (JSON.parse(text) as { type?: string }).type }
+  }
+)
 
 const layer = Layer.merge(NodePrimitives.layer, SecureMemory.layer)
 
@@ -70,7 +77,9 @@ const makeGateway = Effect.gen(function*() {
       })
       const response = yield* app.pipe(
         Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromWeb(request)),
-        Effect.flatMap((response) => Effect.map(Effect.runtime(), (runtime) => HttpServerResponse.toWeb(response, { runtime })))
+        Effect.flatMap((response) =>
+          Effect.map(Effect.runtime(), (runtime) => HttpServerResponse.toWeb(response, { runtime }))
+        )
       )
       const body = new Uint8Array(yield* Effect.promise(() => response.arrayBuffer()))
       return { response, body }
@@ -88,7 +97,8 @@ describe("the gateway of protocol 2", () => {
         const { body, response } = yield* send(message)
         const { inner_status, inner_type, outer_status, outer_type } = bad.expect
         assert.strictEqual(response.status, outer_status)
-        if (outer_type !== undefined) assert.strictEqual(JSON.parse(Buffer.from(body).toString()).type, outer_type)
+        if (outer_type !== undefined)
+          assert.strictEqual(JSON.parse(Buffer.from(body).toString()).type, outer_type)
         if (inner_status !== undefined) {
           assert.deepStrictEqual(yield* openAnswer(message, body), { status: inner_status, type: inner_type })
         }

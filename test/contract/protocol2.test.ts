@@ -53,7 +53,12 @@ interface Bad {
 }
 
 const vectors: {
-  readonly router: { readonly private_key: string; readonly key_id: number; readonly keys_body: string; readonly fingerprints: ReadonlyArray<string> }
+  readonly router: {
+    readonly private_key: string
+    readonly key_id: number
+    readonly keys_body: string
+    readonly fingerprints: ReadonlyArray<string>
+  }
   readonly good: ReadonlyArray<Good>
   readonly bad: ReadonlyArray<Bad>
 } = JSON.parse(Fs.readFileSync(Vectors.path("protocol-2.json"), "utf8"))
@@ -96,30 +101,41 @@ const read = Effect.fnUntraced(function*<H extends BinaryHttp.RequestHead | Bina
 const readRequest = (message: Uint8Array<ArrayBuffer>, size = message.length) =>
   Effect.gen(function*() {
     const exchange = yield* ObliviousHttp.gateway(yield* routerKey, message.slice(0, HEADER))
-    return yield* read(exchange.request, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"), message.slice(HEADER), size)
+    return yield* read(exchange.request, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"),
+      message.slice(HEADER), size)
   })
 
 const clientOf = Effect.fnUntraced(function*({ ephemeral_private }: Good["request"]) {
   const { publicKey } = yield* KeyConfiguration.choose(bytes(vectors.router.keys_body), [0x0020], [])
-  return yield* ObliviousHttp.client({ keyId: vectors.router.key_id, kem: withEphemeral(ephemeral_private), aeadId: Hpke.AES_256_GCM, publicKey })
+  return yield* ObliviousHttp.client({ keyId: vectors.router.key_id, kem: withEphemeral(ephemeral_private),
+    aeadId: Hpke.AES_256_GCM, publicKey })
 })
 
-const readResponse = Effect.fnUntraced(function*(of: Good, message: Uint8Array<ArrayBuffer>, size = message.length || 1) {
-  const exchange = yield* clientOf(of.request)
-  const opener = yield* exchange.response(message.slice(0, 32))
-  return yield* read(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"), message.slice(32), size)
-})
+const readResponse = Effect.fnUntraced(
+  function*(of: Good, message: Uint8Array<ArrayBuffer>, size = message.length || 1) {
+    const exchange = yield* clientOf(of.request)
+    const opener = yield* exchange.response(message.slice(0, 32))
+    return yield* read(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"), message.slice(32),
+      size)
+  }
+)
 
 for (const [name, layer] of Object.entries(layers)) {
-  const provide = <A, E>(effect: Effect.Effect<A, E, Primitives | SecureMemory.SecureMemory | import("effect/Scope").Scope>) =>
-    Effect.provide(Effect.scoped(effect), Layer.merge(layer, SecureMemory.layer))
+  const provide = <A, E>(
+    effect: Effect.Effect<A, E, Primitives | SecureMemory.SecureMemory | import("effect/Scope").Scope>
+  ) => Effect.provide(Effect.scoped(effect), Layer.merge(layer, SecureMemory.layer))
 
   describe(`protocol 2 over ${name}`, () => {
     it.effect("chooses the router's configuration, whose fingerprint is the pinned one", () =>
       provide(Effect.gen(function*() {
-        const { fingerprint, keyId } = yield* KeyConfiguration.choose(bytes(vectors.router.keys_body), [0x0020], [])
-        assert.deepStrictEqual({ fingerprint, keyId }, { fingerprint: vectors.router.fingerprints[0]!, keyId: 1 })
-        const next = yield* KeyConfiguration.choose(bytes(vectors.router.keys_body), [0x0020], [vectors.router.fingerprints[1]!])
+        const { fingerprint, keyId } = yield* KeyConfiguration.choose(bytes(vectors.router.keys_body), [
+          0x0020
+        ], [])
+        assert.deepStrictEqual({ fingerprint, keyId }, { fingerprint: vectors.router.fingerprints[0]!,
+          keyId: 1 })
+        const next = yield* KeyConfiguration.choose(bytes(vectors.router.keys_body), [0x0020], [
+          vectors.router.fingerprints[1]!
+        ])
         assert.strictEqual(next.keyId, 2)
       })))
 
@@ -130,7 +146,11 @@ for (const [name, layer] of Object.entries(layers)) {
           const exchange = yield* clientOf(request)
           const framed: Array<Uint8Array> = [exchange.header]
           for (const { final, plaintext } of request.chunks) {
-            framed.push(yield* final ? exchange.request.final(bytes(plaintext)) : exchange.request.chunk(bytes(plaintext)))
+            framed.push(
+              yield* final
+                ? exchange.request.final(bytes(plaintext))
+                : exchange.request.chunk(bytes(plaintext))
+            )
           }
           assert.strictEqual(hex(Buffer.concat(framed)), request.message)
         })))
@@ -157,27 +177,38 @@ for (const [name, layer] of Object.entries(layers)) {
         })))
     }
 
-    for (const bad of vectors.bad.filter(({ expect, kind }) => kind === "request" && typeof expect === "object" && expect.outer_status === 400)) {
+    for (const bad of vectors.bad.filter(({ expect, kind }) =>
+      kind === "request" && typeof expect === "object" && expect.outer_status === 400
+    )) {
       it.effect(`refuses a request: ${bad.name}`, () =>
-        provide(Effect.map(Effect.exit(readRequest(bytes(bad.message))), (exit) => assert.isTrue(Exit.isFailure(exit)))))
+        provide(
+          Effect.map(Effect.exit(readRequest(bytes(bad.message))), (exit) =>
+            assert.isTrue(Exit.isFailure(exit)))
+        ))
     }
 
     for (const bad of vectors.bad.filter(({ kind }) => kind === "response")) {
       it.effect(`refuses an answer: ${bad.name}`, () =>
-        provide(Effect.map(Effect.exit(readResponse(vectors.good.find(({ name }) => name === bad.of)!, bytes(bad.message))), (exit) =>
-          assert.isTrue(Exit.isFailure(exit)))))
+        provide(
+          Effect.map(Effect.exit(readResponse(vectors.good.find(({ name }) =>
+            name === bad.of
+          )!, bytes(bad.message))), (exit) => assert.isTrue(Exit.isFailure(exit)))
+        ))
     }
 
     for (const bad of vectors.bad.filter(({ kind }) => kind === "keys")) {
       it.effect(`refuses keys: ${bad.name}`, () =>
-        provide(Effect.map(Effect.flip(KeyConfiguration.choose(bytes(bad.body), [0x0020], bad.pins)), ({ reason }) =>
-          assert.strictEqual(`SecurityError ${reason}`, bad.expect))))
+        provide(
+          Effect.map(Effect.flip(KeyConfiguration.choose(bytes(bad.body), [0x0020], bad.pins)),
+            ({ reason }) => assert.strictEqual(`SecurityError ${reason}`, bad.expect))
+        ))
     }
   })
 }
 
 describe("padme", () => {
   it("pads by at most 12 %", () => {
-    assert.deepStrictEqual([1, 8, 9, 100, 1000, 1025, 10_000].map(BinaryHttp.padme), [1, 8, 10, 104, 1024, 1088, 10_240])
+    assert.deepStrictEqual([1, 8, 9, 100, 1000, 1025, 10_000].map(BinaryHttp.padme), [1, 8, 10, 104, 1024,
+      1088, 10_240])
   })
 })

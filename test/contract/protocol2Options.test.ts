@@ -95,18 +95,19 @@ layer(services, { excludeTestServices: true })("a client of protocol 2", (it) =>
     })
   }
 
-  it.scoped.each([-3_600_000, 3_600_000])("whose clock is %i ms off asks again, once, with the router's date", (millis) =>
-    Effect.gen(function*() {
-      const { url: target } = yield* router()
-      let posts = 0
-      const url = yield* activeProxy(target, (passing, forward) => {
-        if (passing.method === "POST") posts++
-        return forward(passing)
-      })
-      const answer = yield* Effect.withClock(Effect.provide(create, clientOf(url)), shifted(millis))
-      assert.strictEqual(answer.choices[0]?.message.content, "You said: Hello!")
-      assert.strictEqual(posts, 2)
-    }))
+  it.scoped.each([-3_600_000, 3_600_000])("whose clock is %i ms off asks again, once, with the router's date",
+    (millis) =>
+      Effect.gen(function*() {
+        const { url: target } = yield* router()
+        let posts = 0
+        const url = yield* activeProxy(target, (passing, forward) => {
+          if (passing.method === "POST") posts++
+          return forward(passing)
+        })
+        const answer = yield* Effect.withClock(Effect.provide(create, clientOf(url)), shifted(millis))
+        assert.strictEqual(answer.choices[0]?.message.content, "You said: Hello!")
+        assert.strictEqual(posts, 2)
+      }))
 
   it.scoped("fetches the keys again, once, if its router has other keys now", () =>
     Effect.gen(function*() {

@@ -65,10 +65,12 @@ layer(services, { excludeTestServices: true })("protocol 2 with independent peer
       const answer = yield* Effect.promise(async () => {
         const header = bytes([configuration.subarray(0, 3), Uint8Array.of(0, 1, 0, 2)])
         const recipientPublicKey = await suite.kem.deserializePublicKey(configuration.slice(3, 35).buffer)
-        const sender = await suite.createSenderContext({ recipientPublicKey, info: infoOf(header).slice().buffer })
+        const sender = await suite.createSenderContext({ recipientPublicKey,
+          info: infoOf(header).slice().buffer })
         const request = new Request(`https://${new URL(url).host}/v1/chat/completions`, {
           method: "POST",
-          headers: { "content-type": "application/json", date: new Date().toUTCString(), "x-payload-id": "peer-1" },
+          headers: { "content-type": "application/json", date: new Date().toUTCString(),
+            "x-payload-id": "peer-1" },
           body: JSON.stringify(hello)
         })
         const message = await new BHttpEncoder().encodeRequest(request)
@@ -111,13 +113,17 @@ layer(services, { excludeTestServices: true })("protocol 2 with independent peer
         const sealed = chunksOf(body.subarray(39))
         const parts: Array<Uint8Array> = []
         for (const [n, chunk] of sealed.entries()) {
-          parts.push(await context.Open(bytes([chunk]), n === sealed.length - 1 ? bytes([final]) : new Uint8Array(0)))
+          parts.push(
+            await context.Open(bytes([chunk]), n === sealed.length - 1 ? bytes([final]) : new Uint8Array(0))
+          )
         }
         const request = new BHttpDecoder().decodeRequest(bytes(parts))
         asked = await request.json()
         const nonce = NodeCrypto.randomBytes(32)
         const { key, nonceOf } = answerKeys(enc, nonce, await context.Export(bytes([exported]), 32))
-        const completion = { choices: [{ index: 0, message: { role: "assistant", content: "Hello from a peer" } }] }
+        const completion = {
+          choices: [{ index: 0, message: { role: "assistant", content: "Hello from a peer" } }]
+        }
         const message = await new BHttpEncoder().encodeResponse(Response.json(completion))
         const cipher = NodeCrypto.createCipheriv("aes-256-gcm", key, nonceOf(0)).setAAD(final)
         return bytes([nonce, Uint8Array.of(0), cipher.update(message), cipher.final(), cipher.getAuthTag()])

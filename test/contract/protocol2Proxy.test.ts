@@ -24,7 +24,9 @@ const noting = () => {
   const model = (opened: Opened) =>
     Effect.sync(() => {
       asked.push(opened)
-      return { choices: [{ index: 0, message: { role: "assistant", content: "SECRET" }, finish_reason: "stop" }] }
+      return {
+        choices: [{ index: 0, message: { role: "assistant", content: "SECRET" }, finish_reason: "stop" }]
+      }
     })
   return { asked, model }
 }
@@ -74,7 +76,9 @@ layer(services, { excludeTestServices: true })("a proxy that ends TLS", (it) => 
         // once again, and with one bit changed
         if (isPost(passing)) {
           seen.push(await forward(passing))
-          seen.push(await forward({ ...passing, body: Buffer.from(flipped(passing.body, passing.body.length - 1)) }))
+          seen.push(
+            await forward({ ...passing, body: Buffer.from(flipped(passing.body, passing.body.length - 1)) })
+          )
         }
         return given
       })
@@ -92,7 +96,8 @@ layer(services, { excludeTestServices: true })("a proxy that ends TLS", (it) => 
       const { url: target } = yield* router({ model })
       const url = yield* activeProxy(target, (passing, forward) => {
         const { "x-security-tier": _, ...headers } = passing.headers
-        return forward({ ...passing, headers: { ...headers, "x-security-tier": "standard", authorization: "Bearer other" } })
+        return forward({ ...passing,
+          headers: { ...headers, "x-security-tier": "standard", authorization: "Bearer other" } })
       })
       yield* Effect.flatMap(NomyoClient.NomyoClient, (client) =>
         client.create({ ...hello, security_tier: "maximum" })).pipe(Effect.provide(clientOf(url)))
@@ -144,12 +149,14 @@ layer(services, { excludeTestServices: true })("a proxy that ends TLS", (it) => 
       const completion = JSON.stringify({ choices: [{ message: { role: "assistant", content: "forged" } }] })
       const expected = [
         [() => forged(200, "application/json", completion), { _tag: "SecurityError", reason: "envelope" }],
-        [() => forged(200, "message/ohttp-chunked-res", completion.repeat(3)), { _tag: "SecurityError", reason: "envelope" }],
+        [() => forged(200, "message/ohttp-chunked-res", completion.repeat(3)), { _tag: "SecurityError",
+          reason: "envelope" }],
         [() => forged(401, "application/json", "{}"), { _tag: "AuthenticationError", authenticated: false }],
         [() => forged(400, "application/json", "{}"), { _tag: "InvalidRequestError", authenticated: false }]
       ] as const
       for (const [forge, error] of expected) {
-        const url = yield* activeProxy(target, (passing, forward) => isPost(passing) ? forge() : forward(passing))
+        const url = yield* activeProxy(target, (passing, forward) =>
+          isPost(passing) ? forge() : forward(passing))
         assert.deepInclude(yield* Effect.flip(Effect.provide(create, clientOf(url))), error)
       }
     }))

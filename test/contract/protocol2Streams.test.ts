@@ -1,6 +1,6 @@
 /**
- * Answers that stream from a model server over a router of protocol 2 to whatever reads them: each piece as it
- * comes, no faster than it is read, and not for longer.
+ * Answers that stream from a model server over a router of protocol 2 to whatever reads them: each piece as
+ * it comes, no faster than it is read, and not for longer.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
@@ -91,7 +91,8 @@ describe.each(Object.entries(readers))("a stream by %s", (_, read) => {
     const pieces = read("gated")
     const first = await pieces.next()
     chain.value.upstream.open()
-    expect([first.value, (await pieces.next()).value, (await pieces.next()).done]).toEqual(["one", "two", true])
+    expect([first.value, (await pieces.next()).value, (await pieces.next()).done]).toEqual(["one", "two",
+      true])
   })
 
   it("is read no faster than its reader reads, and ends when that leaves", async () => {

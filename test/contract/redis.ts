@@ -31,7 +31,8 @@ const freePort = Effect.promise(async () => {
 /** A Redis of its own that keeps nothing on the disk. `stop` ends it early. */
 const redis = Effect.gen(function*() {
   const port = yield* freePort
-  const options = ["--bind", "127.0.0.1", "--port", `${port}`, "--save", "", "--maxmemory-policy", "noeviction"]
+  const options = ["--bind", "127.0.0.1", "--port", `${port}`, "--save", "", "--maxmemory-policy",
+    "noeviction"]
   const child = spawn("redis-server", options, { stdio: ["ignore", "pipe", "inherit"] })
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -59,19 +60,22 @@ const sharedStorage = (): GatewayKeys.KeyStorage => {
   }
 }
 
-const replica = Effect.fnUntraced(function*(storage: GatewayKeys.KeyStorage, url: string, asked: Array<string>) {
-  const gateway = { keys: yield* GatewayKeys.make({ storage, keysAhead: 0 }), replayStore: yield* storeAt(url) }
-  const message = { role: "assistant", content: "Hi" }
-  const model = ({ payloadId }: { readonly payloadId: string }) =>
-    Effect.sync(() => {
-      asked.push(payloadId)
-      return { choices: [{ index: 0, message, finish_reason: "stop" }] }
-    })
-  const server = Http.createServer()
-  const served = yield* NodeHttpServer.make(() => server, { host: "127.0.0.1", port: 0 })
-  yield* served.serve(yield* Router.make({ protocol: 2, model, gateway }))
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-})
+const replica = Effect.fnUntraced(
+  function*(storage: GatewayKeys.KeyStorage, url: string, asked: Array<string>) {
+    const gateway = { keys: yield* GatewayKeys.make({ storage, keysAhead: 0 }),
+      replayStore: yield* storeAt(url) }
+    const message = { role: "assistant", content: "Hi" }
+    const model = ({ payloadId }: { readonly payloadId: string }) =>
+      Effect.sync(() => {
+        asked.push(payloadId)
+        return { choices: [{ index: 0, message, finish_reason: "stop" }] }
+      })
+    const server = Http.createServer()
+    const served = yield* NodeHttpServer.make(() => server, { host: "127.0.0.1", port: 0 })
+    yield* served.serve(yield* Router.make({ protocol: 2, model, gateway }))
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+)
 
 /** Sends each request to all replicas, and gives the answer of one. */
 const repeating = (replicas: ReadonlyArray<string>) => async (url: string, init: object) => {

@@ -28,8 +28,10 @@ if (directory === undefined) {
 }
 const load = (name: string) => JSON.parse(Fs.readFileSync(Path.join(directory, `${name}.json`), "utf8"))
 
-const ephemeral = (privateKey: string) => Hpke.x25519With(({ importKeyPair }) => importKeyPair(bytes(privateKey)))
-const keyPairOf = (privateKey: string) => Effect.flatMap(Primitives, ({ importKeyPair }) => importKeyPair(bytes(privateKey)))
+const ephemeral = (privateKey: string) =>
+  Hpke.x25519With(({ importKeyPair }) => importKeyPair(bytes(privateKey)))
+const keyPairOf = (privateKey: string) =>
+  Effect.flatMap(Primitives, ({ importKeyPair }) => importKeyPair(bytes(privateKey)))
 const aeadId = 0x0001
 
 /** RFC 9180, A.1.1: both sides, every encryption and every exported secret. */
@@ -58,7 +60,8 @@ const rfc9458 = Effect.gen(function*() {
   const header = bytes(vector.encapsulated_request).subarray(0, 7)
   const info = Uint8Array.from([...text("message/bhttp request\0"), ...header])
   const { publicKey } = yield* keyPairOf(vector.router_private)
-  const { context, enc } = yield* Hpke.setupSender(ephemeral(vector.ephemeral_private), aeadId, publicKey, info)
+  const { context, enc } = yield* Hpke.setupSender(ephemeral(vector.ephemeral_private), aeadId, publicKey,
+    info)
   const sealed = yield* context.seal(new Uint8Array(0), bytes(vector.request))
   Assert.equal(hex(header) + hex(enc) + hex(sealed), vector.encapsulated_request)
   const secret = yield* context.exportSecret(text("message/bhttp response"), 16)

@@ -1,8 +1,10 @@
 /**
- * Runs Wycheproof's vectors (https://github.com/C2SP/wycheproof) through the format and both `Crypto` layers: `npm run test:wycheproof -- DIR`.
+ * Runs Wycheproof's vectors (https://github.com/C2SP/wycheproof) through the format and both `Crypto` layers:
+ * `npm run test:wycheproof -- DIR`.
  *
- * What the format can carry must be opened exactly when the vector is valid. It has 256-bit keys, 96-bit nonces, 128-bit tags, SHA-256, no
- * additional data and no label: what needs anything else must be refused, valid or not.
+ * What the format can carry must be opened exactly when the vector is valid. It has 256-bit keys, 96-bit
+ * nonces, 128-bit tags, SHA-256, no additional data and no label: what needs anything else must be refused,
+ * valid or not.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -35,7 +37,14 @@ interface File<Group> {
   readonly numberOfTests: number
   readonly testGroups: ReadonlyArray<Group>
 }
-type Gcm = File<{ readonly ivSize: number; readonly keySize: number; readonly tagSize: number; readonly tests: ReadonlyArray<GcmCase> }>
+type Gcm = File<
+  {
+    readonly ivSize: number
+    readonly keySize: number
+    readonly tagSize: number
+    readonly tests: ReadonlyArray<GcmCase>
+  }
+>
 type Oaep = File<{
   readonly sha: string
   readonly mgf: string
@@ -56,7 +65,8 @@ interface Trial {
 const bytes = (hex: string): Buffer => Buffer.from(hex, "hex")
 const base64 = (hex: string): string => bytes(hex).toString("base64")
 
-const envelope = (fields: { readonly ciphertext: string; readonly nonce: string; readonly tag: string }, encryptedKey: Buffer): Uint8Array =>
+const envelope = (fields: { readonly ciphertext: string; readonly nonce: string; readonly tag: string },
+  encryptedKey: Buffer): Uint8Array =>
   Buffer.from(JSON.stringify({
     version: Envelope.version,
     algorithm: Envelope.algorithm,
@@ -116,7 +126,8 @@ const oaep = ({ testGroups }: Oaep): ReadonlyArray<Trial> =>
         id: tcId,
         why,
         envelope: envelope(
-          { ciphertext: ciphertext.toString("base64"), nonce: nonce.toString("base64"), tag: cipher.getAuthTag().toString("base64") },
+          { ciphertext: ciphertext.toString("base64"), nonce: nonce.toString("base64"),
+            tag: cipher.getAuthTag().toString("base64") },
           bytes(ct)
         ),
         plaintext: why === "valid" ? PLAINTEXT : undefined,
@@ -127,8 +138,10 @@ const oaep = ({ testGroups }: Oaep): ReadonlyArray<Trial> =>
 
 const files = {
   "aes_gcm_test.json": (text: string) => ({ file: JSON.parse(text) as Gcm, trials: gcm(JSON.parse(text)) }),
-  "rsa_oaep_2048_sha256_mgf1sha256_test.json": (text: string) => ({ file: JSON.parse(text) as Oaep, trials: oaep(JSON.parse(text)) }),
-  "rsa_oaep_4096_sha256_mgf1sha256_test.json": (text: string) => ({ file: JSON.parse(text) as Oaep, trials: oaep(JSON.parse(text)) })
+  "rsa_oaep_2048_sha256_mgf1sha256_test.json": (text: string) => ({ file: JSON.parse(text) as Oaep,
+    trials: oaep(JSON.parse(text)) }),
+  "rsa_oaep_4096_sha256_mgf1sha256_test.json": (text: string) => ({ file: JSON.parse(text) as Oaep,
+    trials: oaep(JSON.parse(text)) })
 }
 
 /** Opens every envelope; gives the ids of those that did not end as they must. */
@@ -141,7 +154,9 @@ const run = (trials: ReadonlyArray<Trial>) =>
       const name = privateKey.toString("hex")
       const key = keys.get(name) ?? (yield* crypto.importKeyPair(Uint8Array.from(privateKey), 0)).privateKey
       keys.set(name, key)
-      const exit = yield* Effect.exit(Envelope.open(key, envelope, (opened) => Effect.sync(() => Buffer.from(opened.plaintext))))
+      const exit = yield* Effect.exit(
+        Envelope.open(key, envelope, (opened) => Effect.sync(() => Buffer.from(opened.plaintext)))
+      )
       const isRight = plaintext === undefined
         ? Exit.isFailure(exit) && exit.cause._tag === "Fail" && exit.cause.error.reason === "envelope"
         : Exit.isSuccess(exit) && exit.value.equals(plaintext)
@@ -166,10 +181,17 @@ for (const [name, read] of Object.entries(files)) {
     console.error(`${name}: ${file.numberOfTests} cases are announced, ${trials.length} are there`)
     process.exitCode = 1
   }
-  const refused = [...counts].filter(([why]) => why !== "valid").map(([why, count]) => `${why} ${count}`).join(", ")
+  const refused = [...counts].filter(([why]) => why !== "valid").map(([why, count]) => `${why} ${count}`)
+    .join(", ")
   for (const [layer, crypto] of Object.entries(layers)) {
-    const wrong = await Effect.runPromise(Effect.provide(run(trials), Layer.provideMerge(crypto, SecureMemory.layer)))
-    console.log(`${name}, ${layer}: ${trials.length} cases; opened: valid ${counts.get("valid") ?? 0}; refused: ${refused}`)
+    const wrong = await Effect.runPromise(
+      Effect.provide(run(trials), Layer.provideMerge(crypto, SecureMemory.layer))
+    )
+    console.log(
+      `${name}, ${layer}: ${trials.length} cases; opened: valid ${
+        counts.get("valid") ?? 0
+      }; refused: ${refused}`
+    )
     if (wrong.length > 0) {
       console.error(`${name}, ${layer}: not so: ${wrong.join(", ")}`)
       process.exitCode = 1

@@ -2,8 +2,9 @@ import { Stryker } from "@stryker-mutator/core"
 import * as Fs from "node:fs"
 
 /**
- * Changes one module after another in every place, and tries its own suites against each change. `npm run test:mutation -- Transport KeyRing`
- * does so for those only: the reports of the others stay, and the scores of all go into `doc/reliability.md`.
+ * Changes one module after another in every place, and tries its own suites against each change. `npm run
+ * test:mutation -- Transport KeyRing` does so for those only: the reports of the others stay, and the scores
+ * of all go into `doc/reliability.md`.
  */
 const modules = {
   Envelope: ["src/Envelope.ts", "contract/Envelope", "unit/Envelope", "vectors"],
@@ -28,7 +29,10 @@ const modules = {
   connectionError: ["src/internal/connectionError.ts", "unit/connectionError"],
   rateLimit: ["src/internal/rateLimit.ts", "throttle"]
 }
-const suiteFiles = (suite) => suite.includes("/") ? [`test/${suite}.test.ts`] : ["contract", "system", "unit"].map((folder) => `test/${folder}/${suite}.test.ts`)
+const suiteFiles = (suite) =>
+  suite.includes("/")
+    ? [`test/${suite}.test.ts`]
+    : ["contract", "system", "unit"].map((folder) => `test/${folder}/${suite}.test.ts`)
 for (const [name, [file, ...suites]] of Object.entries(modules)) {
   if (!Fs.existsSync(file)) throw new Error(`${name}: there is no ${file}`)
   const missing = suites.find((suite) => !suiteFiles(suite).some((path) => Fs.existsSync(path)))
@@ -60,7 +64,8 @@ if (missing.length > 0) {
 
 const columns = ["Killed", "Timeout", "Survived", "NoCoverage"]
 const count = (mutants) => columns.map((column) => mutants.filter(({ status }) => status === column).length)
-const score = ([killed, timeout, ...alive]) => (100 * (killed + timeout)) / (killed + timeout + alive[0] + alive[1])
+const score = ([killed, timeout, ...alive]) =>
+  (100 * (killed + timeout)) / (killed + timeout + alive[0] + alive[1])
 const row = (name, counts) => `| ${[name, ...counts, `${score(counts).toFixed(1)} %`].join(" | ")} |`
 
 const counts = Object.entries(modules).map(([name, [file]]) => {
@@ -76,5 +81,7 @@ const table = [
 ].join("\n")
 
 console.log(table)
-Fs.writeFileSync(page, Fs.readFileSync(page, "utf8").replace(/(<!-- begin mutants -->\n)[^]*(<!-- end mutants -->)/, (_, begin, end) => begin + table + "\n" + end))
+Fs.writeFileSync(page,
+  Fs.readFileSync(page, "utf8").replace(/(<!-- begin mutants -->\n)[^]*(<!-- end mutants -->)/,
+    (_, begin, end) => begin + table + "\n" + end))
 if (score(all) < LOWEST_SCORE) process.exitCode = 1

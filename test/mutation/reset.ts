@@ -6,6 +6,7 @@ vi.resetModules()
 // or in the default of a reference, which Effect keeps
 beforeEach(() => globalValue("effect/Context/defaultValueCache", () => new Map()).clear())
 // the last mutant is over
-const stryker = Reflect.get(globalThis, inject("globalNamespace" as never)) as { hitCount: number; activeMutant?: string | undefined }
+const stryker = Reflect.get(globalThis, inject("globalNamespace" as never)) as { hitCount: number
+  activeMutant?: string | undefined }
 stryker.hitCount = 0
 if (inject("mutantActivation" as never) !== "static") stryker.activeMutant = undefined

@@ -2,15 +2,17 @@ import { Tinypool } from "tinypool"
 import { defineConfig } from "vitest/config"
 import base from "../../vitest.config.js"
 
-// Vitest would start a thread for every mutant, which takes a second to load what no mutant changes. The thread stays, and loads our own
-// modules again: 15 times as fast.
+// Vitest would start a thread for every mutant, which takes a second to load what no mutant changes. The
+// thread stays, and loads our own modules again: 15 times as fast.
 Tinypool.prototype.recycleWorkers = () => Promise.resolve()
 
 /** The suites of the module that is tried: none needs a build or another process. */
 export default defineConfig({
   ...base,
   test: {
-    include: process.env["MUTATION_SUITES"]!.split(",").map((name) => name.includes("/") ? `test/${name}.test.ts` : `test/**/${name}.test.ts`),
+    include: process.env["MUTATION_SUITES"]!.split(",").map((name) =>
+      name.includes("/") ? `test/${name}.test.ts` : `test/**/${name}.test.ts`
+    ),
     isolate: false,
     setupFiles: "test/mutation/reset.ts",
     // after Stryker's own

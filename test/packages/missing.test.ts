@@ -33,7 +33,9 @@ describe.each(cases)(title, ({ entries, needed, packages }) => {
 
   it.each(entries)("names the remedy for nomyo-js/%s, on Node and in a bundler", async (entry) => {
     const cwd = Matrix.folder(await Matrix.installed(...packages), "missing")
-    expect(await failure(cwd, `import * as nomyo from "nomyo-js/${entry}"\nconsole.log(nomyo)`)).toContain(remedy)
+    expect(await failure(cwd, `import * as nomyo from "nomyo-js/${entry}"\nconsole.log(nomyo)`)).toContain(
+      remedy
+    )
     expect(await bundlerFailure(cwd)).toContain(remedy)
   }, Matrix.TIMEOUT)
 
@@ -60,7 +62,9 @@ describe("a deployment that lacks the file of protocol 2", () => {
     const cwd = Matrix.folder(place.directory, "dropped")
     const bundle = Path.join(await Matrix.installed(), "node_modules/nomyo-js/dist/bundle")
     const code = `
-      const { SecureChatCompletion } = await import("./bundle/node/index.${extension === "cjs" ? "cjs" : "js"}")
+      const { SecureChatCompletion } = await import("./bundle/node/index.${
+      extension === "cjs" ? "cjs" : "js"
+      }")
       const client = new SecureChatCompletion({ baseUrl: "https://router.test", keyDir: false, protocol: 2 })
       const error = await client.ready().catch((error) => error)
       console.log(error.name, error.message)

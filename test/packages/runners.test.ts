@@ -37,8 +37,10 @@ interface JestProject {
 }
 
 /** Runs Jest over a test, with nothing configured but what is given, and gives its report. */
-const jest = async (version: string, { code, env, files, manifest, packages = [] }: JestProject): Promise<string> => {
-  const cwd = Matrix.folder(place.directory, `jest ${version}`, { manifest, files: { ...files, "chat.test.js": code } })
+const jest = async (version: string,
+  { code, env, files, manifest, packages = [] }: JestProject): Promise<string> => {
+  const cwd = Matrix.folder(place.directory, `jest ${version}`, { manifest,
+    files: { ...files, "chat.test.js": code } })
   await Matrix.install(cwd, place.tarball, `jest@${version}`, ...packages)
   const options = { cwd, env: { TEST_ROUTER: place.router, ...env } }
   return (await Matrix.run(process.execPath, ["node_modules/jest/bin/jest.js"], options)).stderr
@@ -59,8 +61,11 @@ describe.each(Matrix.isFull ? ["29.7.0", "30.5.2"] : [])("Jest %s", (version) =>
   }, Matrix.TIMEOUT)
 
   it("runs import in TypeScript that ts-jest turns into CommonJS", async () => {
-    const manifest = { type: "commonjs", jest: { transform: { "\\.js$": ["ts-jest", { diagnostics: false }] } } }
-    const files = { "tsconfig.json": JSON.stringify({ compilerOptions: { allowJs: true, module: "commonjs" } }) }
+    const manifest = { type: "commonjs",
+      jest: { transform: { "\\.js$": ["ts-jest", { diagnostics: false }] } } }
+    const files = {
+      "tsconfig.json": JSON.stringify({ compilerOptions: { allowJs: true, module: "commonjs" } })
+    }
     const packages = ["ts-jest@29", "typescript@5.9.3"]
     expect(await jest(version, { code: imported, manifest, files, packages })).toContain("1 passed")
   }, Matrix.TIMEOUT)

@@ -11,7 +11,9 @@ const { arch, platform } = process
 
 // each project names the platforms in its own way
 const nodePackage = `node-${platform === "win32" ? "win" : platform}-${arch}`
-const bunPackage = `@oven/bun-${platform === "win32" ? "windows" : platform}-${arch === "arm64" ? "aarch64" : arch}`
+const bunPackage = `@oven/bun-${platform === "win32" ? "windows" : platform}-${
+  arch === "arm64" ? "aarch64" : arch
+}`
 const denoPackage = `@deno/${platform}-${arch}${platform === "linux" ? "-glibc" : ""}`
 const workerdPlatform = platform === "win32" ? "windows" : platform
 const workerdPackage = `@cloudflare/workerd-${workerdPlatform}-${arch === "x64" ? "64" : arch}`
@@ -24,7 +26,8 @@ interface Runtime {
   readonly args?: ReadonlyArray<string>
 }
 
-const fromRegistry = (name: string, spec: string, file: string, args: ReadonlyArray<string> = []): Runtime => ({
+const fromRegistry = (name: string, spec: string, file: string,
+  args: ReadonlyArray<string> = []): Runtime => ({
   name,
   binary: () => Matrix.tool(name.replace(" ", "-").toLowerCase(), spec, file),
   args
@@ -119,7 +122,8 @@ describe.each(Matrix.isFull ? [WORKERD] : [])("workerd %s", (version) => {
   it("runs a worker that gets answers", async () => {
     const cwd = Matrix.folder(await Matrix.installed(), "workerd")
     await bundleWorker(cwd)
-    const binary = await Matrix.tool("workerd", `${workerdPackage}@${version}`, `${workerdPackage}/bin/workerd`)
+    const binary = await Matrix.tool("workerd", `${workerdPackage}@${version}`,
+      `${workerdPackage}/bin/workerd`)
     const { port, stop } = await serveWorker(binary, cwd)
     const ask = async ([router, silent]: readonly [string, string]) =>
       (await fetch(`http://127.0.0.1:${port}/?${new URLSearchParams({ router, silent })}`)).text()

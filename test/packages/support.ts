@@ -42,7 +42,8 @@ export const lastLine = ({ stdout }: Output): string | undefined => stdout.trim(
 
 /** A child is no test of this runner's, and no child of npm's. */
 const childEnv = (more: NodeJS.ProcessEnv | undefined): NodeJS.ProcessEnv => {
-  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", NODE_OPTIONS: "", ...more }
+  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", NODE_OPTIONS: "",
+    ...more }
   for (const name of Object.keys(env)) if (/^(npm_|VITEST|TEST$|NODE_ENV$)/i.test(name)) delete env[name]
   return env
 }
@@ -53,7 +54,8 @@ export const run = async (
   args: ReadonlyArray<string>,
   { cwd, env }: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }
 ): Promise<Output> => {
-  const options = { cwd, env: childEnv(env), timeout: TIMEOUT, maxBuffer: 1 << 28, killSignal: "SIGKILL" } as const
+  const options = { cwd, env: childEnv(env), timeout: TIMEOUT, maxBuffer: 1 << 28,
+    killSignal: "SIGKILL" } as const
   try {
     return await promisify(execFile)(file, [...args], options)
   } catch (error) {
@@ -170,7 +172,8 @@ export const folder = (
   options: { readonly manifest?: object; readonly files?: { readonly [path: string]: string } } = {}
 ): string => {
   const path = Fs.mkdtempSync(Path.join(parent, `${name.replaceAll(/[^\w.-]+/g, "-")}-`))
-  const manifest = { name: "an-application", version: "1.0.0", private: true, type: "module", ...options.manifest }
+  const manifest = { name: "an-application", version: "1.0.0", private: true, type: "module",
+    ...options.manifest }
   Fs.cpSync(PROGRAMS, path, { recursive: true })
   for (const [file, text] of Object.entries({ "package.json": JSON.stringify(manifest), ...options.files })) {
     Fs.mkdirSync(Path.dirname(Path.join(path, file)), { recursive: true })

@@ -87,7 +87,8 @@ const DOM = ["DOM", "DOM.Iterable", "DOM.AsyncIterable"]
 const LIB = ["ES2022", "ESNext.Disposable"]
 
 /** Everything strict, and the package's own declarations checked too. */
-const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true, target: "ES2022" }
+const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true,
+  target: "ES2022" }
 
 const setting = (resolution: "nodenext" | "bundler", hasDom: boolean, isQuick = false) => ({
   name: `${resolution}, ${hasDom ? "with" : "without"} lib dom`,
@@ -116,7 +117,9 @@ const projects = [
   { effect: Matrix.effect4, packages: [Matrix.effect4], code: EFFECT4, file: "program.ts" }
 ]
 
-/** TypeScript 5.4 has complaints about Effect's own declarations. The other lines of a complaint are indented. */
+/**
+ * TypeScript 5.4 has complaints about Effect's own declarations. The other lines of a complaint are indented.
+ */
 const complaintsOf = (stdout: string): ReadonlyArray<string> =>
   stdout.split("\n").filter((line) => line !== "" && !/^( |\S*node_modules\/effect\/)/.test(line))
 
@@ -124,7 +127,8 @@ describe.each(projects)("a program with $effect", ({ code, file, packages }) => 
   describe.each(Matrix.cells(typescripts))("TypeScript $version", ({ tsc }) => {
     it.each(Matrix.cells(settings))("compiles: $name", async ({ options }) => {
       const cwd = Matrix.folder(await Matrix.installed(...packages), "types", { files: { [file]: code } })
-      const config = Matrix.write(cwd, "tsconfig.json", JSON.stringify({ compilerOptions: options, files: [file] }))
+      const config = Matrix.write(cwd, "tsconfig.json",
+        JSON.stringify({ compilerOptions: options, files: [file] }))
       const compiled = Matrix.node(cwd, await tsc(), "-p", config)
       const { stdout } = await compiled.catch((error) => error.cause as Matrix.Output)
       expect(complaintsOf(stdout)).toEqual([])

@@ -24,13 +24,17 @@ const markers = ["Lübeck", "get_weather", "The tool says", "You said", "chat.co
 /** Ways in which a text may lie about in a stream of bytes. */
 const disguises = (text) => {
   const bytes = Buffer.from(text)
-  const base64 = [0, 1, 2].map((offset) => bytes.subarray(offset, offset + 9).toString("base64").replace(/=+$/, ""))
-  return [bytes.toString("latin1"), encodeURIComponent(text), bytes.toString("hex"), ...base64.filter((form) => form.length >= 8)]
+  const base64 = [0, 1, 2].map((offset) =>
+    bytes.subarray(offset, offset + 9).toString("base64").replace(/=+$/, "")
+  )
+  return [bytes.toString("latin1"), encodeURIComponent(text), bytes.toString("hex"),
+    ...base64.filter((form) => form.length >= 8)]
 }
 
 const install = async () => {
   Fs.mkdirSync(project, { recursive: true })
-  for (const file of ["package.json", "package-lock.json", "loopback.mjs", ...recipes.map((name) => `${name}.mjs`)]) {
+  for (const file of ["package.json", "package-lock.json", "loopback.mjs",
+    ...recipes.map((name) => `${name}.mjs`)]) {
     Fs.copyFileSync(Path.join(here, file), Path.join(project, file))
   }
   await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: project })
@@ -43,7 +47,8 @@ const startRouter = async () => {
   })
   const url = await new Promise((resolve, reject) => {
     const lines = createInterface(child.stdout)
-    lines.on("line", (line) => line.startsWith("listening on ") && resolve(line.slice("listening on ".length)))
+    lines.on("line",
+      (line) => line.startsWith("listening on ") && resolve(line.slice("listening on ".length)))
     lines.on("close", () => reject(new Error("The router did not start")))
   })
   return { url, stop: () => child.kill() }
@@ -60,12 +65,16 @@ const startTap = async (target) => {
     far.on("data", (chunk) => chunks.push(chunk)).pipe(near)
   })
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve))
-  return { url: `http://127.0.0.1:${server.address().port}`, bytes: () => Buffer.concat(chunks).toString("latin1"), stop: () => server.close() }
+  return { url: `http://127.0.0.1:${server.address().port}`,
+    bytes: () => Buffer.concat(chunks).toString("latin1"), stop: () => server.close() }
 }
 
 /** What a recipe promises to print, below its code. */
 const promisedBy = (name) => {
-  const [, lines = ""] = /^\/\/ With the echo model this prints:\n((?:\/\/.*\n)+)$/m.exec(Fs.readFileSync(Path.join(here, `${name}.mjs`), "utf8")) ?? []
+  const [, lines = ""] =
+    /^\/\/ With the echo model this prints:\n((?:\/\/.*\n)+)$/m.exec(
+      Fs.readFileSync(Path.join(here, `${name}.mjs`), "utf8")
+    ) ?? []
   return lines.replaceAll(/^\/\/ ?/gm, "")
 }
 
@@ -75,7 +84,8 @@ const runRecipe = async (name, tap) => {
   const { stderr, stdout } = await run(process.execPath, ["--import", "./loopback.mjs", `${name}.mjs`], {
     cwd: project,
     timeout: TIMEOUT,
-    env: { ...process.env, NOMYO_BASE_URL: tap.url, NOMYO_ALLOW_HTTP: "true", NOMYO_API_KEY: "sk-recipes-0123456789" }
+    env: { ...process.env, NOMYO_BASE_URL: tap.url, NOMYO_ALLOW_HTTP: "true",
+      NOMYO_API_KEY: "sk-recipes-0123456789" }
   })
   const printed = stdout.split("\n").filter((line) => !isOwnWarning(line)).join("\n")
   const strays = stderr.split("\n").filter((line) => line.startsWith("stray connection"))
@@ -96,7 +106,11 @@ for (const name of recipes) {
 }
 const bytes = tap.bytes()
 const leaks = markers.filter((marker) => disguises(marker).some((form) => bytes.includes(form)))
-console.log(`${bytes.length} bytes between client and router${leaks.length === 0 ? ", no marker among them" : `, with ${leaks.join(", ")}`}`)
+console.log(
+  `${bytes.length} bytes between client and router${
+    leaks.length === 0 ? ", no marker among them" : `, with ${leaks.join(", ")}`
+  }`
+)
 tap.stop()
 router.stop()
 process.exit(failures.length + leaks.length === 0 && bytes.includes("hybrid-aes256-rsa4096") ? 0 : 1)

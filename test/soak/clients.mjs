@@ -14,8 +14,10 @@ const ask = async (client, question) => {
   const started = performance.now()
   counts.asked++
   try {
-    const { choices } = await client.create({ model: "m", messages: [{ role: "user", content: `${question} ${content}` }] })
-    if (choices[0].message.content !== `You said: ${question}`) throw new Error("the answer to another question")
+    const { choices } = await client.create({ model: "m",
+      messages: [{ role: "user", content: `${question} ${content}` }] })
+    if (choices[0].message.content !== `You said: ${question}`)
+      throw new Error("the answer to another question")
     counts.answered++
   } catch (error) {
     counts.failed++
@@ -24,8 +26,10 @@ const ask = async (client, question) => {
   counts.slowest = Math.max(counts.slowest, performance.now() - started)
 }
 
-const clients = Array.from({ length: CLIENTS }, () =>
-  new SecureChatCompletion({ baseUrl, keySize: 2048, keyDir: false, keyRotationInterval: 0, maxRetries: 0, timeout: 120_000 }))
+const clients = Array.from({ length: CLIENTS },
+  () =>
+    new SecureChatCompletion({ baseUrl, keySize: 2048, keyDir: false, keyRotationInterval: 0, maxRetries: 0,
+      timeout: 120_000 }))
 for (const client of clients) await client.ready()
 process.send({ ready: clients.length })
 

@@ -15,4 +15,5 @@ await Effect.gen(function*() {
   yield* served.serve(yield* Router.make({ keyPair }))
   process.send(`http://127.0.0.1:${server.address().port}`)
   return yield* Effect.never
-}).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(NodeCrypto.layer, SecureMemory.layer)), Effect.runPromise)
+}).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(NodeCrypto.layer, SecureMemory.layer)),
+  Effect.runPromise)

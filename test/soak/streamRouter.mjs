@@ -1,4 +1,6 @@
-/** The other process of the stream soak: a router whose model streams 100 pieces, one every 10 milliseconds. */
+/**
+ * The other process of the stream soak: a router whose model streams 100 pieces, one every 10 milliseconds.
+ */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -26,7 +26,8 @@ const reader = async () => {
   while (Date.now() < end) {
     const isLeft = done.streams % 8 === 7
     let pieces = 0
-    for await (const { choices } of client.stream({ model: "m", messages: [{ role: "user", content: "Go on" }] })) {
+    for await (const { choices } of client.stream({ model: "m",
+      messages: [{ role: "user", content: "Go on" }] })) {
       if (choices.length > 0) pieces++
       if (isLeft && pieces === 20) break
     }
@@ -61,15 +62,22 @@ const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.
 const growth = (name) => {
   const x = half.map((_, i) => i)
   const y = half.map((sample) => sample[name])
-  const slope = mean(x.map((value, i) => (value - mean(x)) * (y[i] - mean(y)))) / mean(x.map((value) => (value - mean(x)) ** 2))
+  const slope = mean(x.map((value, i) => (value - mean(x)) * (y[i] - mean(y)))) /
+    mean(x.map((value) => (value - mean(x)) ** 2))
   return slope * (half.length - 1)
 }
 const load = Fs.readFileSync("/proc/loadavg", "utf8").split(" ")[0]
-console.log(`${AT_ONCE} streams at once for ${MINUTES} minutes: ${done.streams} streams (${done.left} left early), ${done.pieces} pieces; load ${load}`)
+console.log(
+  `${AT_ONCE} streams at once for ${MINUTES} minutes: ${done.streams} streams (${done.left} left early), ${done.pieces} pieces; load ${load}`
+)
 for (const name of Object.keys(samples[0])) {
   const values = samples.map((sample) => sample[name])
   const [first, last] = [values[0], values.at(-1)].map((value) => value.toFixed(1))
-  console.log(`  ${name}: ${first} at first, at most ${Math.max(...values).toFixed(1)}, ${last} at last; over the second half ${growth(name).toFixed(1)}`)
+  console.log(
+    `  ${name}: ${first} at first, at most ${
+      Math.max(...values).toFixed(1)
+    }, ${last} at last; over the second half ${growth(name).toFixed(1)}`
+  )
 }
 const isFlat = ["client, MiB", "router, MiB"].every((name) => growth(name) <= TOLERATED)
 const isBounded = Math.max(...samples.map((sample) => sample["remembered ids"])) <= 131_072

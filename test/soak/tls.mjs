@@ -1,7 +1,7 @@
 /**
- * 64 clients at once for ten minutes, or `--minutes`, at `nomyo router` behind TLS, in front of a model server. Looks
- * at the router's memory and sockets every five seconds. Ends with 1 if a request was lost, or if anything
- * was still growing. Linux, since that tells what a process holds.
+ * 64 clients at once for ten minutes, or `--minutes`, at `nomyo router` behind TLS, in front of a model
+ * server. Looks at the router's memory and sockets every five seconds. Ends with 1 if a request was lost, or
+ * if anything was still growing. Linux, since that tells what a process holds.
  */
 import { fork, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -37,7 +37,8 @@ await once(upstream, "listening")
 
 const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
   keySize: 2048,
-  extensions: [{ name: "basicConstraints", cA: true }, { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] }]
+  extensions: [{ name: "basicConstraints", cA: true }, { name: "subjectAltName",
+    altNames: [{ type: 7, ip: "127.0.0.1" }] }]
 })
 const certFile = file("cert.pem", cert)
 const router = spawn(process.execPath, [
@@ -62,7 +63,8 @@ const samples = []
 const started = performance.now()
 const look = () => {
   const rss = Number(/^VmRSS:\s+(\d+)/m.exec(Fs.readFileSync(`/proc/${router.pid}/status`, "utf8"))[1]) / 1024
-  samples.push({ seconds: (performance.now() - started) / 1000, rss, sockets: Fs.readdirSync(`/proc/${router.pid}/fd`).length })
+  samples.push({ seconds: (performance.now() - started) / 1000, rss,
+    sockets: Fs.readdirSync(`/proc/${router.pid}/fd`).length })
 }
 const looking = setInterval(look, EVERY)
 await once(clients, "exit")
@@ -84,15 +86,27 @@ const growth = (name) => {
 
 const { answered, asked, errors, failed, slowest } = counts
 const seconds = (performance.now() - started) / 1000
-console.log(`${asked} requests of 64 clients in ${seconds.toFixed(0)} s behind TLS: ${answered} answered, ${failed} failed`)
+console.log(
+  `${asked} requests of 64 clients in ${
+    seconds.toFixed(0)
+  } s behind TLS: ${answered} answered, ${failed} failed`
+)
 console.log(`  ${(answered / seconds).toFixed(0)} a second, the slowest in ${(slowest / 1000).toFixed(1)} s`)
 for (const [message, count] of Object.entries(errors)) console.log(`  ${count} × ${message}`)
-for (const [name, label] of [["rss", "router's resident memory, MiB"], ["sockets", "router's open files and sockets"]]) {
+for (const [name, label] of [["rss", "router's resident memory, MiB"], ["sockets",
+  "router's open files and sockets"]]) {
   const values = samples.map((sample) => sample[name])
   console.log(
-    `  ${label}: ${values[0].toFixed(0)} at first, ${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}, ` +
-      `${values.at(-1).toFixed(0)} at last; over the second half ${growth(name) < 0 ? "" : "+"}${growth(name).toFixed(1)}`
+    `  ${label}: ${values[0].toFixed(0)} at first, ${Math.min(...values).toFixed(0)} to ${
+      Math.max(...values).toFixed(0)
+    }, ` +
+      `${values.at(-1).toFixed(0)} at last; over the second half ${growth(name) < 0 ? "" : "+"}${
+        growth(name).toFixed(1)
+      }`
   )
 }
 console.log(`  the router ended with ${code} after SIGTERM`)
-process.exitCode = failed > 0 || answered !== asked || growth("rss") > LARGEST_GROWTH || growth("sockets") > 8 || code !== 0 ? 1 : 0
+process.exitCode =
+  failed > 0 || answered !== asked || growth("rss") > LARGEST_GROWTH || growth("sockets") > 8 || code !== 0
+    ? 1
+    : 0

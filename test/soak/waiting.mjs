@@ -1,7 +1,7 @@
 /**
- * What takes minutes at `nomyo proxy`: a pooled connection of Python's `httpx` that is idle for 6 to 60 seconds, and a
- * model server that answers after more than five minutes. Ends with 1 if a connection was reset or an answer
- * is missing.
+ * What takes minutes at `nomyo proxy`: a pooled connection of Python's `httpx` that is idle for 6 to 60
+ * seconds, and a model server that answers after more than five minutes. Ends with 1 if a connection was
+ * reset or an answer is missing.
  */
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -22,13 +22,18 @@ const upstream = Http.createServer(async (request, response) => {
   const body = await text(request)
   response.setHeader("content-type", "application/json")
   if (body.includes("slowly")) await sleep(SLOW)
-  response.end(JSON.stringify({ choices: [{ index: 0, message: { role: "assistant", content: "Here it is." }, finish_reason: "stop" }] }))
+  response.end(
+    JSON.stringify({
+      choices: [{ index: 0, message: { role: "assistant", content: "Here it is." }, finish_reason: "stop" }]
+    })
+  )
 }).listen(0, "127.0.0.1")
 upstream.requestTimeout = 0
 await once(upstream, "listening")
 
 const start = async (args, pattern) => {
-  const child = spawn(process.execPath, [Path.join(import.meta.dirname, "../../dist/cli/nomyo.cjs"), ...args, "--port", "0"], {
+  const child = spawn(process.execPath, [Path.join(import.meta.dirname, "../../dist/cli/nomyo.cjs"), ...args,
+    "--port", "0"], {
     stdio: ["ignore", "pipe", "ignore"]
   })
   const url = await new Promise((resolve) =>
@@ -36,7 +41,8 @@ const start = async (args, pattern) => {
   return { url, stop: () => child.kill("SIGINT") }
 }
 
-const router = await start(["router", "--upstream", `http://127.0.0.1:${upstream.address().port}`], /^listening on (.+)$/)
+const router = await start(["router", "--upstream", `http://127.0.0.1:${upstream.address().port}`],
+  /^listening on (.+)$/)
 const proxy = await start(["proxy", "--base-url", router.url, "--allow-http"], /^(http.+)$/)
 
 const idle = `
@@ -64,7 +70,8 @@ const testSlow = async (stream) => {
   const started = performance.now()
   const body = JSON.stringify({ model: "m", messages: [{ role: "user", content: "slowly" }], stream })
   // curl waits for ever
-  const { stdout } = await run("curl", ["-sSN", `${proxy.url}/chat/completions`, "-H", "Content-Type: application/json", "-d", body])
+  const { stdout } = await run("curl", ["-sSN", `${proxy.url}/chat/completions`, "-H",
+    "Content-Type: application/json", "-d", body])
   const isThere = stdout.includes("Here it is.")
   const seconds = ((performance.now() - started) / 1000).toFixed(0)
   console.log(`${stream ? "stream" : "whole"}: ${isThere ? "the answer" : "no answer"} after ${seconds} s`)

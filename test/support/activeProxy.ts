@@ -25,7 +25,8 @@ const forwardTo = (router: string): Forward => async ({ body, headers, method, u
   const init = { method, headers: kept, ...(method === "GET" ? {} : { body: Uint8Array.from(body) }) }
   const response = await fetch(`${router}${url}`, init)
   const bytes = new Uint8Array(await response.arrayBuffer())
-  return { status: response.status, headers: { "content-type": response.headers.get("content-type") ?? "" }, body: bytes }
+  return { status: response.status, headers: { "content-type": response.headers.get("content-type") ?? "" },
+    body: bytes }
 }
 
 const bodyOf = async (request: Http.IncomingMessage): Promise<Buffer> => {

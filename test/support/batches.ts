@@ -12,7 +12,8 @@ export type Requests = Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompl
 
 export const textOf = ({ choices }: ChatCompletionResponse) => choices[0]?.message.content
 
-export const say = (content: string, model = "m"): ChatCompletionRequest => ({ model, messages: [{ role: "user", content }] })
+export const say = (content: string, model = "m"): ChatCompletionRequest => ({ model,
+  messages: [{ role: "user", content }] })
 
 /** Requests without an end, that count how many of them were read and whether they were closed. */
 export const endless = (model?: string) => {
@@ -34,7 +35,8 @@ export const collect = async <A>(results: AsyncIterable<A>): Promise<ReadonlyArr
 }
 
 /** The error of a promise that must fail. */
-export const error = (promise: Promise<unknown>) => promise.then(() => expect.fail("it did not fail"), (error: unknown) => error)
+export const error = (promise: Promise<unknown>) =>
+  promise.then(() => expect.fail("it did not fail"), (error: unknown) => error)
 
 /** Waits for a condition. Generous, for slow machines: a test that passes never waits this long. */
 export const until = (isSo: () => boolean) => vi.waitUntil(isSo, { timeout: 100_000 })
@@ -42,7 +44,8 @@ export const until = (isSo: () => boolean) => vi.waitUntil(isSo, { timeout: 100_
 const fresh = () => ({ asked: 0, now: 0, most: 0, gate: Effect.runSync(Deferred.make<void>()) })
 
 /**
- * A router for the tests of a file. `seen` counts the requests its model was asked, those it is at work on, and the most at once;
+ * A router for the tests of a file. `seen` counts the requests its model was asked, those it is at work on,
+ * and the most at once;
  * `open` lets the model `held` answer.
  */
 export const useRouter = () => {
@@ -62,7 +65,9 @@ export const useRouter = () => {
         seen.most = Math.max(seen.most, ++seen.now)
         return seen
       }),
-      ({ gate }) => Effect.zipRight(request.payload.model === "held" ? Deferred.await(gate) : Effect.sleep("20 millis"), echo(request)),
+      ({ gate }) =>
+        Effect.zipRight(request.payload.model === "held" ? Deferred.await(gate) : Effect.sleep("20 millis"),
+          echo(request)),
       (seen) => Effect.sync(() => seen.now--)
     ))
   let close: () => Promise<void>

@@ -89,7 +89,10 @@ export const useSites = () => {
   return sites
 }
 
-/** Chromium for the tests of a file. `visit` opens a page in a profile of its own, or in `shared`, with the bundle at `window.nomyo`. */
+/**
+ * Chromium for the tests of a file. `visit` opens a page in a profile of its own, or in `shared`, with the
+ * bundle at `window.nomyo`.
+ */
 export const useChromium = () => {
   /** What pages threw, and what their policy refused: none of it may happen. */
   const complaints: Array<string> = []
@@ -103,7 +106,8 @@ export const useChromium = () => {
     await context?.close()
     expect(complaints.splice(0)).toEqual([])
   })
-  const open = async (options?: Parameters<Browser["newContext"]>[0], shared?: BrowserContext): Promise<Page> => {
+  const open = async (options?: Parameters<Browser["newContext"]>[0],
+    shared?: BrowserContext): Promise<Page> => {
     context = shared ?? await browser.newContext(options)
     return context.newPage()
   }
@@ -121,7 +125,8 @@ export const useChromium = () => {
 }
 
 export const config = (options: object = {}) =>
-  ({ baseUrl: sites.router, allowHttp: true, apiKey: API_KEY, keySize: 2048, maxRetries: 0, ...options }) as const
+  ({ baseUrl: sites.router, allowHttp: true, apiKey: API_KEY, keySize: 2048, maxRetries: 0,
+    ...options }) as const
 
 export const hello = (fields: object = {}): Nomyo.ChatCompletionRequest => ({
   model: "Qwen/Qwen3-0.6B",
@@ -130,9 +135,13 @@ export const hello = (fields: object = {}): Nomyo.ChatCompletionRequest => ({
 })
 
 export const create = (page: Page, options: object = {}, request: Nomyo.ChatCompletionRequest = hello()) =>
-  page.evaluate(([options, request]) => new window.nomyo.SecureChatCompletion(options).create(request), [config(options), request] as const)
+  page.evaluate(([options, request]) => new window.nomyo.SecureChatCompletion(options).create(request),
+    [config(options), request] as const)
 
-/** The failure of a call, as far as it survives the way out of the page, and which of the classes it is an instance of. */
+/**
+ * The failure of a call, as far as it survives the way out of the page, and which of the classes it is an
+ * instance of.
+ */
 export const failure = (page: Page, options: object = {}, request: object = hello()) =>
   page.evaluate(async ([options, request]) => {
     const { nomyo } = window
@@ -140,14 +149,20 @@ export const failure = (page: Page, options: object = {}, request: object = hell
       await new nomyo.SecureChatCompletion(options).create(request as Nomyo.ChatCompletionRequest)
     } catch (error) {
       const { attempts, message, name, reason, statusCode } = error as Nomyo.SecurityError & Nomyo.APIError
-      const classes = Object.entries(nomyo).filter(([key, value]) => /^[A-Z].*Error$/.test(key) && error instanceof (value as typeof Error))
+      const classes = Object.entries(nomyo).filter(([key, value]) =>
+        /^[A-Z].*Error$/.test(key) && error instanceof (value as typeof Error)
+      )
       return { name, message, reason, statusCode, attempts, classes: classes.map(([key]) => key) }
     }
     return undefined
   }, [config(options), request] as const)
 
 export const fingerprint = (page: Page, options: object = {}) =>
-  page.evaluate(async (options) => (await (window.client = new window.nomyo.SecureChatCompletion(options)).ready()).fingerprint, config(options))
+  page.evaluate(
+    async (options) =>
+      (await (window.client = new window.nomyo.SecureChatCompletion(options)).ready()).fingerprint,
+    config(options)
+  )
 
 /** Runs in a page: what a new worker of its answers. */
 export const askWorker = (message: object) =>

@@ -25,7 +25,8 @@ export const openChat = async (
   page.on("pageerror", (error) => complaints.push(error.message))
   page.on("console", (message) => {
     // a browser notes every refusal of a server
-    if (message.type() === "error" && !/status of [45]\d\d/.test(message.text())) complaints.push(message.text())
+    if (message.type() === "error" && !/status of [45]\d\d/.test(message.text()))
+      complaints.push(message.text())
   })
   await page.goto(url)
   await page.waitForSelector("#send:enabled")
@@ -43,5 +44,7 @@ export const openChat = async (
 
 /** Waits until the answer is there, whole. */
 export const answered = async ({ page }: ChatPage): Promise<void> => {
-  await expect.poll(() => page.locator("#messages").getAttribute("aria-busy"), { timeout: 60_000 }).toBe("false")
+  await expect.poll(() => page.locator("#messages").getAttribute("aria-busy"), { timeout: 60_000 }).toBe(
+    "false"
+  )
 }

@@ -22,8 +22,8 @@ export const nomyo = (
   { env, stdin = "" }: { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv } = {}
 ): Promise<Ended> =>
   new Promise((resolve) => {
-    const child = execFile(process.execPath, [BIN, ...args], { env: { ...process.env, ...env } }, (_, stdout, stderr) =>
-      resolve({ code: child.exitCode, stdout, stderr }))
+    const child = execFile(process.execPath, [BIN, ...args], { env: { ...process.env, ...env } },
+      (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }))
     child.stdin?.end(stdin)
   })
 
@@ -45,7 +45,9 @@ const LAST_LINE = "try"
 /** A key directory of the vectors' key, which takes no time to make. */
 const keyDirectory = (): string => {
   const dir = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-"))
-  Fs.writeFileSync(Path.join(dir, "private_key.pem"), Fs.readFileSync(path("keys/server_4096.pem")), { mode: 0o600 })
+  Fs.writeFileSync(Path.join(dir, "private_key.pem"), Fs.readFileSync(path("keys/server_4096.pem")), {
+    mode: 0o600
+  })
   return dir
 }
 

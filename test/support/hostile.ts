@@ -68,96 +68,106 @@ const read = async (request: Http.IncomingMessage): Promise<Buffer<ArrayBuffer>>
   return Buffer.concat(chunks)
 }
 
-/** The development router on a real socket, that misbehaves as its script says, for as long as the scope lives. */
-export const make: Effect.Effect<Hostile, unknown, Crypto | SecureMemory | Scope.Scope> = Effect.gen(function*() {
-  const handle = yield* honestRouter
-  const runtime = yield* Effect.runtime<Crypto>()
-  const crypto = yield* Crypto
-  const sockets = new Set<Net.Socket>()
-  const hostile = new Set<Net.Socket>()
-  let [total, requests, gone] = [0, 0, 0]
-  let leave = (): void => undefined
+/**
+ * The development router on a real socket, that misbehaves as its script says, for as long as the scope
+ * lives.
+ */
+export const make: Effect.Effect<Hostile, unknown, Crypto | SecureMemory | Scope.Scope> = Effect.gen(
+  function*() {
+    const handle = yield* honestRouter
+    const runtime = yield* Effect.runtime<Crypto>()
+    const crypto = yield* Crypto
+    const sockets = new Set<Net.Socket>()
+    const hostile = new Set<Net.Socket>()
+    let [total, requests, gone] = [0, 0, 0]
+    let leave = (): void => undefined
 
-  const answer = async (request: Http.IncomingMessage, response: Http.ServerResponse) => {
-    requests++
-    const { socket } = request
-    const body = await read(request)
-    const asked = request.url === "/pki/public_key" ? "key" : "completion"
-    const behave = self.script[asked]
-    const honest = async (): Promise<Honest> => {
-      const answered = await handle(new Request(`${self.url}${request.url}`, {
-        method: request.method!,
-        headers: request.headers as Record<string, string>,
-        ...(request.method === "POST" ? { body } : {})
-      }))
-      return { status: answered.status, headers: Object.fromEntries(answered.headers), body: new Uint8Array(await answered.arrayBuffer()) }
+    const answer = async (request: Http.IncomingMessage, response: Http.ServerResponse) => {
+      requests++
+      const { socket } = request
+      const body = await read(request)
+      const asked = request.url === "/pki/public_key" ? "key" : "completion"
+      const behave = self.script[asked]
+      const honest = async (): Promise<Honest> => {
+        const answered = await handle(new Request(`${self.url}${request.url}`, {
+          method: request.method!,
+          headers: request.headers as Record<string, string>,
+          ...(request.method === "POST" ? { body } : {})
+        }))
+        return { status: answered.status, headers: Object.fromEntries(answered.headers),
+          body: new Uint8Array(await answered.arrayBuffer()) }
+      }
+      if (behave === undefined) {
+        const { body, headers, status } = await honest()
+        response.writeHead(status, headers).end(body)
+      } else {
+        hostile.add(socket)
+        // a connection on which all was said and done may be kept
+        response.on("finish", () => hostile.delete(socket))
+        await behave({
+          path: asked,
+          headers: request.headers,
+          body,
+          response,
+          socket,
+          honest,
+          seal: (plaintext, key) =>
+            Effect.flatMap(
+              key === undefined
+                ? crypto.importPublicKey(
+                  new TextEncoder().encode(decodeURIComponent(String(request.headers["x-public-key"])))
+                )
+                : Effect.succeed(key),
+              (key) => Envelope.seal(key, plaintext)
+            ).pipe(Runtime.runPromise(runtime))
+        })
+      }
     }
-    if (behave === undefined) {
-      const { body, headers, status } = await honest()
-      response.writeHead(status, headers).end(body)
-    } else {
-      hostile.add(socket)
-      // a connection on which all was said and done may be kept
-      response.on("finish", () => hostile.delete(socket))
-      await behave({
-        path: asked,
-        headers: request.headers,
-        body,
-        response,
-        socket,
-        honest,
-        seal: (plaintext, key) =>
-          Effect.flatMap(
-            key === undefined
-              ? crypto.importPublicKey(new TextEncoder().encode(decodeURIComponent(String(request.headers["x-public-key"]))))
-              : Effect.succeed(key),
-            (key) => Envelope.seal(key, plaintext)
-          ).pipe(Runtime.runPromise(runtime))
-      })
-    }
-  }
 
-  const http = Http.createServer((request, response) => void answer(request, response).catch(() => request.socket.destroy()))
-  const server = Net.createServer({ allowHalfOpen: true }, (socket) => {
-    total++
-    sockets.add(socket)
-    socket.on("error", () => undefined).on("close", () => {
-      gone += socket.bytesWritten
-      sockets.delete(socket)
-      hostile.delete(socket)
-      if (hostile.size === 0) leave()
-    })
-    if (self.script.connection === undefined) {
-      http.emit("connection", socket)
-    } else {
-      hostile.add(socket)
-      socket.on("end", () => socket.end())
-      self.script.connection(socket)
-    }
-  })
-  yield* Effect.promise(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)))
-  yield* Effect.addFinalizer(() =>
-    Effect.promise(() =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve())
-        for (const socket of sockets) socket.destroy()
-      })
+    const http = Http.createServer((request, response) =>
+      void answer(request, response).catch(() => request.socket.destroy())
     )
-  )
-  const self: Hostile = {
-    url: `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`,
-    script: {},
-    requests: () => requests,
-    connections: () => ({ open: sockets.size, total }),
-    written: () => [...sockets].reduce((bytes, socket) => bytes + socket.bytesWritten, gone),
-    get left() {
-      // who does not read sees nobody leave
-      for (const socket of hostile) socket.resume()
-      return hostile.size === 0 ? Promise.resolve() : new Promise<void>((resolve) => leave = resolve)
+    const server = Net.createServer({ allowHalfOpen: true }, (socket) => {
+      total++
+      sockets.add(socket)
+      socket.on("error", () => undefined).on("close", () => {
+        gone += socket.bytesWritten
+        sockets.delete(socket)
+        hostile.delete(socket)
+        if (hostile.size === 0) leave()
+      })
+      if (self.script.connection === undefined) {
+        http.emit("connection", socket)
+      } else {
+        hostile.add(socket)
+        socket.on("end", () => socket.end())
+        self.script.connection(socket)
+      }
+    })
+    yield* Effect.promise(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)))
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(() =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve())
+          for (const socket of sockets) socket.destroy()
+        })
+      )
+    )
+    const self: Hostile = {
+      url: `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`,
+      script: {},
+      requests: () => requests,
+      connections: () => ({ open: sockets.size, total }),
+      written: () => [...sockets].reduce((bytes, socket) => bytes + socket.bytesWritten, gone),
+      get left() {
+        // who does not read sees nobody leave
+        for (const socket of hostile) socket.resume()
+        return hostile.size === 0 ? Promise.resolve() : new Promise<void>((resolve) => leave = resolve)
+      }
     }
+    return self
   }
-  return self
-})
+)
 
 /** A store that holds one of the vectors' key pairs, so that no test waits for a new one. */
 export const layerKeyStore = (name: string): Layer.Layer<KeyStore, unknown, Crypto | SecureMemory> =>
@@ -166,7 +176,9 @@ export const layerKeyStore = (name: string): Layer.Layer<KeyStore, unknown, Cryp
     Effect.gen(function*() {
       const crypto = yield* Crypto
       const { privateKey } = yield* NodeKeyStore.loadKeyPair(path(`keys/${name}`))
-      const pkcs8 = yield* Effect.scoped(Effect.map(crypto.exportPrivateKey(privateKey), (bytes) => Uint8Array.from(bytes)))
+      const pkcs8 = yield* Effect.scoped(
+        Effect.map(crypto.exportPrivateKey(privateKey), (bytes) => Uint8Array.from(bytes))
+      )
       return {
         load: Effect.asSome(crypto.importKeyPair(pkcs8, Date.now())),
         save: (pair) => Effect.succeed(pair),
@@ -176,15 +188,17 @@ export const layerKeyStore = (name: string): Layer.Layer<KeyStore, unknown, Cryp
     })
   )
 
-// ---------------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------
 // Ways to misbehave
 
 /** An answer as HTTP has it. */
-export const http = (status: number, body: string | Uint8Array = "", headers: Http.OutgoingHttpHeaders = {}): Behaviour => ({ response }) =>
-  void response.writeHead(status, headers).end(body)
+export const http =
+  (status: number, body: string | Uint8Array = "", headers: Http.OutgoingHttpHeaders = {}): Behaviour =>
+    ({ response }) => void response.writeHead(status, headers).end(body)
 
 /** These bytes, and then silence on an open connection. */
-export const raw = (...parts: ReadonlyArray<string | Uint8Array>): Behaviour => ({ socket }) => parts.forEach((part) => socket.write(part))
+export const raw = (...parts: ReadonlyArray<string | Uint8Array>): Behaviour => ({ socket }) =>
+  parts.forEach((part) => socket.write(part))
 
 /** The same, and the end of this side. */
 export const ended = (...parts: ReadonlyArray<string | Uint8Array>): Behaviour => (ask) => {
@@ -198,17 +212,18 @@ export const reset = (...parts: ReadonlyArray<string | Uint8Array>): Behaviour =
 }
 
 /** A head, and then this much of one chunk again and again, for as long as it is taken. */
-export const pumped = (head: string, chunk: string | Uint8Array, bytes = 2 ** 30): Behaviour => ({ socket }) => {
-  let left = bytes
-  const pump = (): void => {
-    while (left > 0 && !socket.destroyed) {
-      left -= chunk.length
-      if (!socket.write(chunk)) return void socket.once("drain", pump)
+export const pumped =
+  (head: string, chunk: string | Uint8Array, bytes = 2 ** 30): Behaviour => ({ socket }) => {
+    let left = bytes
+    const pump = (): void => {
+      while (left > 0 && !socket.destroyed) {
+        left -= chunk.length
+        if (!socket.write(chunk)) return void socket.once("drain", pump)
+      }
     }
+    socket.write(head)
+    pump()
   }
-  socket.write(head)
-  pump()
-}
 
 /** A head, and then a little at a time, for ever. */
 export const trickled = (head: string, drop: string, milliseconds = 20): Behaviour => ({ socket }) => {
@@ -218,14 +233,17 @@ export const trickled = (head: string, drop: string, milliseconds = 20): Behavio
 }
 
 /** An envelope around what the model is to have said. */
-export const sealed = (plaintext: (ask: Ask) => string | Uint8Array, key?: PublicKey): Behaviour => async (ask) => {
-  const said = plaintext(ask)
-  const body = await ask.seal(typeof said === "string" ? new TextEncoder().encode(said) : said, key)
-  ask.response.writeHead(200, { "content-type": "application/octet-stream" }).end(body)
-}
+export const sealed =
+  (plaintext: (ask: Ask) => string | Uint8Array, key?: PublicKey): Behaviour => async (ask) => {
+    const said = plaintext(ask)
+    const body = await ask.seal(typeof said === "string" ? new TextEncoder().encode(said) : said, key)
+    ask.response.writeHead(200, { "content-type": "application/octet-stream" }).end(body)
+  }
 
 /** The honest answer, changed. */
-export const changed = (change: (honest: Honest, ask: Ask) => void | Promise<void>): Behaviour => async (ask) => change(await ask.honest(), ask)
+export const changed =
+  (change: (honest: Honest, ask: Ask) => void | Promise<void>): Behaviour => async (ask) =>
+    change(await ask.honest(), ask)
 
 /** What is given to the first request, the second, …; and what to all later ones. */
 export const inTurn = (...behaviours: ReadonlyArray<Behaviour>): Behaviour => {
@@ -233,4 +251,6 @@ export const inTurn = (...behaviours: ReadonlyArray<Behaviour>): Behaviour => {
   return (ask) => behaviours[Math.min(n++, behaviours.length - 1)]!(ask)
 }
 
-export const honest: Behaviour = changed(({ body, headers, status }, { response }) => void response.writeHead(status, headers).end(body))
+export const honest: Behaviour = changed(({ body, headers, status }, { response }) =>
+  void response.writeHead(status, headers).end(body)
+)

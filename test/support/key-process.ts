@@ -1,4 +1,7 @@
-/** A process for the key store's tests: `first DIR` leases a pair and prints its fingerprint; `save DIR` saves two pairs in turn for ever. */
+/**
+ * A process for the key store's tests: `first DIR` leases a pair and prints its fingerprint; `save DIR` saves
+ * two pairs in turn for ever.
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Crypto from "../../src/Crypto.js"
@@ -12,7 +15,8 @@ import * as SecureMemory from "../../src/SecureMemory.js"
 const [mode, keyDir, ...sources] = process.argv.slice(2) as [string, string, ...Array<string>]
 
 const first = Effect.gen(function*() {
-  const ring = yield* Effect.flatMap(NomyoConfig.make({ keySize: 2048, keyRotationInterval: 0 }), KeyRing.make)
+  const ring = yield* Effect.flatMap(NomyoConfig.make({ keySize: 2048, keyRotationInterval: 0 }),
+    KeyRing.make)
   yield* ring.lease(({ publicKey }) => Effect.sync(() => console.log(publicKey.fingerprint)))
 }).pipe(Effect.scoped)
 
@@ -24,7 +28,8 @@ const save = Effect.gen(function*() {
     store.save({ ...pair, createdAt: Date.now() }, { ...pair, createdAt: Date.now() + 30_000 })))
 })
 
-const program: Effect.Effect<void, unknown, Crypto.Crypto | KeyStore | SecureMemory.SecureMemory> = mode === "first" ? first : save
+const program: Effect.Effect<void, unknown, Crypto.Crypto | KeyStore | SecureMemory.SecureMemory> =
+  mode === "first" ? first : save
 
 await program.pipe(
   Effect.provide(NodeKeyStore.layer({ keyDir })),

@@ -26,7 +26,8 @@ export const use = <A, E>(
   options: Options = {}
 ) => Effect.flatMap(KeyStore, f).pipe(Effect.provide(NodeKeyStore.layer({ keyDir, ...options })))
 
-export const load = (keyDir: string, options?: Options) => use(keyDir, ({ load }) => Effect.flatten(load), options)
+export const load = (keyDir: string, options?: Options) =>
+  use(keyDir, ({ load }) => Effect.flatten(load), options)
 
 export const generate = Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(2048))
 
@@ -48,7 +49,11 @@ export const fingerprint = (pair: KeyPair): string => pair.publicKey.fingerprint
 /** What a failure is about. */
 export const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.flip(Effect.asVoid(effect)), (error) => {
-    const { message, name, reason } = error as { readonly name?: string; readonly reason?: string; readonly message?: string }
+    const { message, name, reason } = error as {
+      readonly name?: string
+      readonly reason?: string
+      readonly message?: string
+    }
     return { name, reason, message: message ?? "" }
   })
 

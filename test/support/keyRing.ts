@@ -10,7 +10,8 @@ import * as Mocks from "./mocks.js"
 
 /** `TestCrypto.layer`, with a list of what was generated and destroyed, and a wait before each pair. */
 const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
-  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false, broken: undefined as Effect.Effect<never> | undefined }
+  const state = { generated: 0, destroyed: [] as Array<Crypto.PrivateKey>, failing: false,
+    broken: undefined as Effect.Effect<never> | undefined }
   const layer = Layer.map(TestCrypto.layer, (context) => {
     const test = Context.get(context, Crypto.Crypto)
     return Context.make(Crypto.Crypto, {
@@ -32,11 +33,13 @@ const crypto = (options: { readonly delay?: Duration.DurationInput } = {}) => {
 export const day = { keySize: 2048, keyRotationInterval: Duration.days(1) } as const
 export const never = { keySize: 2048, keyRotationInterval: Duration.infinity } as const
 
-export const setup = (config: Parameters<typeof KeyRing.make>[0] = never, options: Parameters<typeof crypto>[0] = {}) => {
+export const setup = (config: Parameters<typeof KeyRing.make>[0] = never,
+  options: Parameters<typeof crypto>[0] = {}) => {
   const keys = crypto(options)
   const store = Mocks.keyStore()
   const layer = Layer.provideMerge(store.layer, keys.layer)
   return { keys: keys.state, store: store.state, ring: KeyRing.make(config), layer }
 }
 
-export const fingerprint = (ring: KeyRing.Service) => ring.lease(({ publicKey }) => Effect.succeed(publicKey.fingerprint))
+export const fingerprint = (ring: KeyRing.Service) =>
+  ring.lease(({ publicKey }) => Effect.succeed(publicKey.fingerprint))

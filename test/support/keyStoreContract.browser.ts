@@ -7,7 +7,8 @@ import * as BrowserKeyStore from "../../src/platform/browser/BrowserKeyStore.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 import { cases } from "./keyStoreContract.js"
 
-const services = Layer.merge(BrowserKeyStore.layerIndexedDb, Layer.provide(WebCrypto.layer, SecureMemory.layer))
+const services = Layer.merge(BrowserKeyStore.layerIndexedDb,
+  Layer.provide(WebCrypto.layer, SecureMemory.layer))
 
 /** What each case failed with, by its name. */
 export const results = (): Promise<{ readonly [name: string]: string }> =>

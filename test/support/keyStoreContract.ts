@@ -12,10 +12,13 @@ interface Case {
 }
 
 const generate = (createdAt: number) =>
-  Effect.map(Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(2048)), (pair): KeyPair => ({ ...pair, createdAt }))
+  Effect.map(Effect.flatMap(Crypto, (crypto) => crypto.generateKeyPair(2048)),
+    (pair): KeyPair => ({ ...pair, createdAt }))
 
 const describePair = (pair: KeyPair | undefined) =>
-  pair === undefined ? "no pair" : `${pair.publicKey.fingerprint} of ${new Date(pair.createdAt).toISOString()}`
+  pair === undefined
+    ? "no pair"
+    : `${pair.publicKey.fingerprint} of ${new Date(pair.createdAt).toISOString()}`
 
 const same = (what: string, actual: KeyPair | undefined, expected: KeyPair | undefined) =>
   describePair(actual) === describePair(expected)
@@ -23,7 +26,8 @@ const same = (what: string, actual: KeyPair | undefined, expected: KeyPair | und
     : Effect.fail(`${what}: ${describePair(actual)} instead of ${describePair(expected)}`)
 
 const loaded = Effect.flatMap(KeyStore, ({ load }) => Effect.map(load, Option.getOrUndefined))
-const save = (pair: KeyPair, replacing?: KeyPair) => Effect.flatMap(KeyStore, (store) => store.save(pair, replacing))
+const save = (pair: KeyPair, replacing?: KeyPair) =>
+  Effect.flatMap(KeyStore, (store) => store.save(pair, replacing))
 
 const DAY = 86_400_000
 const yesterday = Math.floor(Date.now() / 1000) * 1000 - DAY
@@ -66,7 +70,8 @@ export const cases: ReadonlyArray<Case> = [
     name: "replaces a pair, and keeps one that is newer than the replaced one",
     persistent: true,
     run: Effect.gen(function*() {
-      const [old, theirs, ours] = [yield* generate(yesterday), yield* generate(yesterday + 1000), yield* generate(yesterday + 2000)]
+      const [old, theirs, ours] = [yield* generate(yesterday), yield* generate(yesterday + 1000),
+        yield* generate(yesterday + 2000)]
       yield* save(old)
       yield* same("replaced", yield* save(theirs, old), theirs)
       yield* same("too late", yield* save(ours, old), theirs)
@@ -77,7 +82,8 @@ export const cases: ReadonlyArray<Case> = [
     name: "replaces a pair that is dated ahead, whatever was to be replaced",
     persistent: true,
     run: Effect.gen(function*() {
-      const [planted, ours, theirs] = [yield* generate(Date.now() + 365 * DAY), yield* generate(yesterday), yield* generate(yesterday + 1000)]
+      const [planted, ours, theirs] = [yield* generate(Date.now() + 365 * DAY), yield* generate(yesterday),
+        yield* generate(yesterday + 1000)]
       yield* save(planted)
       yield* same("replaced", yield* save(ours, { ...ours, createdAt: yesterday - DAY }), ours)
       yield* same("for who still has it", yield* save(theirs, planted), ours)

@@ -8,7 +8,10 @@ import type { Plaintext } from "../../src/Plaintext.js"
 
 type Use<A> = (value: A) => Effect.Effect<never>
 
-/** What is lent, until the scope closes: for tests that go on with it, and look at it when it has been given back. */
+/**
+ * What is lent, until the scope closes: for tests that go on with it, and look at it when it has been given
+ * back.
+ */
 const kept = <A, E, R>(lend: (use: Use<A>) => Effect.Effect<never, E, R>) =>
   Effect.gen(function*() {
     const lent = yield* Deferred.make<A, E>()
@@ -22,11 +25,14 @@ const kept = <A, E, R>(lend: (use: Use<A>) => Effect.Effect<never, E, R>) =>
 /** `Crypto` with what it lends kept. */
 export const crypto = Effect.map(CryptoModule.Crypto, (service) => ({
   ...service,
-  seal: (key: CryptoModule.PublicKey, plaintext: Plaintext) => kept((use: Use<CryptoModule.Sealed>) => service.seal(key, plaintext, use)),
-  open: (key: CryptoModule.PrivateKey, sealed: CryptoModule.Sealed) => kept((use: Use<Uint8Array<ArrayBuffer>>) => service.open(key, sealed, use))
+  seal: (key: CryptoModule.PublicKey, plaintext: Plaintext) =>
+    kept((use: Use<CryptoModule.Sealed>) => service.seal(key, plaintext, use)),
+  open: (key: CryptoModule.PrivateKey, sealed: CryptoModule.Sealed) =>
+    kept((use: Use<Uint8Array<ArrayBuffer>>) => service.open(key, sealed, use))
 }))
 
-export const open = (key: CryptoModule.PrivateKey, envelope: Uint8Array) => kept((use: Use<Envelope.Opened>) => Envelope.open(key, envelope, use))
+export const open = (key: CryptoModule.PrivateKey, envelope: Uint8Array) =>
+  kept((use: Use<Envelope.Opened>) => Envelope.open(key, envelope, use))
 
 export const sealWith = (key: CryptoModule.PublicKey, plaintext: Plaintext) =>
   kept((use: Use<Body>) => Envelope.sealWith(key, plaintext, use))

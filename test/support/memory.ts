@@ -4,10 +4,12 @@ import * as Layer from "effect/Layer"
 import * as SecureMemory from "../../src/SecureMemory.js"
 
 /** Secure memory that shows each of its buffers just before it is given back. */
-export const spied = (layer: Layer.Layer<SecureMemory.SecureMemory>, look: (bytes: Uint8Array<ArrayBuffer>) => void) =>
+export const spied = (layer: Layer.Layer<SecureMemory.SecureMemory>,
+  look: (bytes: Uint8Array<ArrayBuffer>) => void) =>
   Layer.map(layer, (context) => {
     const memory = Context.get(context, SecureMemory.SecureMemory)
-    const watch = (bytes: Uint8Array<ArrayBuffer>) => Effect.addFinalizer(() => Effect.sync(() => look(bytes)))
+    const watch = (bytes: Uint8Array<ArrayBuffer>) =>
+      Effect.addFinalizer(() => Effect.sync(() => look(bytes)))
     return Context.make(SecureMemory.SecureMemory, {
       ...memory,
       allocate: (length) => Effect.tap(memory.allocate(length), watch),
@@ -21,6 +23,7 @@ export const spied = (layer: Layer.Layer<SecureMemory.SecureMemory>, look: (byte
             look(bytes)
           }
         }),
-      guard: <E, R>(acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>) => Effect.tap(memory.guard(acquire), watch)
+      guard: <E, R>(acquire: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>) =>
+        Effect.tap(memory.guard(acquire), watch)
     })
   })

@@ -24,14 +24,16 @@ export const completion = (content: string): object => ({
 })
 
 const pem = (name: string) =>
-  new TextEncoder().encode(`-----BEGIN PUBLIC KEY-----\n${Buffer.from(name).toString("base64")}\n-----END PUBLIC KEY-----\n`)
+  new TextEncoder().encode(
+    `-----BEGIN PUBLIC KEY-----\n${Buffer.from(name).toString("base64")}\n-----END PUBLIC KEY-----\n`
+  )
 
 /** What the scripted router does with the nth POST (from 1): an answer, or an error. */
 export type Script = (n: number) => Effect.Effect<object, Transport.TransportError>
 
 /**
- * A `Transport` with a router behind it that is a script: it publishes a key, counts what it is asked, and seals what the script says to the
- * client's key. It can only be read with `TestCrypto.layer`.
+ * A `Transport` with a router behind it that is a script: it publishes a key, counts what it is asked, and
+ * seals what the script says to the client's key. It can only be read with `TestCrypto.layer`.
  */
 export const scripted = (script: Script) => {
   const state = {
@@ -56,7 +58,9 @@ export const scripted = (script: Script) => {
           const clientKey = yield* crypto.importPublicKey(
             new TextEncoder().encode(decodeURIComponent(request.headers["X-Public-Key"]!))
           )
-          return yield* Envelope.seal(clientKey, new TextEncoder().encode(JSON.stringify(answer)), { processedAt: 1 }).pipe(
+          return yield* Envelope.seal(clientKey, new TextEncoder().encode(JSON.stringify(answer)), {
+            processedAt: 1
+          }).pipe(
             Effect.provideService(Crypto.Crypto, crypto)
           )
         })

@@ -15,10 +15,12 @@ export const files = (folder: string, ...extensions: ReadonlyArray<string>): Rea
     .toSorted()
 
 /** Every page of the documentation. */
-export const pages: ReadonlyArray<string> = ["README.md", "CHANGELOG.md", "SECURITY.md", ...files("doc", ".md")]
+export const pages: ReadonlyArray<string> = ["README.md", "CHANGELOG.md", "SECURITY.md",
+  ...files("doc", ".md")]
 
 /** The code blocks of a page in a language, with the line each begins on. */
-export const blocks = (page: string, language: string): ReadonlyArray<{ readonly line: number; readonly code: string }> => {
+export const blocks = (page: string,
+  language: string): ReadonlyArray<{ readonly line: number; readonly code: string }> => {
   const text = read(page)
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm"))].map((match) => ({
     line: text.slice(0, match.index).split("\n").length,

@@ -1,4 +1,7 @@
-/** `nomyo proxy` in front of `nomyo router` in front of a scripted model server: three processes' worth of sockets. */
+/**
+ * `nomyo proxy` in front of `nomyo router` in front of a scripted model server: three processes' worth of
+ * sockets.
+ */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { createServer, type Server } from "node:http"
@@ -47,7 +50,9 @@ export const startProxy = async (
   const lines = createInterface(child.stdout)
   const [baseUrl] = await Promise.race([
     once(lines, "line"),
-    once(child, "exit").then(() => sleep(100)).then(() => Promise.reject(new Error(`nomyo proxy ended: ${output}`)))
+    once(child, "exit").then(() => sleep(100)).then(() =>
+      Promise.reject(new Error(`nomyo proxy ended: ${output}`))
+    )
   ]) as [string]
   const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
     if (child.exitCode !== null) return child.exitCode
@@ -76,12 +81,13 @@ const messageFor = (body: { readonly messages: ReadonlyArray<Message>; readonly 
   if (last.role === "tool") return { role: "assistant", content: `The tool says: ${last.content}` }
   if (body.tools === undefined) return { role: "assistant", content: `You said: ${last.content}` }
   const call = { name: "get_weather", arguments: JSON.stringify({ city: MARKER }) }
-  return { role: "assistant", content: null, tool_calls: [{ id: "call_1", type: "function", function: call }] }
+  return { role: "assistant", content: null,
+    tool_calls: [{ id: "call_1", type: "function", function: call }] }
 }
 
 /**
- * A model server that repeats what it reads, and calls the tool that it is given. `wait 1000` in a prompt delays
- * it by as many milliseconds, `fail 400` makes that its status.
+ * A model server that repeats what it reads, and calls the tool that it is given. `wait 1000` in a prompt
+ * delays it by as many milliseconds, `fail 400` makes that its status.
  */
 const startUpstream = async (): Promise<Upstream> => {
   const requests: Upstream["requests"] = []
@@ -100,13 +106,16 @@ const startUpstream = async (): Promise<Upstream> => {
       const message = messageFor(body)
       const finish_reason = "tool_calls" in message ? "tool_calls" : "stop"
       const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
-      return response.end(JSON.stringify({ model: body.model, choices: [{ index: 0, message, finish_reason }], usage }))
+      return response.end(
+        JSON.stringify({ model: body.model, choices: [{ index: 0, message, finish_reason }], usage })
+      )
     }
     void answer()
   })
   server.listen(0, "127.0.0.1")
   await once(server, "listening")
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, left: () => left, server }
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, left: () => left,
+    server }
 }
 
 /** Everything from a tool's base URL to the model. */
@@ -122,7 +131,8 @@ export interface Chain {
 /** Waits until the proxy has made its key pair, which takes its time on a busy machine. */
 const firstAnswer = async ({ baseUrl }: RunningProxy): Promise<void> => {
   const body = JSON.stringify({ model: "llama3.2", messages: [{ role: "user", content: "Hello!" }] })
-  const response = await fetch(`${baseUrl}/chat/completions`, { method: "POST", body, headers: { "content-type": "application/json" } })
+  const response = await fetch(`${baseUrl}/chat/completions`, { method: "POST", body,
+    headers: { "content-type": "application/json" } })
   await response.text()
 }
 

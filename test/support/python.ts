@@ -16,8 +16,10 @@ const hasHttpx = (): boolean => {
 /** Installs `httpx` if it is missing. Throws if it cannot. */
 export const ensureHttpx = (): void => {
   if (hasHttpx()) return
-  if (process.getuid?.() !== 0) throw new Error("The proxy's tests need httpx; run: sudo apt-get install -y python3-httpx")
-  const options = { stdio: ["ignore", "ignore", "inherit"] as Array<"ignore" | "inherit">, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }
+  if (process.getuid?.() !== 0)
+    throw new Error("The proxy's tests need httpx; run: sudo apt-get install -y python3-httpx")
+  const options = { stdio: ["ignore", "ignore", "inherit"] as Array<"ignore" | "inherit">,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }
   execFileSync("apt-get", ["update"], options)
   execFileSync("apt-get", ["install", "-y", "--no-install-recommends", "python3-httpx"], options)
 }

@@ -1,7 +1,10 @@
 import * as Fs from "node:fs"
 import { fileURLToPath } from "node:url"
 
-/** Whether inputs are tried in full, and the results written down: `npm run test:faults`. `npm test` takes fewer inputs, and writes nothing. */
+/**
+ * Whether inputs are tried in full, and the results written down: `npm run test:faults`. `npm test` takes
+ * fewer inputs, and writes nothing.
+ */
 export const isFull = process.env["NOMYO_FAULTS"] === "full"
 
 const page = fileURLToPath(new URL("../../doc/reliability.md", import.meta.url))

@@ -1,4 +1,5 @@
-// Preloaded into examples: what they send to the service goes to the test's router, and nothing else about them changes.
+// Preloaded into examples: what they send to the service goes to the test's router, and nothing else about
+// them changes.
 import Http from "node:http"
 import Https from "node:https"
 import { syncBuiltinESMExports } from "node:module"

@@ -28,15 +28,17 @@ export const certificate = async (): Promise<{ readonly key: string; readonly ce
 }
 
 /**
- * The real router on a real socket, with the vectors' key pair, for as long as the scope lives. Pages of any origin may
- * use it.
+ * The real router on a real socket, with the vectors' key pair, for as long as the scope lives. Pages of any
+ * origin may use it.
  */
 export const router = (
   { tls, ...options }: Omit<Router.Options, "keyPair"> & { readonly tls?: Tls } = {}
 ): Effect.Effect<string, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const keyPair = yield* NodeKeyStore.loadKeyPair(path("keys/server_4096.pem"))
-    const app = HttpMiddleware.cors({ exposedHeaders: ["Retry-After"] })(yield* Router.make({ ...options, keyPair }))
+    const app = HttpMiddleware.cors({ exposedHeaders: ["Retry-After"] })(
+      yield* Router.make({ ...options, keyPair })
+    )
     return yield* serve(app, { host: "127.0.0.1", port: 0, tls })
   }).pipe(Effect.provide(platform))
 
@@ -45,7 +47,9 @@ export const httpServer = (listener: Http.RequestListener): Effect.Effect<string
   listening(() => Http.createServer(listener), (server) => server.closeAllConnections())
 
 /** A TCP server, for what HTTP would never do. */
-export const tcpServer = (listener: (socket: Net.Socket) => void): Effect.Effect<string, never, Scope.Scope> => {
+export const tcpServer = (
+  listener: (socket: Net.Socket) => void
+): Effect.Effect<string, never, Scope.Scope> => {
   const sockets = new Set<Net.Socket>()
   return listening(() =>
     Net.createServer((socket) => {
@@ -76,7 +80,9 @@ const listening = <Server extends Net.Server>(
   ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`))
 
 /** Forwards connections to a server and keeps every byte that passes, both ways. */
-export const wiretap = (target: string): Effect.Effect<{ readonly url: string; readonly bytes: () => Buffer }, never, Scope.Scope> =>
+export const wiretap = (
+  target: string
+): Effect.Effect<{ readonly url: string; readonly bytes: () => Buffer }, never, Scope.Scope> =>
   Effect.suspend(() => {
     const chunks: Array<Buffer> = []
     const { hostname, port } = new URL(target)

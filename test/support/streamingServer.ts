@@ -5,7 +5,9 @@ import { json } from "node:stream/consumers"
 import * as Servers from "./servers.js"
 
 const eventOf = (content: string) =>
-  `data: ${JSON.stringify({ id: "c-1", created: 1, model: "m", choices: [{ index: 0, delta: { content } }] })}\n\n`
+  `data: ${
+    JSON.stringify({ id: "c-1", created: 1, model: "m", choices: [{ index: 0, delta: { content } }] })
+  }\n\n`
 
 /** More than all buffers between a model server and its reader hold together, in bytes. */
 export const FLOOD = 128 * 1024 * 1024

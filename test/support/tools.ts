@@ -35,12 +35,14 @@ export const tools: { readonly [name: string]: Tool } = {
   openai: {
     ask: async (client, prompt) => {
       const openai = new OpenAI(openAiOptions(client))
-      const answer = await openai.chat.completions.create({ model: "a/model", messages: [{ role: "user", content: prompt }] })
+      const answer = await openai.chat.completions.create({ model: "a/model",
+        messages: [{ role: "user", content: prompt }] })
       return answer.choices[0]!.message.content ?? ""
     },
     stream: async (client, prompt) => {
       const openai = new OpenAI(openAiOptions(client))
-      const stream = openai.chat.completions.stream({ model: "a/model", messages: [{ role: "user", content: prompt }] })
+      const stream = openai.chat.completions.stream({ model: "a/model",
+        messages: [{ role: "user", content: prompt }] })
       return await stream.finalContent() ?? ""
     },
     thrown: openaiThrown
@@ -51,7 +53,8 @@ export const tools: { readonly [name: string]: Tool } = {
     thrown: (error) => {
       const last = RetryError.isInstance(error) ? error.lastError : error
       if (!APICallError.isInstance(last)) return { status: undefined, code: String(last) }
-      return { status: last.statusCode, code: (last.data as { readonly error?: { readonly code?: unknown } } | undefined)?.error?.code }
+      return { status: last.statusCode,
+        code: (last.data as { readonly error?: { readonly code?: unknown } } | undefined)?.error?.code }
     }
   },
   langchain: {
@@ -70,9 +73,15 @@ const ofTool = /node_modules\/(openai|ai|@ai-sdk|@langchain)\//
 /** Beyond it are the time-outs of whole requests. */
 const LONGEST_RETRY = 130_000
 
-/** Makes the tools repeat at once what they would repeat after a second or a minute; all other timers stay as they are. */
+/**
+ * Makes the tools repeat at once what they would repeat after a second or a minute; all other timers stay as
+ * they are.
+ */
 export const hurry = (): void => {
   const { setTimeout } = globalThis
-  vi.stubGlobal("setTimeout", (callback: () => void, milliseconds = 0, ...rest: ReadonlyArray<unknown>) =>
-    setTimeout(callback, milliseconds <= LONGEST_RETRY && ofTool.test(new Error("-").stack ?? "") ? 1 : milliseconds, ...rest as []))
+  vi.stubGlobal("setTimeout",
+    (callback: () => void, milliseconds = 0, ...rest: ReadonlyArray<unknown>) =>
+      setTimeout(callback,
+        milliseconds <= LONGEST_RETRY && ofTool.test(new Error("-").stack ?? "") ? 1 : milliseconds,
+        ...rest as []))
 }

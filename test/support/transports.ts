@@ -9,13 +9,15 @@ import * as Transport from "../../src/Transport.js"
 import * as Servers from "./servers.js"
 
 /** Answers a request. */
-export const body = (response: Http.ServerResponse, status: number, content: string | Uint8Array, headers: Http.OutgoingHttpHeaders = {}) => {
+export const body = (response: Http.ServerResponse, status: number, content: string | Uint8Array,
+  headers: Http.OutgoingHttpHeaders = {}) => {
   response.writeHead(status, headers).end(content)
 }
 
 /** One exchange by the `Transport` in the context. */
 export const send = (url: string, options: Partial<Transport.Request> = {}) =>
-  Effect.flatMap(Transport.Transport, (transport) => transport.send({ method: "GET", url, headers: {}, maxResponseBytes: 1000, ...options }))
+  Effect.flatMap(Transport.Transport, (transport) =>
+    transport.send({ method: "GET", url, headers: {}, maxResponseBytes: 1000, ...options }))
 
 /** One exchange with a server that answers like this. */
 export const exchange = (listener: Http.RequestListener, options?: Partial<Transport.Request>) =>

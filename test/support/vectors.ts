@@ -6,7 +6,9 @@ export const path = (name: string): string => fileURLToPath(new URL(`../vectors/
 
 const json = <A>(name: string): ReadonlyArray<A> => JSON.parse(Fs.readFileSync(path(name), "utf8"))
 
-export const requests = json<{ readonly name: string; readonly payload: object; readonly body: string }>("requests.json")
+export const requests = json<{ readonly name: string; readonly payload: object; readonly body: string }>(
+  "requests.json"
+)
 
 export const responses = json<{
   readonly name: string
@@ -16,7 +18,9 @@ export const responses = json<{
   readonly expected: object
 }>("responses.json")
 
-export const badResponses = json<{ readonly name: string; readonly why: string; readonly body_base64: string }>(
+export const badResponses = json<
+  { readonly name: string; readonly why: string; readonly body_base64: string }
+>(
   "bad-responses.json"
 )
 

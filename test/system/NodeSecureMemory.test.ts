@@ -29,7 +29,10 @@ import * as Servers from "../support/servers.js"
 /** Kibibytes that this process has locked. */
 const locked = () => Number(/^VmLck:\s+(\d+)/m.exec(Fs.readFileSync("/proc/self/status", "utf8"))![1])
 
-/** A shared block is kept for a moment, and what libsodium has freed is unmapped in a later turn of the event loop. */
+/**
+ * A shared block is kept for a moment, and what libsodium has freed is unmapped in a later turn of the event
+ * loop.
+ */
 const settled = Effect.promise(async () => {
   for (let i = 0; i < 1000 && locked() > 0; i++) await sleep(10)
   return locked()
@@ -149,7 +152,9 @@ describe("NodeSecureMemory", () => {
       Effect.provide(NodeCryptoLayer.layer),
       Effect.provideService(
         SecureMemory.SecureMemory,
-        NodeSecureMemory.make("a library", { allocate: (length) => ({ bytes: Buffer.alloc(length), free: () => undefined }) })
+        NodeSecureMemory.make("a library", {
+          allocate: (length) => ({ bytes: Buffer.alloc(length), free: () => undefined })
+        })
       )
     ))
 
@@ -188,7 +193,9 @@ describe("NodeSecureMemory", () => {
       assert.strictEqual(yield* lockedBytes, 0)
       const unwritable = NodeSecureMemory.make("a library", {
         allocate: (length) => ({
-          bytes: new Proxy(new Uint8Array(length), { get: (bytes, name) => name === "length" ? length : bytes[name as "fill"] }),
+          bytes: new Proxy(new Uint8Array(length), {
+            get: (bytes, name) => name === "length" ? length : bytes[name as "fill"]
+          }),
           free: () => undefined
         })
       })
@@ -202,22 +209,30 @@ describe("NodeSecureMemory", () => {
           }
         })
       })
-      for (const length of [32, 5000]) assert.lengthOf(yield* Effect.scoped(unfreeable.allocate(length)), length)
+      for (const length of [32, 5000]) assert.lengthOf(yield* Effect.scoped(unfreeable.allocate(length)),
+        length)
       assert.strictEqual(yield* lockedBytes, 0)
     }))
 
   /** Runs a program against the built package, without the privilege to lock without limit. */
-  const run = (program: string, options: { readonly limit?: number; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {}) =>
+  const run = (program: string,
+    options: { readonly limit?: number; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {}) =>
     Effect.promise(async () => {
       const shell = `ulimit -l ${options.limit ?? 8192}; exec "$@"`
-      const unprivileged = process.getuid!() === 0 ? ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"] : []
-      const node = [process.execPath, "--input-type=module", "--eval", `import * as Nomyo from "${new URL("../../dist/index.js", import.meta.url)}"
+      const unprivileged = process.getuid!() === 0
+        ? ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
+        : []
+      const node = [process.execPath, "--input-type=module", "--eval",
+        `import * as Nomyo from "${new URL("../../dist/index.js", import.meta.url)}"
         import { Effect, Scope } from "effect"
         import { NodeSecureMemory } from "${new URL("../../dist/platform/node/index.js", import.meta.url)}"
         const memory = Effect.runSync(Effect.provide(Nomyo.SecureMemory.SecureMemory, NodeSecureMemory.layer))
         const info = Nomyo.getMemoryProtectionInfo
         ${program}`]
-      const { stdout } = await promisify(execFile)("sh", ["-c", shell, "sh", ...unprivileged, ...node], { cwd: options.cwd, env: { ...process.env, ...options.env } })
+      const { stdout } = await promisify(execFile)("sh", ["-c", shell, "sh", ...unprivileged, ...node], {
+        cwd: options.cwd,
+        env: { ...process.env, ...options.env }
+      })
       return stdout.trim().split("\n")
     })
 
@@ -241,12 +256,15 @@ describe("NodeSecureMemory", () => {
       const warnings = lines.filter((line) => line.includes("could not be locked"))
       assert.lengthOf(warnings, 1)
       assert.include(warnings[0], "65536 bytes")
-      const [before, during, zeroed, after] = lines.filter((line) => line.startsWith("{") || line === "true").map((line) => JSON.parse(line))
+      const [before, during, zeroed, after] = lines.filter((line) => line.startsWith("{") || line === "true")
+        .map((line) => JSON.parse(line))
       assert.deepInclude(before, { method: "mlock", canLock: true, isPlatformSecure: true })
-      assert.include(before.details, " 0 bytes are locked at the moment, the limit is 65536 bytes, and 0 buffers")
+      assert.include(before.details,
+        " 0 bytes are locked at the moment, the limit is 65536 bytes, and 0 buffers")
       // twelve pages and four, with libsodium's canary in each; then not one more
       assert.deepInclude(during, { method: "zero-only", canLock: false, isPlatformSecure: false })
-      assert.include(during.details, ` ${49136 + 16368} bytes are locked at the moment, the limit is 65536 bytes, and 2 buffers`)
+      assert.include(during.details,
+        ` ${49136 + 16368} bytes are locked at the moment, the limit is 65536 bytes, and 2 buffers`)
       assert.isTrue(zeroed)
       assert.deepInclude(after, { method: "mlock", canLock: true })
       assert.include(after.details, " 0 bytes are locked")
@@ -263,9 +281,11 @@ describe("NodeSecureMemory", () => {
       Fs.symlinkSync(effect, Path.join(cwd, "node_modules/effect"))
       for (const modules of ["node_modules", ".node_modules", "path"]) {
         Fs.mkdirSync(Path.join(home, modules, "nomyo-native"), { recursive: true })
-        Fs.writeFileSync(Path.join(home, modules, "nomyo-native/index.js"), "console.log('planted'); exports.allocate = () => {}")
+        Fs.writeFileSync(Path.join(home, modules, "nomyo-native/index.js"),
+          "console.log('planted'); exports.allocate = () => {}")
       }
-      const lines = yield* run("console.log(info().method)", { cwd, env: { HOME: home, NODE_PATH: Path.join(home, "path") } })
+      const lines = yield* run("console.log(info().method)", { cwd,
+        env: { HOME: home, NODE_PATH: Path.join(home, "path") } })
       assert.deepStrictEqual(lines, ["zero-only"])
     }))
 
@@ -285,7 +305,8 @@ describe("NodeSecureMemory", () => {
         Effect.runSync(Effect.scoped(memory.allocate(500_000)))`,
         { cwd }
       )
-      assert.deepStrictEqual(lines.filter((line) => !line.includes("could not")), ["freed 1", "freed 1", "mlock true", "freed 5000"])
+      assert.deepStrictEqual(lines.filter((line) => !line.includes("could not")), ["freed 1", "freed 1",
+        "mlock true", "freed 5000"])
     }))
 })
 
@@ -302,10 +323,12 @@ describe.each([
   const request = { model: "m", messages: [{ role: "user", content }] } as const
 
   /** A client on a router that answers like this, and every secret buffer it had. */
-  const watched = (answer: Effect.Effect<object, Transport.TransportError>, options: { readonly timeout?: number } = {}) =>
+  const watched = (answer: Effect.Effect<object, Transport.TransportError>,
+    options: { readonly timeout?: number } = {}) =>
     Effect.gen(function*() {
       const buffers: Array<{ readonly bytes: Uint8Array; readonly length: number; wasUsed: boolean }> = []
-      const spied = Memory.spied(layer, (bytes) => buffers.push({ bytes, length: bytes.length, wasUsed: !isGone(bytes) }))
+      const spied = Memory.spied(layer,
+        (bytes) => buffers.push({ bytes, length: bytes.length, wasUsed: !isGone(bytes) }))
       const baseUrl = yield* Servers.router({ model: () => answer as never })
       const client = yield* Layer.build(
         NomyoClient.layer({ baseUrl, allowHttp: true, keySize: 2048, maxRetries: 0, ...options }).pipe(
@@ -317,9 +340,12 @@ describe.each([
       return { create: Context.get(client, NomyoClient.NomyoClient).create(request), buffers }
     })
 
-  const outcomes: ReadonlyArray<readonly [string, Effect.Effect<object, Transport.TransportError>, number, string]> = [
+  const outcomes: ReadonlyArray<
+    readonly [string, Effect.Effect<object, Transport.TransportError>, number, string]
+  > = [
     ["an answer", Effect.succeed(Mocks.completion("a secret too")), 2, "Success"],
-    ["an error status", Effect.fail(fromStatus({ statusCode: 400, message: "no" })), 0, "InvalidRequestError"],
+    ["an error status", Effect.fail(fromStatus({ statusCode: 400, message: "no" })), 0,
+      "InvalidRequestError"],
     ["no chat completion", Effect.succeed({ no: "choices" }), 2, "APIError"]
   ]
 
@@ -347,7 +373,9 @@ describe.each([
   it.scopedLive("are held no longer than needed while the request is in flight, and gone after an interruption", () =>
     Effect.gen(function*() {
       const arrived = yield* Deferred.make<void>()
-      const { buffers, create } = yield* watched(Effect.zipRight(Deferred.succeed(arrived, undefined), Effect.never))
+      const { buffers, create } = yield* watched(
+        Effect.zipRight(Deferred.succeed(arrived, undefined), Effect.never)
+      )
       const call = yield* Effect.fork(create)
       yield* Deferred.await(arrived)
       // the AES key is gone; a long request still has its window, and a block may stay locked for a moment

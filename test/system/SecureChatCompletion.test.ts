@@ -62,22 +62,29 @@ describe("SecureChatCompletion", () => {
       response_format: { type: "json_object" },
       "a future field": [null, { deep: true }]
     }
-    const answer = await make().create(hello({ ...fields, stream: true, api_key: API_KEY, security_tier: "high", base_url: router.url }))
+    const answer = await make().create(
+      hello({ ...fields, stream: true, api_key: API_KEY, security_tier: "high", base_url: router.url })
+    )
     expect(seen.at(-1)?.payload).toEqual({ model: "Qwen/Qwen3-0.6B", ...fields })
     expect(answer.choices.map(({ index }) => index)).toEqual([0, 1])
-    expect(answer.choices[0]?.message.content).toBe("{\"you_said\":\"What is this? [image_url] [input_audio]\"}")
+    expect(answer.choices[0]?.message.content).toBe(
+      "{\"you_said\":\"What is this? [image_url] [input_audio]\"}"
+    )
   })
 
   it("carries tool calls both ways", async () => {
     const client = make()
     const tools = [{
       type: "function",
-      function: { name: "get_weather", parameters: { type: "object", properties: { location: { type: "string" } } } }
+      function: { name: "get_weather",
+        parameters: { type: "object", properties: { location: { type: "string" } } } }
     }]
     const asked = await client.create(hello({ tools, tool_choice: "auto" }))
     const call = asked.choices[0]!.message.tool_calls![0]!
     expect(asked.choices[0]).toMatchObject({ finish_reason: "tool_calls", message: { content: null } })
-    expect([call.function?.name, JSON.parse(call.function!.arguments)]).toEqual(["get_weather", { location: "Hello!" }])
+    expect([call.function?.name, JSON.parse(call.function!.arguments)]).toEqual(["get_weather", {
+      location: "Hello!"
+    }])
     const { message } = asked.choices[0]!
     const answered = await client.create({
       ...hello({ tools }),
@@ -102,10 +109,17 @@ describe("SecureChatCompletion", () => {
     try {
       const client = make({ trustedBaseUrls: [other.value] })
       expect((await client.create(hello({ base_url: other.value }))).choices).toEqual([])
-      expect(await error(make().create(hello({ base_url: other.value })))).toMatchObject({ name: "SecurityError", reason: "untrusted-url" })
+      expect(await error(make().create(hello({ base_url: other.value })))).toMatchObject({
+        name: "SecurityError",
+        reason: "untrusted-url"
+      })
       expect((await make().create(hello({ base_url: other.value, api_key: "theirs" }))).choices).toEqual([])
       expect((await client.create(hello())).choices).toHaveLength(1)
-      expect(await error(make({ baseUrl: "https://api.nomyo.ai", allowHttp: false }).create(hello({ base_url: router.url }))))
+      expect(
+        await error(
+          make({ baseUrl: "https://api.nomyo.ai", allowHttp: false }).create(hello({ base_url: router.url }))
+        )
+      )
         .toMatchObject({ name: "SecurityError", reason: "plain-http" })
     } finally {
       await other.close()
@@ -167,7 +181,8 @@ describe("SecureChatCompletion", () => {
   it("ends calls in flight and later ones with a DisposedError", async () => {
     const client = make()
     await client.ready()
-    const calls = [error(client.create(hello({ model: "slow" }))), error(client.create(hello({ model: "status/503" }), { maxRetries: 9 }))]
+    const calls = [error(client.create(hello({ model: "slow" }))),
+      error(client.create(hello({ model: "status/503" }), { maxRetries: 9 }))]
     await vi.waitUntil(() => seen.filter(({ payload }) => payload.model === "status/503").length > 0)
     client.dispose()
     client.dispose()

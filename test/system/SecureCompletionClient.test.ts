@@ -11,8 +11,11 @@ const { make, makeLower, router } = setup()
 describe("SecureCompletionClient", () => {
   it("does the steps of a request one by one", async () => {
     const client = makeLower()
-    const publicKey = await client.loadKeys(Vectors.path("keys/client_4096.pem"), Vectors.path("keys/client_4096.pub.pem"))
-    expect(await client.fetchServerPublicKey()).toBe(Fs.readFileSync(Vectors.path("keys/server_4096.pub.pem"), "utf8"))
+    const publicKey = await client.loadKeys(Vectors.path("keys/client_4096.pem"),
+      Vectors.path("keys/client_4096.pub.pem"))
+    expect(await client.fetchServerPublicKey()).toBe(
+      Fs.readFileSync(Vectors.path("keys/server_4096.pub.pem"), "utf8")
+    )
     const envelope = await client.encryptPayload(hello())
     const response = await fetch(`${router.url}/v1/chat/secure_completion`, {
       method: "POST",
@@ -27,7 +30,8 @@ describe("SecureCompletionClient", () => {
     const answer = await client.decryptResponse(played, "by-hand")
     expect(answer.choices[0]?.message.content).toBe("You said: Hello!")
     expect(answer._metadata.payload_id).toBe("by-hand")
-    expect(await error(client.decryptResponse(played, "another"))).toMatchObject({ name: "SecurityError", reason: "replay" })
+    expect(await error(client.decryptResponse(played, "another"))).toMatchObject({ name: "SecurityError",
+      reason: "replay" })
   })
 
   it("takes payloads in bytes as they are, and leaves them so", async () => {
@@ -46,9 +50,13 @@ describe("SecureCompletionClient", () => {
   })
 
   it("does them all at once", async () => {
-    const answer = await makeLower({ apiKey: "wrong" }).sendSecureRequest(hello(), "my-id", API_KEY, "standard")
+    const answer = await makeLower({ apiKey: "wrong" }).sendSecureRequest(hello(), "my-id", API_KEY,
+      "standard")
     expect(answer._metadata).toMatchObject({ payload_id: "my-id", security_tier: "standard" })
-    expect(await error(makeLower().sendSecureRequest(hello(), "my\r\nid"))).toMatchObject({ name: "SecurityError", reason: "header" })
+    expect(await error(makeLower().sendSecureRequest(hello(), "my\r\nid"))).toMatchObject({
+      name: "SecurityError",
+      reason: "header"
+    })
   })
 
   it("loads encrypted keys, and refuses what is none", async () => {
@@ -57,7 +65,8 @@ describe("SecureCompletionClient", () => {
     const encrypted = Vectors.path("keys/client_4096.encrypted-pkcs8.pem")
     expect(await client.loadKeys(encrypted, undefined, Vectors.password)).toEqual(plain)
     expect(await error(client.loadKeys(encrypted))).toMatchObject({ reason: "key-password" })
-    expect(await error(client.loadKeys("/nowhere.pem"))).toMatchObject({ name: "SecurityError", message: expect.stringContaining("ENOENT") })
+    expect(await error(client.loadKeys("/nowhere.pem"))).toMatchObject({ name: "SecurityError",
+      message: expect.stringContaining("ENOENT") })
     expect(await client.ready()).toEqual(plain)
   })
 
@@ -108,10 +117,16 @@ describe("SecureCompletionClient", () => {
 
   it("rejects with its own errors whatever it is given", async () => {
     const client = makeLower()
-    expect(await error(client.sendSecureRequest(undefined as never, "id"))).toBeInstanceOf(InvalidRequestError)
-    expect(await error(client.sendSecureRequest(hello(), undefined as never))).toMatchObject({ reason: "header" })
+    expect(await error(client.sendSecureRequest(undefined as never, "id"))).toBeInstanceOf(
+      InvalidRequestError
+    )
+    expect(await error(client.sendSecureRequest(hello(), undefined as never))).toMatchObject({
+      reason: "header"
+    })
     expect((await make().create(hello(), null as never)).choices).toHaveLength(1)
-    expect((await make({ apiKey: null as never }).create(hello({ api_key: API_KEY }))).choices).toHaveLength(1)
+    expect((await make({ apiKey: null as never }).create(hello({ api_key: API_KEY }))).choices).toHaveLength(
+      1
+    )
   })
 
   it("generates keys, saves them to the given directory, and uses them", async () => {
@@ -122,14 +137,16 @@ describe("SecureCompletionClient", () => {
     expect(made.fingerprint).not.toBe(before.fingerprint)
     expect(await client.ready()).toEqual(made)
     expect(Fs.readFileSync(Path.join(keyDir, "private_key.pem"), "utf8")).toContain("ENCRYPTED")
-    expect(await makeLower().loadKeys(Path.join(keyDir, "private_key.pem"), undefined, "correct horse")).toEqual(made)
+    expect(await makeLower().loadKeys(Path.join(keyDir, "private_key.pem"), undefined, "correct horse"))
+      .toEqual(made)
     expect((await client.generateKeys({ keySize: 4096 })).modulusLength).toBe(4096)
     expect((await client.sendSecureRequest(hello(), "id")).choices).toHaveLength(1)
   })
 
   it("ends with a DisposedError", async () => {
     const client = makeLower()
-    const calls = [client.fetchServerPublicKey(), client.encryptPayload(hello()), client.generateKeys(), client.sendSecureRequest(hello(), "id")]
+    const calls = [client.fetchServerPublicKey(), client.encryptPayload(hello()), client.generateKeys(),
+      client.sendSecureRequest(hello(), "id")]
       .map((call) => error(call))
     client.dispose()
     for (const call of calls) expect(await call).toBeInstanceOf(DisposedError)
@@ -137,6 +154,8 @@ describe("SecureCompletionClient", () => {
   })
 
   it("refuses what is no envelope", async () => {
-    expect(await error(makeLower().decryptResponse(new TextEncoder().encode("<html>"), "id"))).toBeInstanceOf(SecurityError)
+    expect(await error(makeLower().decryptResponse(new TextEncoder().encode("<html>"), "id"))).toBeInstanceOf(
+      SecurityError
+    )
   })
 })

@@ -24,7 +24,8 @@ const ANSWER = `You said: ${PROMPT}`
 /** The text of an envelope, if a key opens it. */
 const read = (pair: KeyPair, envelope: Uint8Array<ArrayBuffer>): Promise<string | undefined> =>
   Effect.runPromise(
-    Envelope.open(pair.privateKey, envelope, ({ plaintext }) => Effect.succeed(new TextDecoder().decode(plaintext))).pipe(
+    Envelope.open(pair.privateKey, envelope, ({ plaintext }) =>
+      Effect.succeed(new TextDecoder().decode(plaintext))).pipe(
       Effect.orElseSucceed(() => undefined),
       Effect.provide(Servers.platform)
     )
@@ -52,7 +53,9 @@ beforeAll(async () => {
   certificate = Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-")), "company-ca.pem")
   Fs.writeFileSync(certificate, tls.cert)
   const load = (name: string) =>
-    Effect.runPromise(Effect.provide(NodeKeyStore.loadKeyPair(Vectors.path(`keys/${name}`)), Servers.platform))
+    Effect.runPromise(
+      Effect.provide(NodeKeyStore.loadKeyPair(Vectors.path(`keys/${name}`)), Servers.platform)
+    )
   own = await load("client_4096.pem")
   routers = await load("server_4096.pem")
   router = await Servers.scoped(Servers.router())
@@ -87,7 +90,8 @@ const ask = async (body: Uint8Array<ArrayBuffer>, payloadId: string, publicKey: 
 }
 
 /** One request through the proxy. */
-const passOn = async (request: IncomingMessage, attack: Attack): Promise<{ readonly passed: Passed; readonly answer: Uint8Array }> => {
+const passOn = async (request: IncomingMessage,
+  attack: Attack): Promise<{ readonly passed: Passed; readonly answer: Uint8Array }> => {
   const body = new Uint8Array(await buffer(request))
   const payloadId = String(request.headers["x-payload-id"])
   const clientPem = decodeURIComponent(String(request.headers["x-public-key"]))
@@ -100,7 +104,8 @@ const passOn = async (request: IncomingMessage, attack: Attack): Promise<{ reado
 }
 
 /** A proxy that the client's machine trusts, as it trusts a company's. */
-const withProxy = async <A>(attack: Attack, use: (url: string, passed: ReadonlyArray<Passed>) => Promise<A>): Promise<A> => {
+const withProxy = async <A>(attack: Attack,
+  use: (url: string, passed: ReadonlyArray<Passed>) => Promise<A>): Promise<A> => {
   const passed: Array<Passed> = []
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
     if (request.url === "/pki/public_key") {
@@ -146,7 +151,8 @@ describe("a proxy that ends TLS", () => {
   it("reads the prompt too, without a pin, when it puts its key in place of the router's", () =>
     withProxy({ ofClientKey: true, ofRouterKey: true }, async (url, passed) => {
       expect((await chat(url)).stdout).toBe(`${ANSWER}\n`)
-      expect(passed[0]).toMatchObject({ prompt: expect.stringContaining(PROMPT), answer: expect.stringContaining(ANSWER) })
+      expect(passed[0]).toMatchObject({ prompt: expect.stringContaining(PROMPT),
+        answer: expect.stringContaining(ANSWER) })
     }))
 
   it("gets nothing at all, with a pin, when it puts its key in place of the router's", () =>

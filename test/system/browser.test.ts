@@ -1,17 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest"
 import * as Browsers from "../support/browser.js"
-import {
-  askWorker,
-  config,
-  create,
-  failure,
-  hello,
-  onEnd,
-  type PageWindow,
-  persistent,
-  useChromium,
-  useSites
-} from "../support/browserPages.js"
+import { askWorker, config, create, failure, hello, onEnd, type PageWindow, persistent, useChromium,
+  useSites } from "../support/browserPages.js"
 
 declare const window: PageWindow
 
@@ -27,15 +17,19 @@ describe("the bundle in Chromium", () => {
     const seen: Array<string> = []
     cdp.on("Network.requestWillBeSent", (event) => {
       const entries = event.request.postDataEntries ?? []
-      seen.push(JSON.stringify(event), ...entries.map(({ bytes }) => Buffer.from(bytes ?? "", "base64").toString()))
+      seen.push(JSON.stringify(event),
+        ...entries.map(({ bytes }) => Buffer.from(bytes ?? "", "base64").toString()))
     })
     cdp.on("Network.requestWillBeSentExtraInfo", (event) => seen.push(JSON.stringify(event)))
     cdp.on("Network.responseReceivedExtraInfo", (event) => seen.push(JSON.stringify(event)))
     cdp.on("Network.loadingFinished", ({ requestId }) => {
-      void cdp.send("Network.getResponseBody", { requestId }).then(({ base64Encoded, body }) =>
-        seen.push(base64Encoded ? Buffer.from(body, "base64").toString() : body), () => undefined) // a preflight has none
+      void cdp.send("Network.getResponseBody", { requestId }).then(
+        ({ base64Encoded, body }) => seen.push(base64Encoded ? Buffer.from(body, "base64").toString() : body),
+        () => undefined
+      ) // a preflight has none
     })
-    const answer = await create(page, {}, hello({ messages: [{ role: "user", content: "SENTINEL prompt" }], security_tier: "high" }))
+    const answer = await create(page, {},
+      hello({ messages: [{ role: "user", content: "SENTINEL prompt" }], security_tier: "high" }))
     expect(answer.choices[0]?.message.content).toBe("You said: SENTINEL prompt")
     expect(answer._metadata).toMatchObject({ is_encrypted: true, security_tier: "high" })
     await expect.poll(() => seen.join("").match(/"ciphertext":"/g)?.length).toBe(2)
@@ -48,14 +42,20 @@ describe("the bundle in Chromium", () => {
 
   it("calls tools", async () => {
     const page = await visit(sites.strict)
-    const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } } }]
+    const tools = [{ type: "function",
+      function: { name: "weather",
+        parameters: { type: "object", properties: { city: { type: "string" } } } } }]
     const { choices: [asked] } = await create(page, {}, hello({ tools }))
     expect(asked).toMatchObject({
       finish_reason: "tool_calls",
-      message: { content: null, tool_calls: [{ function: { name: "weather", arguments: "{\"city\":\"Hello!\"}" } }] }
+      message: { content: null,
+        tool_calls: [{ function: { name: "weather", arguments: "{\"city\":\"Hello!\"}" } }] }
     })
-    const messages = [...hello().messages, asked!.message, { role: "tool", tool_call_id: "call_1", content: "18 degrees" }]
-    expect((await create(page, {}, hello({ tools, messages }))).choices[0]?.message.content).toBe("The tool says: 18 degrees")
+    const messages = [...hello().messages, asked!.message, { role: "tool", tool_call_id: "call_1",
+      content: "18 degrees" }]
+    expect((await create(page, {}, hello({ tools, messages }))).choices[0]?.message.content).toBe(
+      "The tool says: 18 degrees"
+    )
   })
 
   it.each([
@@ -74,21 +74,33 @@ describe("the bundle in Chromium", () => {
 
   it("rejects what is wrong before anything is sent", async () => {
     const page = await visit(sites.strict)
-    expect(await failure(page, {}, { model: "m" })).toMatchObject({ name: "InvalidRequestError", message: "messages must be a non-empty array of { role, content }" })
-    expect(await failure(page, { allowHttp: false })).toMatchObject({ name: "SecurityError", reason: "plain-http" })
-    expect(await failure(page, { keyDir: "client_keys" })).toMatchObject({ name: "SecurityError", reason: "unsupported" })
+    expect(await failure(page, {}, { model: "m" })).toMatchObject({ name: "InvalidRequestError",
+      message: "messages must be a non-empty array of { role, content }" })
+    expect(await failure(page, { allowHttp: false })).toMatchObject({ name: "SecurityError",
+      reason: "plain-http" })
+    expect(await failure(page, { keyDir: "client_keys" })).toMatchObject({ name: "SecurityError",
+      reason: "unsupported" })
     expect((await failure(page, { keyDir: "client_keys" }))?.message).toMatch(/Node/)
-    expect(await failure(page, { keyPersistence: "IndexedDB" })).toMatchObject({ name: "InvalidRequestError" })
-    const loading = await page.evaluate((options) =>
-      new window.nomyo.SecureCompletionClient(options).loadKeys("key.pem").catch(({ message, reason }) => ({ message, reason })), {
-      allowHttp: true
+    expect(await failure(page, { keyPersistence: "IndexedDB" })).toMatchObject({
+      name: "InvalidRequestError"
     })
+    const loading = await page.evaluate(
+      (options) =>
+        new window.nomyo.SecureCompletionClient(options).loadKeys("key.pem").catch(({ message, reason }) => ({
+          message,
+          reason
+        })),
+      {
+        allowHttp: true
+      }
+    )
     expect(loading).toMatchObject({ reason: "unsupported", message: expect.stringMatching(/Node/) })
   })
 
   it("tells a router that is not there from one that allows no pages", async () => {
     const page = await visit(sites.open)
-    expect(await failure(page, { baseUrl: "http://127.0.0.1:9" })).toMatchObject({ name: "APIConnectionError", reason: "network" })
+    expect(await failure(page, { baseUrl: "http://127.0.0.1:9" })).toMatchObject({ name: "APIConnectionError",
+      reason: "network" })
     const refused = await failure(page, { baseUrl: sites.withoutCors })
     expect(refused).toMatchObject({ name: "APIConnectionError", reason: "cors" })
     expect(refused?.message).toMatch(/Access-Control-Allow-Origin.*X-Public-Key/)
@@ -96,13 +108,19 @@ describe("the bundle in Chromium", () => {
   })
 
   it("follows no redirect", async () => {
-    expect(await failure(await visit(sites.open), { baseUrl: sites.redirecting })).toMatchObject({ name: "SecurityError", reason: "redirect" })
+    expect(await failure(await visit(sites.open), { baseUrl: sites.redirecting })).toMatchObject({
+      name: "SecurityError",
+      reason: "redirect"
+    })
   })
 
   it("times out, and is cancelled by a signal", async () => {
     const page = await visit(sites.strict)
     // the router's key takes its share of the time, so this is long enough to reach the model
-    expect(await failure(page, { timeout: 500 }, hello({ model: "never" }))).toMatchObject({ name: "APIConnectionError", reason: "timeout" })
+    expect(await failure(page, { timeout: 500 }, hello({ model: "never" }))).toMatchObject({
+      name: "APIConnectionError",
+      reason: "timeout"
+    })
     const aborted = await page.evaluate(async ([options, request]) => {
       const client = new window.nomyo.SecureChatCompletion(options)
       const controller = new AbortController()
@@ -132,7 +150,8 @@ describe("the bundle in Chromium", () => {
       const before = await client.ready()
       const call = client.create(request)
       const after = await client.rotateKeys()
-      return { before: before.fingerprint, after: after.fingerprint, answer: (await call).choices[0]?.message.content }
+      return { before: before.fingerprint, after: after.fingerprint,
+        answer: (await call).choices[0]?.message.content }
     }, [config(), hello({ model: "slow" })] as const)
     expect(seen.answer).toBe("You said: Hello!")
     expect(seen.after).not.toBe(seen.before)
@@ -206,13 +225,19 @@ describe("the bundle in Firefox", () => {
   it("tells a router that is not there from one that allows no pages", async () => {
     const page = await firefox.newPage()
     await page.goto(sites.open)
-    const reasons = await page.evaluate((configs) =>
-      Promise.all(configs.map(async ([options, request]) =>
-        new window.nomyo.SecureChatCompletion(options).create(request).catch(({ reason }) => reason)
-      )), [[config({ baseUrl: "http://127.0.0.1:9" }), hello()], [config({ baseUrl: sites.withoutCors }), hello()], [
-      config({ baseUrl: sites.redirecting }),
-      hello()
-    ]] as const)
+    const reasons = await page.evaluate(
+      (configs) =>
+        Promise.all(configs.map(async ([options, request]) =>
+          new window.nomyo.SecureChatCompletion(options).create(request).catch(({ reason }) =>
+            reason
+          )
+        )),
+      [[config({ baseUrl: "http://127.0.0.1:9" }), hello()], [config({ baseUrl: sites.withoutCors }),
+        hello()], [
+        config({ baseUrl: sites.redirecting }),
+        hello()
+      ]] as const
+    )
     expect(reasons).toEqual(["network", "cors", "redirect"])
     await page.close()
   })

@@ -1,7 +1,8 @@
 import { build } from "esbuild"
 import type { Page } from "playwright-core"
 import { describe, expect, it } from "vitest"
-import { config, create, failure, fingerprint, type PageWindow, persistent, useChromium, useSites } from "../support/browserPages.js"
+import { config, create, failure, fingerprint, type PageWindow, persistent, useChromium,
+  useSites } from "../support/browserPages.js"
 
 import { cases } from "../support/keyStoreContract.js"
 
@@ -37,7 +38,8 @@ describe("keys in Chromium", () => {
     tabs.push(await visit(sites.strict, tabs[0]!.context()))
     const seen = await Promise.all(tabs.map((tab) => fingerprint(tab, persistent)))
     expect(seen[0]).toBe(seen[1])
-    expect((await Promise.all(tabs.map((tab) => tab.evaluate(() => window.generated.length)))).toSorted()).toEqual([0, 1])
+    expect((await Promise.all(tabs.map((tab) => tab.evaluate(() => window.generated.length)))).toSorted())
+      .toEqual([0, 1])
   })
 
   it("rotate by the age they have in the store, and the other tab takes what one has made", async () => {
@@ -56,7 +58,8 @@ describe("keys in Chromium", () => {
     expect(await fingerprint(tabs[1]!, persistent)).toBe(first)
     // overdue soon after it is loaded: replaced without being asked
     await fingerprint(tabs[1]!, { ...persistent, keyRotationInterval: 1000 })
-    await tabs[1]!.waitForFunction(async (first) => (await window.client.ready()).fingerprint !== first, first, { polling: 50 })
+    await tabs[1]!.waitForFunction(async (first) => (await window.client.ready()).fingerprint !== first,
+      first, { polling: 50 })
   })
 
   it("cannot be carried away", async () => {
@@ -101,11 +104,14 @@ describe("keys in Chromium", () => {
         }
       })
     )
-    expect(await page.evaluate(() => window.client.rotateKeys().catch(({ reason }) => reason))).toBe("client-key")
+    expect(await page.evaluate(() => window.client.rotateKeys().catch(({ reason }) => reason))).toBe(
+      "client-key"
+    )
     const seen = await failure(page, persistent)
     expect(seen).toMatchObject({ name: "SecurityError", reason: "client-key" })
     expect(seen?.message).toContain("forgetKeys")
-    await page.evaluate((options) => new window.nomyo.SecureChatCompletion(options).forgetKeys(), config(persistent))
+    await page.evaluate((options) => new window.nomyo.SecureChatCompletion(options).forgetKeys(),
+      config(persistent))
     expect((await create(page, persistent)).choices[0]?.message.content).toBe("You said: Hello!")
   })
 
@@ -117,8 +123,11 @@ describe("keys in Chromium", () => {
       format: "esm",
       write: false
     })
-    await page.route("**/contract.js", (route) => route.fulfill({ contentType: "text/javascript", body: contract!.text }))
+    await page.route("**/contract.js",
+      (route) => route.fulfill({ contentType: "text/javascript", body: contract!.text }))
     // as text: the tests' own bundler rewrites an import
-    expect(await page.evaluate(`import("/contract.js").then(({ results }) => results())`)).toEqual(Object.fromEntries(cases.map(({ name }) => [name, "ok"])))
+    expect(await page.evaluate(`import("/contract.js").then(({ results }) => results())`)).toEqual(
+      Object.fromEntries(cases.map(({ name }) => [name, "ok"]))
+    )
   })
 })

@@ -19,7 +19,8 @@ const seen: Array<Model.Opened> = []
 
 beforeAll(async () => {
   const echo = Effect.runSync(Model.makeEcho)
-  const model = (request: Model.Opened) => Effect.zipRight(Effect.sync(() => seen.push(request)), echo(request))
+  const model = (request: Model.Opened) =>
+    Effect.zipRight(Effect.sync(() => seen.push(request)), echo(request))
   const router = await Servers.scoped(Servers.router({ apiKey: Redacted.make(API_KEY), model }))
   url = router.value
   close = router.close
@@ -35,12 +36,15 @@ const environment = {
   NOMYO_MAX_RETRIES: "0"
 }
 
-const nomyo = (args: ReadonlyArray<string>, options: { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv } = {}) =>
-  new Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    const child = execFile(process.execPath, [BIN, ...args], { env: options.env ?? environment }, (_, stdout, stderr) =>
-      resolve({ code: child.exitCode, stdout, stderr }))
-    child.stdin?.end(options.stdin ?? "")
-  })
+const nomyo = (args: ReadonlyArray<string>,
+  options: { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv } = {}) =>
+  new Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>(
+    (resolve) => {
+      const child = execFile(process.execPath, [BIN, ...args], { env: options.env ?? environment },
+        (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }))
+      child.stdin?.end(options.stdin ?? "")
+    }
+  )
 
 const chat = (...args: ReadonlyArray<string>) => nomyo(["chat", ...args, "--base-url", url, "--allow-http"])
 
@@ -50,24 +54,29 @@ describe("nomyo", () => {
   })
 
   it("is content with a reader that has seen enough", async () => {
-    const { stderr } = await promisify(execFile)("bash", ["-c", `set -o pipefail; ${process.execPath} ${BIN} --help | head -c 1`])
+    const { stderr } = await promisify(execFile)("bash", ["-c",
+      `set -o pipefail; ${process.execPath} ${BIN} --help | head -c 1`])
     expect(stderr).toBe("")
   })
 })
 
 describe("nomyo chat", () => {
   it("prints the answer to a prompt, and nothing else, on stdout", async () => {
-    const { code, stderr, stdout } = await chat("What is 2+2?", "--system", "Be brief.", "--tier", "high", "--model", "m")
+    const { code, stderr, stdout } = await chat("What is 2+2?", "--system", "Be brief.", "--tier", "high",
+      "--model", "m")
     expect({ code, stdout }).toEqual({ code: 0, stdout: "You said: What is 2+2?\n" })
     expect(stderr).toContain("plain HTTP")
     expect(seen.at(-1)).toMatchObject({
       securityTier: "high",
-      payload: { model: "m", messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "What is 2+2?" }] }
+      payload: { model: "m",
+        messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "What is 2+2?" }] }
     })
   })
 
   it("reads the prompt from standard input", async () => {
-    const { code, stdout } = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: "two\nlines ü\n" })
+    const { code, stdout } = await nomyo(["chat", "--base-url", url, "--allow-http"], {
+      stdin: "two\nlines ü\n"
+    })
     expect({ code, stdout }).toEqual({ code: 0, stdout: "You said: two\nlines ü\n" })
     const empty = await nomyo(["chat", "--base-url", url, "--allow-http"], { stdin: " \n" })
     expect({ code: empty.code, stdout: empty.stdout }).toEqual({ code: 2, stdout: "" })
@@ -76,17 +85,21 @@ describe("nomyo chat", () => {
 
   it("prints the whole answer as JSON", async () => {
     const { stdout } = await chat("Hello!", "--json")
-    expect(JSON.parse(stdout)).toMatchObject({ choices: [{ message: { content: "You said: Hello!" } }], _metadata: { is_encrypted: true } })
+    expect(JSON.parse(stdout)).toMatchObject({ choices: [{ message: { content: "You said: Hello!" } }],
+      _metadata: { is_encrypted: true } })
   })
 
-  it.each([["SIGINT", 130], ["SIGTERM", 143]] as const)("does not call it success to be ended by %s", async (signal, code) => {
-    const silent = await Servers.scoped(Servers.tcpServer(() => undefined))
-    const child = spawn(process.execPath, [BIN, "chat", "hi", "--base-url", silent.value, "--allow-http"], { env: environment })
-    await once(child.stderr, "data")
-    child.kill(signal)
-    expect((await once(child, "exit"))[0]).toBe(code)
-    await silent.close()
-  })
+  it.each([["SIGINT", 130], ["SIGTERM", 143]] as const)("does not call it success to be ended by %s",
+    async (signal, code) => {
+      const silent = await Servers.scoped(Servers.tcpServer(() => undefined))
+      const child = spawn(process.execPath, [BIN, "chat", "hi", "--base-url", silent.value, "--allow-http"], {
+        env: environment
+      })
+      await once(child.stderr, "data")
+      child.kill(signal)
+      expect((await once(child, "exit"))[0]).toBe(code)
+      await silent.close()
+    })
 
   it("shows reasoning apart from the answer", async () => {
     const { stderr, stdout } = await chat("Hello!", "--model", "a-Thinking-model")
@@ -102,7 +115,9 @@ describe("nomyo chat", () => {
   })
 
   it("says what went wrong on stderr, with 1, and never the key", async () => {
-    const wrong = await nomyo(["chat", "hi", "--base-url", url, "--allow-http"], { env: { ...environment, NOMYO_API_KEY: "sk-wrong" } })
+    const wrong = await nomyo(["chat", "hi", "--base-url", url, "--allow-http"], {
+      env: { ...environment, NOMYO_API_KEY: "sk-wrong" }
+    })
     expect({ code: wrong.code, stdout: wrong.stdout }).toEqual({ code: 1, stdout: "" })
     expect(wrong.stderr).toMatch(/nomyo: AuthenticationError: .*\n$/)
     const http = await nomyo(["chat", "hi", "--base-url", url])
@@ -123,7 +138,8 @@ describe("nomyo keys", () => {
     expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" })
     const fingerprint = /SHA-256 ([0-9a-f]{64})/.exec(made.stdout)![1]
     const shown = await keys("show", "--dir", dir)
-    for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644", "made             20"]) {
+    for (const part of ["4096 bits", fingerprint!, "private_key.pem  mode 0600", "public_key.pem   mode 0644",
+      "made             20"]) {
       expect(shown.stdout).toContain(part)
     }
     const again = await keys("generate", "--dir", dir)
@@ -142,7 +158,8 @@ describe("nomyo keys", () => {
 
   it("reads a password from standard input", async () => {
     const dir = temporaryDirectory()
-    const withPassword = (stdin: string, ...args: ReadonlyArray<string>) => nomyo(["keys", ...args, "--dir", dir, "--password-stdin"], { stdin })
+    const withPassword = (stdin: string, ...args: ReadonlyArray<string>) =>
+      nomyo(["keys", ...args, "--dir", dir, "--password-stdin"], { stdin })
     expect((await withPassword("short\n", "generate")).stderr).toContain("8 characters")
     expect((await withPassword("correct horse\n", "generate")).code).toBe(0)
     expect(Fs.readFileSync(Path.join(dir, "private_key.pem"), "utf8")).toContain("ENCRYPTED")
@@ -168,7 +185,8 @@ describe("nomyo keys", () => {
     Fs.chmodSync(Path.join(dir, "private_key.pem"), 0o644)
     Fs.chmodSync(dir, 0o777)
     const all = await complaints()
-    for (const part of ["chmod go-w", "chmod 600", "left behind", "does not belong"]) expect(all).toContain(part)
+    for (const part of ["chmod go-w", "chmod 600", "left behind", "does not belong"])
+      expect(all).toContain(part)
     Fs.copyFileSync("test/vectors/keys/client_4096.encrypted-pkcs8.pem", Path.join(dir, "private_key.pem"))
     expect(await complaints()).toContain("needs a password")
     Fs.copyFileSync("test/vectors/keys/rejected_1024.pem", Path.join(dir, "private_key.pem"))
@@ -182,7 +200,8 @@ describe("nomyo demo", () => {
   it("shows an encrypted chat with a router of its own", async () => {
     const { code, stdout } = await nomyo(["demo"], { env: { ...process.env, NOMYO_KEY_SIZE: "2048" } })
     expect(code).toBe(0)
-    for (const part of ["Hello! Who can read this?", "hybrid-aes256-rsa4096", "You said: Hello! Who can read this?"]) expect(stdout).toContain(part)
+    for (const part of ["Hello! Who can read this?", "hybrid-aes256-rsa4096",
+      "You said: Hello! Who can read this?"]) expect(stdout).toContain(part)
     expect(stdout.match(/\d+\.\d ms$/gm)).toHaveLength(6)
   })
 

@@ -32,7 +32,8 @@ const scoped = async <A>(effect: Parameters<typeof Servers.scoped<A, never>>[0])
 /** A model server, and the responses that wait for an answer. */
 const modelServer = async (answer: (response: ServerResponse) => void) =>
   scoped(Servers.httpServer((request, response) => {
-    if (request.url?.endsWith("/models")) response.end(JSON.stringify({ data: [{ id: "llama3.2" }, { id: "qwen3" }] }))
+    if (request.url?.endsWith("/models"))
+      response.end(JSON.stringify({ data: [{ id: "llama3.2" }, { id: "qwen3" }] }))
     else answer(response)
   }))
 
@@ -46,7 +47,9 @@ const secretFile = (text: string) => {
 const small = { NOMYO_KEY_SIZE: "2048", NOMYO_MAX_RETRIES: "0" }
 
 const chat = ({ url }: { readonly url: string }, apiKey = "", ...args: ReadonlyArray<string>) =>
-  nomyo(["chat", "SENTINEL", "--base-url", url, "--allow-http", ...args], { env: { ...small, NOMYO_API_KEY: apiKey } })
+  nomyo(["chat", "SENTINEL", "--base-url", url, "--allow-http", ...args], {
+    env: { ...small, NOMYO_API_KEY: apiKey }
+  })
 
 /** A router that is to refuse its options. It has a free port unless the options name one. */
 const listens = (args: ReadonlyArray<string>) =>
@@ -64,8 +67,12 @@ describe("nomyo router", () => {
       try: `NOMYO_BASE_URL=${router.url} NOMYO_ALLOW_HTTP=true npx nomyo-js chat --model llama3.2 "Hello!"`
     })
     expect(await (await fetch(router.banner["page"]!)).text()).toContain("<title>")
-    const [NOMYO_BASE_URL, NOMYO_ALLOW_HTTP] = router.banner["try"]!.split(" ").map((part) => part.split("=")[1])
-    const tried = await nomyo(["chat", "--model", "llama3.2", "Hello!"], { env: { ...small, NOMYO_BASE_URL, NOMYO_ALLOW_HTTP } })
+    const [NOMYO_BASE_URL, NOMYO_ALLOW_HTTP] = router.banner["try"]!.split(" ").map((part) =>
+      part.split("=")[1]
+    )
+    const tried = await nomyo(["chat", "--model", "llama3.2", "Hello!"], {
+      env: { ...small, NOMYO_BASE_URL, NOMYO_ALLOW_HTTP }
+    })
     expect(tried.stdout).toBe("Hi\n")
     expect(router.stderr()).not.toContain("warn")
   })
@@ -73,8 +80,12 @@ describe("nomyo router", () => {
   it("warns of a model server that is not there or refuses its key, and starts", async () => {
     const nobody = await startRouter(["--upstream", "http://127.0.0.1:1"])
     expect(nobody.stderr()).toMatch(/warn .*ECONNREFUSED.*start it/)
-    const upstream = await scoped(Servers.httpServer((_request, response) => response.writeHead(401).end("{}")))
-    const refused = await startRouter(["--upstream", upstream], { env: { NOMYO_UPSTREAM_API_KEY: "sk-wrong" } })
+    const upstream = await scoped(
+      Servers.httpServer((_request, response) => response.writeHead(401).end("{}"))
+    )
+    const refused = await startRouter(["--upstream", upstream], {
+      env: { NOMYO_UPSTREAM_API_KEY: "sk-wrong" }
+    })
     expect(refused.stderr()).toMatch(/warn .*401.*NOMYO_UPSTREAM_API_KEY/)
     expect(refused.stderr()).not.toContain("sk-wrong")
   })
@@ -121,7 +132,8 @@ describe("nomyo router", () => {
   it("takes API keys from a file, and names their labels in one line for each request", async () => {
     const file = secretFile("# who\nalice: sk-alice-1\n\n  bob   sk-bob-1\nsk-nobody-1\n")
     const router = await startRouter(["--api-key-file", file, "--log-format", "json"])
-    const codes = [await chat(router, "sk-alice-1"), await chat(router, "sk-bob-1"), await chat(router, "sk-nobody-1"), await chat(router, "sk-other-1")]
+    const codes = [await chat(router, "sk-alice-1"), await chat(router, "sk-bob-1"),
+      await chat(router, "sk-nobody-1"), await chat(router, "sk-other-1")]
       .map(({ code }) => code)
     expect(codes).toEqual([0, 0, 0, 1])
     const lines = router.stderr().trim().split("\n").map((line) => JSON.parse(line))
@@ -157,7 +169,9 @@ describe("nomyo router", () => {
     expect((await chat(router, "sk-router-1")).stdout).toBe("Hi\n")
     expect((await chat(router, "sk-other")).stderr).toContain("AuthenticationError")
     expect(new Set(seen)).toEqual(new Set(["Bearer sk-upstream-1"]))
-    expect(router.stderr()).toMatch(/info request method=POST path=\/v1\/chat\/secure_completion status=200 ms=\d+ .*key=default/)
+    expect(router.stderr()).toMatch(
+      /info request method=POST path=\/v1\/chat\/secure_completion status=200 ms=\d+ .*key=default/
+    )
     const open = await startRouter([], { env: { NOMYO_ROUTER_API_KEY: " ", NOMYO_UPSTREAM_API_KEY: "" } })
     expect((await chat(open)).code).toBe(0)
   })
@@ -191,8 +205,10 @@ describe("nomyo router", () => {
       const far = Net.connect(Number(target.port), target.hostname).on("error", () => socket.destroy())
       socket.pipe(far).pipe(socket)
     }))
-    const client = new SecureChatCompletion({ baseUrl: front, allowHttp: true, keySize: 2048, keyDir: false, maxRetries: 0 })
-    const ask = async () => (await client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })).choices[0]
+    const client = new SecureChatCompletion({ baseUrl: front, allowHttp: true, keySize: 2048, keyDir: false,
+      maxRetries: 0 })
+    const ask = async () =>
+      (await client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })).choices[0]
     expect(await ask()).toMatchObject({ message: { content: "You said: Hello!" } })
     await first.stop("SIGINT")
     expect((await nomyo(["keys", "rotate", "--dir", dir])).code).toBe(0)
@@ -207,7 +223,8 @@ describe("nomyo router", () => {
 
   it("keeps its keys of protocol 2 in that directory, and answers for its own names alone", async () => {
     const dir = directory()
-    const pinOf = (router: Awaited<ReturnType<typeof startRouter>>) => router.banner["protocol"]!.replace(/^2 +/, "")
+    const pinOf = (router: Awaited<ReturnType<typeof startRouter>>) =>
+      router.banner["protocol"]!.replace(/^2 +/, "")
     const first = await start(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
     const pin = pinOf(first)
     expect(pin).toMatch(/^[0-9a-f]{64}$/)
@@ -235,8 +252,10 @@ describe("nomyo router", () => {
     expect(url).toMatch(/^https:/)
     expect(banner["try"]).not.toContain("ALLOW_HTTP")
     const env = { ...small, NODE_EXTRA_CA_CERTS: Path.join(dir, "cert.pem") }
-    expect(await nomyo(["chat", "Hello!", "--base-url", url], { env })).toMatchObject({ code: 0, stdout: "You said: Hello!\n" })
-    const swapped = await listens(["--tls-cert", Path.join(dir, "key.pem"), "--tls-key", Path.join(dir, "cert.pem")])
+    expect(await nomyo(["chat", "Hello!", "--base-url", url], { env })).toMatchObject({ code: 0,
+      stdout: "You said: Hello!\n" })
+    const swapped = await listens(["--tls-cert", Path.join(dir, "key.pem"), "--tls-key",
+      Path.join(dir, "cert.pem")])
     expect(swapped.stderr).toContain("not PEM, or do not belong together")
   })
 
@@ -248,7 +267,8 @@ describe("nomyo router", () => {
   })
 
   it("logs why a model server failed, and gives the client a reason", async () => {
-    const error = { message: "model 'llama3.2' not found, try pulling it first. SENTINEL", type: "not_found_error" }
+    const error = { message: "model 'llama3.2' not found, try pulling it first. SENTINEL",
+      type: "not_found_error" }
     const upstream = await modelServer((response) => response.writeHead(404).end(JSON.stringify({ error })))
     const router = await startRouter(["--upstream", upstream])
     const { code, stderr } = await chat(router, "", "--model", "llama3.2")

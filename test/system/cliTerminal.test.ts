@@ -17,7 +17,8 @@ let close: () => Promise<void>
 
 beforeAll(async () => {
   const echo = Effect.runSync(Model.makeEcho)
-  const model = (request: Model.Opened) => Effect.zipRight(Effect.sync(() => seen.push(request)), echo(request))
+  const model = (request: Model.Opened) =>
+    Effect.zipRight(Effect.sync(() => seen.push(request)), echo(request))
   const router = await Servers.scoped(Servers.router({ model }))
   url = router.value
   close = router.close
@@ -73,8 +74,10 @@ describe("nomyo chat in a shell", () => {
 
   it("keeps its pair in memory where NOMYO_KEY_DIR says so", async () => {
     Fs.rmSync(keyDir, { recursive: true, force: true })
-    for (const value of ["memory", "false"]) await shell("nomyo chat hi < /dev/null", { NOMYO_KEY_DIR: value })
-    expect([Fs.existsSync(keyDir), Fs.existsSync("memory"), Fs.existsSync("false")]).toEqual([false, false, false])
+    for (const value of ["memory", "false"])
+      await shell("nomyo chat hi < /dev/null", { NOMYO_KEY_DIR: value })
+    expect([Fs.existsSync(keyDir), Fs.existsSync("memory"), Fs.existsSync("false")]).toEqual([false, false,
+      false])
   })
 
   it.each([
@@ -82,7 +85,8 @@ describe("nomyo chat in a shell", () => {
     ["nomyo chat hi --base-url https://user:pass@router.test", "--base-url holds a user name"],
     ["NOMYO_ALLOW_HTTP= nomyo chat hi --base-url http://router.test", "--allow-http"]
   ])("calls it wrong usage, by the flag's name: %s", async (line, said) => {
-    await expect(shell(`${line} < /dev/null`)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(said) })
+    await expect(shell(`${line} < /dev/null`)).rejects.toMatchObject({ code: 2,
+      stderr: expect.stringContaining(said) })
   })
 })
 
@@ -98,7 +102,9 @@ describe("nomyo on a terminal", () => {
   /** Types a line once the terminal shows `prompt`. */
   const type = async (command: string, prompt: string, line: string, more?: NodeJS.ProcessEnv) => {
     // `script` runs a command on a terminal of its own
-    const child = spawn("script", ["-qec", `${process.execPath} ${BIN} ${command}`, "/dev/null"], { env: env(more) })
+    const child = spawn("script", ["-qec", `${process.execPath} ${BIN} ${command}`, "/dev/null"], {
+      env: env(more)
+    })
     let screen = ""
     let typed = false
     child.stdout.on("data", (chunk) => {
@@ -113,10 +119,12 @@ describe("nomyo on a terminal", () => {
 
   it("does not show a password that is typed", async () => {
     const dir = Path.join(state, "typed")
-    const { code, screen } = await type(`keys generate --dir ${dir} --password-stdin`, "not shown", "correct horxe\u007f\u007fse\r")
+    const { code, screen } = await type(`keys generate --dir ${dir} --password-stdin`, "not shown",
+      "correct horxe\u007f\u007fse\r")
     expect(screen).not.toContain("hor")
     expect(code).toBe(0)
-    expect((await shell(`printf 'correct horse' | nomyo keys show --dir ${dir} --password-stdin`)).stdout).toContain("4096 bits")
+    expect((await shell(`printf 'correct horse' | nomyo keys show --dir ${dir} --password-stdin`)).stdout)
+      .toContain("4096 bits")
   })
 
   it("has no colours in log lines with NO_COLOR", async () => {

@@ -1,4 +1,7 @@
-/** The units and the container file: they start what they name, and no secret is in them or in their arguments. */
+/**
+ * The units and the container file: they start what they name, and no secret is in them or in their
+ * arguments.
+ */
 import { execFile, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -18,7 +21,9 @@ const containerFile = "deploy/Containerfile"
 
 /** The values of a unit's setting. A line may go on after a backslash. */
 const settings = (unit: string, name: string): ReadonlyArray<string> =>
-  [...Pages.read(unit).replaceAll("\\\n", " ").matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].map(([, value]) => value!)
+  [...Pages.read(unit).replaceAll("\\\n", " ").matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].map((
+    [, value]
+  ) => value!)
 
 /** The arguments that each file starts the command with. */
 const commands: { readonly [file: string]: ReadonlyArray<string> } = {
@@ -26,7 +31,8 @@ const commands: { readonly [file: string]: ReadonlyArray<string> } = {
   [containerFile]: JSON.parse(/^CMD (.*)$/m.exec(Pages.read(containerFile))![1]!)
 }
 
-const SECRETS = { "api-key": "sk-deployed-1\n", "api-keys": "alice sk-deployed-1\n", "proxy-token": "proxy-token-1\n" }
+const SECRETS = { "api-key": "sk-deployed-1\n", "api-keys": "alice sk-deployed-1\n",
+  "proxy-token": "proxy-token-1\n" }
 
 let folder: string
 let router: RunningRouter
@@ -41,7 +47,8 @@ beforeAll(async () => {
     "tls-cert": cert,
     "tls-key": key
   }
-  for (const [name, text] of Object.entries(files)) Fs.writeFileSync(Path.join(folder, name), text, { mode: 0o600 })
+  for (const [name, text] of Object.entries(files))
+    Fs.writeFileSync(Path.join(folder, name), text, { mode: 0o600 })
   router = await startRouter([], { env: { NOMYO_ROUTER_API_KEY: "sk-deployed-1" } })
 })
 afterAll(() => router.stop("SIGINT"))
@@ -57,7 +64,8 @@ const start = async (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) =
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "ignore"]
   })
-  for await (const line of createInterface(child.stdout)) return { line, pid: child.pid!, stop: () => child.kill("SIGINT") }
+  for await (const line of createInterface(child.stdout))
+    return { line, pid: child.pid!, stop: () => child.kill("SIGINT") }
   throw new Error(`${args.join(" ")} ended`)
 }
 
@@ -83,22 +91,31 @@ describe.each(Object.keys(commands))("%s", (file) => {
 describe.each(units)("%s", (unit) => {
   it("loads each credential that it uses", () => {
     const loaded = settings(unit, "LoadCredential").map((value) => value.split(":")[0])
-    const used = [...settings(unit, "ExecStart")[0]!.matchAll(/\$\{CREDENTIALS_DIRECTORY\}\/([\w-]+)/g)].map(([, name]) => name)
+    const used = [...settings(unit, "ExecStart")[0]!.matchAll(/\$\{CREDENTIALS_DIRECTORY\}\/([\w-]+)/g)].map((
+      [, name]
+    ) => name)
     expect(loaded.toSorted()).toEqual(used.toSorted())
   })
 
   it("is what systemd understands", async () => {
     const path = Path.join(folder, Path.basename(unit))
-    Fs.writeFileSync(path, Pages.read(unit).replace("/usr/bin/nomyo", process.execPath).replace(/^Documentation=.*$/m, ""))
-    const verified = await run("systemd-analyze", ["verify", "--man=no", path]).catch((error: { readonly code?: unknown }) => error)
+    Fs.writeFileSync(path,
+      Pages.read(unit).replace("/usr/bin/nomyo", process.execPath).replace(/^Documentation=.*$/m, ""))
+    const verified = await run("systemd-analyze", ["verify", "--man=no", path]).catch((
+      error: { readonly code?: unknown }
+    ) => error)
     // a machine without systemd has nothing to start units with either
-    expect(verified).toSatisfy((result) => result.code === "ENOENT" || (result.code === undefined && result.stderr === ""))
+    expect(verified).toSatisfy((result) =>
+      result.code === "ENOENT" || (result.code === undefined && result.stderr === "")
+    )
   })
 })
 
 describe("what they start", () => {
   it.each([units[0]!, containerFile])("%s serves tools, and sends the key of the file", async (file) => {
-    const proxy = await start([...commands[file]!, "--base-url", router.url, "--allow-http"], { NOMYO_KEY_SIZE: "2048" })
+    const proxy = await start([...commands[file]!, "--base-url", router.url, "--allow-http"], {
+      NOMYO_KEY_SIZE: "2048"
+    })
     try {
       const response = await fetch(`${proxy.line}/chat/completions`, {
         method: "POST",
@@ -117,8 +134,10 @@ describe("what they start", () => {
     const started = await start(commands[units[1]!]!)
     try {
       const url = started.line.replace(/^listening on /, "").replace("0.0.0.0", "127.0.0.1")
-      const env = { NODE_EXTRA_CA_CERTS: Path.join(folder, "tls-cert"), NOMYO_MAX_RETRIES: "0", NOMYO_KEY_SIZE: "2048" }
-      const chat = (key: string) => nomyo(["chat", "Hello!", "--base-url", url], { env: { ...env, NOMYO_API_KEY: key } })
+      const env = { NODE_EXTRA_CA_CERTS: Path.join(folder, "tls-cert"), NOMYO_MAX_RETRIES: "0",
+        NOMYO_KEY_SIZE: "2048" }
+      const chat = (key: string) =>
+        nomyo(["chat", "Hello!", "--base-url", url], { env: { ...env, NOMYO_API_KEY: key } })
       expect((await chat("sk-other")).stderr).toContain("AuthenticationError")
       // there is no model server here, which is another error
       expect((await chat("sk-deployed-1")).stderr).toContain("--upstream")

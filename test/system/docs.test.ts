@@ -1,4 +1,7 @@
-/** Holds the documentation to the code: what it shows compiles and runs, what it links to is there, what is exported is explained. */
+/**
+ * Holds the documentation to the code: what it shows compiles and runs, what it links to is there, what is
+ * exported is explained.
+ */
 import { transform } from "esbuild"
 import GithubSlugger from "github-slugger"
 import { execFile } from "node:child_process"
@@ -16,20 +19,26 @@ import * as Vectors from "../support/vectors.js"
 const run = promisify(execFile)
 
 /** Where npm's page of the package leads: files of this project, by whole URLs. */
-const OWN_URL = /^https:\/\/(?:github\.com\/nomyo-ai\/nomyo-js\/blob|raw\.githubusercontent\.com\/nomyo-ai\/nomyo-js)\/main\//
+const OWN_URL =
+  /^https:\/\/(?:github\.com\/nomyo-ai\/nomyo-js\/blob|raw\.githubusercontent\.com\/nomyo-ai\/nomyo-js)\/main\//
 
 // one that needs a server of its own has a test of its own
-const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) => !file.startsWith("doc/examples/router/"))
+const examples = Pages.files("doc/examples", ".js", ".ts").filter((file) =>
+  !file.startsWith("doc/examples/router/")
+)
 
 /** Every piece of code on the pages, by the name of the file it would be. */
 const snippets = new Map<string, string>()
 for (const page of Pages.pages) {
   for (const language of ["js", "ts"]) {
-    for (const { code, line } of Pages.blocks(page, language)) snippets.set(`${page}:${line}.${language}`, code)
+    for (const { code, line } of Pages.blocks(page, language))
+      snippets.set(`${page}:${line}.${language}`, code)
   }
   for (const { code, line } of Pages.blocks(page, "html")) {
     const [, script] = /<script type="module">([^]*?)<\/script>/.exec(code) ?? []
-    if (script !== undefined) snippets.set(`${page}:${line}.js`, script.replace(/"https:[^"]*\/nomyo-js\/dist\/browser\/index\.js"/, "\"nomyo-js\""))
+    if (script !== undefined)
+      snippets.set(`${page}:${line}.js`,
+        script.replace(/"https:[^"]*\/nomyo-js\/dist\/browser\/index\.js"/, "\"nomyo-js\""))
   }
 }
 for (const file of Pages.files("src", ".ts")) {
@@ -42,7 +51,8 @@ const options: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2022,
   module: ts.ModuleKind.NodeNext,
   moduleDetection: ts.ModuleDetectionKind.Force,
-  lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.dom.asynciterable.d.ts"],
+  lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts",
+    "lib.dom.asynciterable.d.ts"],
   types: ["node"],
   strict: true,
   allowJs: true,
@@ -78,7 +88,10 @@ beforeAll(() => {
     fileExists: (file) => sources.has(file) || fileExists(file),
     getSourceFile: (file, version, ...rest) => {
       const code = sources.get(file)
-      if (!parsed.has(file)) parsed.set(file, code === undefined ? getSourceFile(file, version, ...rest) : ts.createSourceFile(file, code, version, true))
+      if (!parsed.has(file))
+        parsed.set(file, code === undefined
+          ? getSourceFile(file, version, ...rest)
+          : ts.createSourceFile(file, code, version, true))
       return parsed.get(file)
     }
   } satisfies Partial<ts.CompilerHost>)
@@ -93,7 +106,8 @@ beforeAll(() => {
       ...rows("bad response", Vectors.badResponses)
     ].join("\n")
   }
-  program = ts.createProgram([...entryPoints, ...sources.keys(), ...examples.map((file) => Path.join(Pages.root, file))], options, host)
+  program = ts.createProgram([...entryPoints, ...sources.keys(),
+    ...examples.map((file) => Path.join(Pages.root, file))], options, host)
 })
 
 const rows = (kind: string, vectors: ReadonlyArray<{ readonly name: string; readonly why?: string }>) =>
@@ -106,7 +120,9 @@ describe("pages", () => {
       .filter(({ code, file }) => !(code >= 7000 && code < 7100 && file?.fileName.endsWith(".js")))
       .map(({ file, messageText, start }) => {
         const { line } = file?.getLineAndCharacterOfPosition(start ?? 0) ?? { line: 0 }
-        return `${file === undefined ? "" : Path.relative(Pages.root, file.fileName)} +${line + 1}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`
+        return `${file === undefined ? "" : Path.relative(Pages.root, file.fileName)} +${line + 1}: ${
+          ts.flattenDiagnosticMessageText(messageText, "\n")
+        }`
       })
     expect(errors).toEqual([])
     for (const { code } of Pages.pages.flatMap((page) => Pages.blocks(page, "json"))) JSON.parse(code)
@@ -117,26 +133,34 @@ describe("pages", () => {
     const anchors = new Map(Pages.pages.map((page) => {
       const slugger = new GithubSlugger()
       const prose = Pages.read(page).replaceAll(/^```[^]*?^```$/gm, "")
-      return [page, [...prose.matchAll(/^#+ +(.*)$/gm)].map(([, heading]) => slugger.slug(heading!.replaceAll(/[`*]|\[([^\]]*)\]\([^)]*\)/g, "$1")))]
+      return [page,
+        [...prose.matchAll(/^#+ +(.*)$/gm)].map(([, heading]) =>
+          slugger.slug(heading!.replaceAll(/[`*]|\[([^\]]*)\]\([^)]*\)/g, "$1"))
+        )]
     }))
     const broken = Pages.pages.flatMap((page) => {
       const prose = Pages.read(page).replaceAll(/^```[^]*?^```$/gm, "").replaceAll(/`[^`\n]*`/g, "")
-      return [...prose.matchAll(/\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$|(?:src|href)="([^"]+)"/gm)].flatMap(([, inline, reference, html]) => {
-        const target = (inline ?? reference ?? html)!
-        const own = OWN_URL.exec(target)
-        if (own === null && /^(https?|mailto):/.test(target)) return []
-        const [file = "", anchor] = target.replace(OWN_URL, "").split("#")
-        const folder = own === null ? Path.posix.dirname(page) : "."
-        const path = file === "" ? page : Path.posix.join(folder, file)
-        const isThere = Fs.existsSync(Path.join(Pages.root, path)) && (anchor === undefined || anchors.get(path)?.includes(anchor) === true)
-        return isThere ? [] : [`${page}: ${target}`]
-      })
+      return [...prose.matchAll(/\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$|(?:src|href)="([^"]+)"/gm)].flatMap(
+        ([, inline, reference, html]) => {
+          const target = (inline ?? reference ?? html)!
+          const own = OWN_URL.exec(target)
+          if (own === null && /^(https?|mailto):/.test(target)) return []
+          const [file = "", anchor] = target.replace(OWN_URL, "").split("#")
+          const folder = own === null ? Path.posix.dirname(page) : "."
+          const path = file === "" ? page : Path.posix.join(folder, file)
+          const isThere = Fs.existsSync(Path.join(Pages.root, path)) &&
+            (anchor === undefined || anchors.get(path)?.includes(anchor) === true)
+          return isThere ? [] : [`${page}: ${target}`]
+        }
+      )
     })
     expect(broken).toEqual([])
   })
 
   it("link by whole URLs where npm shows them", () => {
-    const relative = [...Pages.read("README.md").matchAll(/\]\((?!https:|#)([^)]*)\)/g)].map(([, target]) => target)
+    const relative = [...Pages.read("README.md").matchAll(/\]\((?!https:|#)([^)]*)\)/g)].map(([, target]) =>
+      target
+    )
     expect(relative).toEqual([])
   })
 
@@ -152,23 +176,35 @@ describe("pages", () => {
     }
   })
 
-  it.each(Pages.pages.filter((page) => /^<!-- begin /m.test(Pages.read(page))))("%s repeats what it is made from", async (page) => {
-    const filled = Pages.read(page).replaceAll(/(<!-- begin ([^ …]+) -->\n)[^]*?(<!-- end -->)/g, (_, begin, name: string, end) => {
-      const text = made[name] ?? `\`\`\`${Path.extname(name).slice(1)}\n${Pages.read(Path.posix.join(Path.posix.dirname(page), name))}\`\`\``
-      return `${begin}\n${text}\n\n${end}`
-    })
-    // to write it anew: npx vitest run test/system/docs.test.ts --update
-    await expect(filled).toMatchFileSnapshot(Path.join(Pages.root, page))
-  })
+  it.each(Pages.pages.filter((page) => /^<!-- begin /m.test(Pages.read(page))))(
+    "%s repeats what it is made from",
+    async (page) => {
+      const filled = Pages.read(page).replaceAll(/(<!-- begin ([^ …]+) -->\n)[^]*?(<!-- end -->)/g,
+        (_, begin, name: string, end) => {
+          const text = made[name] ??
+            `\`\`\`${Path.extname(name).slice(1)}\n${
+              Pages.read(Path.posix.join(Path.posix.dirname(page), name))
+            }\`\`\``
+          return `${begin}\n${text}\n\n${end}`
+        })
+      // to write it anew: npx vitest run test/system/docs.test.ts --update
+      await expect(filled).toMatchFileSnapshot(Path.join(Pages.root, page))
+    }
+  )
 
   it("explain every error and every reason for one", () => {
     const page = Pages.read("doc/troubleshooting.md")
     const module = Api.modulesOf(api).find(({ name }) => name === "nomyo-js/NomyoError")!
     const checker = api.getTypeChecker()
-    const isError = (declaration: ts.Declaration) => ts.getJSDocTags(declaration).some(({ comment }) => comment === "errors")
-    const classes = module.exports.filter(({ declarations }) => declarations.some(isError)).map(({ name }) => name).filter((name) => name !== "NomyoError")
+    const isError = (declaration: ts.Declaration) =>
+      ts.getJSDocTags(declaration).some(({ comment }) => comment === "errors")
+    const classes = module.exports.filter(({ declarations }) => declarations.some(isError)).map(({ name }) =>
+      name
+    ).filter((name) => name !== "NomyoError")
     const reasons = ["ConnectionReason", "SecurityReason"].flatMap((name) => {
-      const type = checker.getDeclaredTypeOfSymbol(module.exports.find((exported) => exported.name === name)!.symbol)
+      const type = checker.getDeclaredTypeOfSymbol(
+        module.exports.find((exported) => exported.name === name)!.symbol
+      )
       return (type as ts.UnionType).types.map((each) => (each as ts.StringLiteralType).value)
     })
     expect(classes).toHaveLength(10)
@@ -188,7 +224,10 @@ describe("exports", () => {
   it("are all in the API reference", () => {
     const reference = Api.reference(api)
     const missing = Api.modulesOf(api).flatMap(({ exports, name }) =>
-      exports.filter((exported) => !reference.includes(`| \`${exported.name}\` |`)).map((exported) => `${name}: ${exported.name}`))
+      exports.filter((exported) => !reference.includes(`| \`${exported.name}\` |`)).map((exported) =>
+        `${name}: ${exported.name}`
+      )
+    )
     expect(missing).toEqual([])
   })
 
@@ -201,30 +240,40 @@ describe("examples", () => {
   const programs = examples.filter((file) => !file.endsWith(".test.ts"))
   const outputs = new Map<string, string>()
 
-  /** Runs them one after the other in one process, in a folder with the package in it and a key pair that was made before. */
+  /**
+   * Runs them one after the other in one process, in a folder with the package in it and a key pair that was
+   * made before.
+   */
   beforeAll(async () => {
     const router = await Servers.scoped(Servers.router())
     const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-docs-"))
     try {
       const path = (name: string) => Path.join(directory, name)
       Fs.mkdirSync(path("node_modules"))
-      for (const name of ["effect", "@effect", "openai", "ai", "@ai-sdk", "@langchain", "zod"]) Fs.symlinkSync(Path.join(Pages.root, "node_modules", name), path(`node_modules/${name}`), "dir")
+      for (const name of ["effect", "@effect", "openai", "ai", "@ai-sdk", "@langchain", "zod"])
+        Fs.symlinkSync(Path.join(Pages.root, "node_modules", name), path(`node_modules/${name}`), "dir")
       Fs.symlinkSync(Pages.root, path("node_modules/nomyo-js"), "dir")
       Fs.mkdirSync(path("client_keys"))
       Fs.copyFileSync(Vectors.path("keys/client_4096.pub.pem"), path("client_keys/public_key.pem"))
-      Fs.writeFileSync(path("client_keys/private_key.pem"), Fs.readFileSync(Vectors.path("keys/client_4096.pem")), { mode: 0o600 })
+      Fs.writeFileSync(path("client_keys/private_key.pem"),
+        Fs.readFileSync(Vectors.path("keys/client_4096.pem")), { mode: 0o600 })
       for (const [i, file] of programs.entries()) {
         const code = Pages.read(file)
-        Fs.writeFileSync(path(`${i}.mjs`), file.endsWith(".js") ? code : (await transform(code, { loader: "ts", target: "node20" })).code)
+        Fs.writeFileSync(path(`${i}.mjs`),
+          file.endsWith(".js") ? code : (await transform(code, { loader: "ts", target: "node20" })).code)
       }
-      const all = programs.map((_, i) => `await import("./${i}.mjs").catch((error) => console.log(error)); console.log("\\0")`)
+      const all = programs.map((_, i) =>
+        `await import("./${i}.mjs").catch((error) => console.log(error)); console.log("\\0")`
+      )
       Fs.writeFileSync(path("all.mjs"), all.join("\n"))
       const { stderr, stdout } = await run(process.execPath, ["all.mjs"], {
         cwd: directory,
-        env: { ...process.env, NOMYO_BASE_URL: router.value, NOMYO_ALLOW_HTTP: "true", NOMYO_API_KEY: "sk-docs-0123456789" },
+        env: { ...process.env, NOMYO_BASE_URL: router.value, NOMYO_ALLOW_HTTP: "true",
+          NOMYO_API_KEY: "sk-docs-0123456789" },
         timeout: 60_000
       })
-      for (const [i, output] of withoutWarnings(stdout).split("\0\n").entries()) if (i < programs.length) outputs.set(programs[i]!, output)
+      for (const [i, output] of withoutWarnings(stdout).split("\0\n").entries())
+        if (i < programs.length) outputs.set(programs[i]!, output)
       expect(withoutWarnings(stderr)).toBe("")
     } finally {
       await router.close()
@@ -233,11 +282,16 @@ describe("examples", () => {
   })
 
   /** What the client says of a router without TLS, by the logger of the Promise classes or of Effect. */
-  const withoutWarnings = (output: string) => output.replaceAll(/^.*(?:level=WARN|nomyo-js: ).*plain HTTP.*\n/gm, "")
+  const withoutWarnings = (output: string) =>
+    output.replaceAll(/^.*(?:level=WARN|nomyo-js: ).*plain HTTP.*\n/gm, "")
 
   it.each(programs)("%s prints what it says", (file) => {
-    const [, promised = ""] = /^\/\/ With the echo model this prints:\n((?:\/\/.*\n)+)$/m.exec(Pages.read(file)) ?? []
-    const lines = promised.replaceAll(/^\/\/ ?/gm, "").replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("…", ".*")
+    const [, promised = ""] =
+      /^\/\/ With the echo model this prints:\n((?:\/\/.*\n)+)$/m.exec(Pages.read(file)) ?? []
+    const lines = promised.replaceAll(/^\/\/ ?/gm, "").replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(
+      "…",
+      ".*"
+    )
     expect(lines).not.toBe("")
     expect(outputs.get(file)).toMatch(new RegExp(`^${lines}$`))
   })

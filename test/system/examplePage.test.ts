@@ -45,7 +45,9 @@ describe("a router's page", () => {
     expect(views.sent).toMatch(/^POST \/v1\/chat\/secure_completion\n[^]*"ciphertext":"/)
     expect(views.received).toMatch(/^HTTP 200\n[^]*"ciphertext":"/)
     expect(views.sent + views.received).not.toContain("SENTINEL")
-    expect(await text("measures")).toMatch(/^tier default · \d+\.\d s · [\d,]+ bytes sent · [\d,]+ bytes received$/)
+    expect(await text("measures")).toMatch(
+      /^tier default · \d+\.\d s · [\d,]+ bytes sent · [\d,]+ bytes received$/
+    )
     // back in the composer without a click
     await page.keyboard.type("again")
     await page.keyboard.press("Enter")

@@ -20,19 +20,26 @@ import * as Vectors from "../support/vectors.js"
 
 const PROMPT = "SENTINEL prompt"
 const API_KEY = "sk-SENTINEL-0123456789"
-/** What may be printed nowhere: the prompt, the answer, the API key, and the private key, as text or in base64. */
+/**
+ * What may be printed nowhere: the prompt, the answer, the API key, and the private key, as text or in
+ * base64.
+ */
 const secrets = new RegExp(
-  ["SENTINEL", "PRIVATE KEY", ...[0, 1, 2].map((at) => Buffer.from(PROMPT).subarray(at, at + 12).toString("base64").replace(/=+$/, ""))].join("|")
+  ["SENTINEL", "PRIVATE KEY",
+    ...[0, 1, 2].map((at) => Buffer.from(PROMPT).subarray(at, at + 12).toString("base64").replace(/=+$/, ""))]
+    .join("|")
 )
 
 const request = { model: "m", messages: [{ role: "user", content: PROMPT }] } as const
 
-const defaults = { allowHttp: true, apiKey: API_KEY, maxRetries: 0, timeout: 10_000, maxResponseBytes: 2 ** 20 } as const
+const defaults = { allowHttp: true, apiKey: API_KEY, maxRetries: 0, timeout: 10_000,
+  maxResponseBytes: 2 ** 20 } as const
 
 const platform = Layer.provideMerge(Hostile.layerKeyStore("client_4096.pem"), Servers.platform)
 
 const outcome = (result: Either.Either<unknown, NomyoError>): string =>
-  Either.match(result, { onRight: () => "answer", onLeft: (error) => "reason" in error ? `${error._tag} ${error.reason}` : error._tag })
+  Either.match(result, { onRight: () => "answer", onLeft: (error) =>
+    "reason" in error ? `${error._tag} ${error.reason}` : error._tag })
 
 const shown: Array<string> = []
 const logger = Logger.make((options) => void shown.push(Logger.stringLogger.log(options)))
@@ -84,14 +91,20 @@ afterAll(() => {
   if (isClean && isComplete) Report.write("faults", table())
 })
 
-const { publicKey } = await NodeKeyStore.loadKeyPair(Vectors.path("keys/client_2048.pem")).pipe(Effect.provide(Servers.platform), Effect.runPromise)
+const { publicKey } = await NodeKeyStore.loadKeyPair(Vectors.path("keys/client_2048.pem")).pipe(
+  Effect.provide(Servers.platform),
+  Effect.runPromise
+)
 const title = ({ name, variant }: Fault) => variant === undefined ? name : `${name} (${variant})`
 
 /** What goes wrong before there is an answer is a matter of the transport; the rest is the same on all. */
-const suites = ([["node:http", NodeTransport.layer, faults(publicKey)], ["fetch", Transport.layer, wire()]] as const).map(
-  ([transport, layer, faults]) => [transport, layer, faults.filter(({ slow }) => slow !== true || Report.isFull)] as const
-)
-const expected = (transport: string, fault: Fault): Outcome => transport === "fetch" ? fault.fetch ?? fault.expect : fault.expect
+const suites =
+  ([["node:http", NodeTransport.layer, faults(publicKey)], ["fetch", Transport.layer, wire()]] as const).map(
+    ([transport, layer, faults]) =>
+      [transport, layer, faults.filter(({ slow }) => slow !== true || Report.isFull)] as const
+  )
+const expected = (transport: string, fault: Fault): Outcome =>
+  transport === "fetch" ? fault.fetch ?? fault.expect : fault.expect
 
 describe.each(suites)("a hostile router, and %s", (transport, layer, rows) => {
   it.scopedLive.each(rows.map((fault) => [title(fault), fault] as const))("%s", ([, fault]) => {
@@ -111,13 +124,16 @@ describe.each(suites)("a hostile router, and %s", (transport, layer, rows) => {
         if (fault.warm === true) assert.strictEqual(outcome(yield* call), "answer")
         const [requests, written] = [router.requests(), router.written()]
         const result = yield* call
-        assert.strictEqual(outcome(result), expected(transport, fault), Either.isLeft(result) ? result.left.message : "")
+        assert.strictEqual(outcome(result), expected(transport, fault),
+          Either.isLeft(result) ? result.left.message : "")
 
         if (fault.mostWritten !== undefined) assert.isBelow(router.written() - written, fault.mostWritten)
-        if (fault.mostRequests !== undefined) assert.isAtMost(router.requests() - requests, fault.mostRequests)
+        if (fault.mostRequests !== undefined)
+          assert.isAtMost(router.requests() - requests, fault.mostRequests)
         if (Either.isLeft(result)) {
           const { left: error } = result
-          shown.push(JSON.stringify(error), String(error), inspect(error, { depth: null, showHidden: true }), String(error.stack))
+          shown.push(JSON.stringify(error), String(error), inspect(error, { depth: null, showHidden: true }),
+            String(error.stack))
         }
         assert.notMatch(shown.join("\n"), secrets)
         assert.notInclude(shown.join("\n"), "printed: ")
@@ -125,14 +141,22 @@ describe.each(suites)("a hostile router, and %s", (transport, layer, rows) => {
 
         // the client lets go of a connection that misbehaves, and needs no other client for what comes next
         router.script = {}
-        assert.strictEqual(outcome(yield* client.create(request, { timeout: 10_000 }).pipe(Effect.either)), "answer")
+        assert.strictEqual(outcome(yield* client.create(request, { timeout: 10_000 }).pipe(Effect.either)),
+          "answer")
         if (outcome(result) !== "answer") yield* Effect.promise(() => router.left)
         seen.push({ transport, fault, outcome: outcome(result) })
-      }).pipe(Effect.provide(Layer.provide(NomyoClient.layer({ ...defaults, baseUrl: router.url, ...fault.options }), Layer.merge(platform, layer))))
+      }).pipe(
+        Effect.provide(
+          Layer.provide(NomyoClient.layer({ ...defaults, baseUrl: router.url, ...fault.options }),
+            Layer.merge(platform, layer))
+        )
+      )
       assert.deepStrictEqual(rejections, [])
     }).pipe(
       Effect.provide(platform),
-      Effect.provide(Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All)))
+      Effect.provide(
+        Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All))
+      )
     )
   })
 })

@@ -1,4 +1,7 @@
-/** `nomyo-js/fetch` as it is installed: what it weighs, what it stands on, and whether its types fit the tools. */
+/**
+ * `nomyo-js/fetch` as it is installed: what it weighs, what it stands on, and whether its types fit the
+ * tools.
+ */
 import { build } from "esbuild"
 import * as Path from "node:path"
 import ts from "typescript"
@@ -48,7 +51,9 @@ const compile = (code: string, lib: ReadonlyArray<string>) => {
   } satisfies Partial<ts.CompilerHost>)
   const program = ts.createProgram([file], { ...options, lib: [...lib] }, host)
   return {
-    errors: ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n")),
+    errors: ts.getPreEmitDiagnostics(program).map(({ messageText }) =>
+      ts.flattenDiagnosticMessageText(messageText, "\n")
+    ),
     files: program.getSourceFiles().map(({ fileName }) => Path.relative(root, fileName))
   }
 }
@@ -57,14 +62,17 @@ const es = ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"]
 const dom = ["lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.dom.asynciterable.d.ts"]
 
 describe("types", () => {
-  it.each([["with", [...es, ...dom]], ["without", es]])("fit the fetch option of the tools %s lib dom", (_, lib) => {
-    expect(compile(tools, lib).errors).toEqual([])
-  }, 120_000)
+  it.each([["with", [...es, ...dom]], ["without", es]])("fit the fetch option of the tools %s lib dom",
+    (_, lib) => {
+      expect(compile(tools, lib).errors).toEqual([])
+    }, 120_000)
 
   it("are the package's own and the platform's", () => {
-    const code = "import { createFetch } from \"nomyo-js/fetch\"\ncreateFetch({ create: async () => ({ choices: [] }) })\n"
+    const code =
+      "import { createFetch } from \"nomyo-js/fetch\"\ncreateFetch({ create: async () => ({ choices: [] }) })\n"
     const { errors, files } = compile(code, es)
-    const own = /^(dist\/(fetch|openai|internal\/codecs)|node_modules\/(typescript|@types\/node|undici-types))\/|^doc\/fetch-types\.ts$/
+    const own =
+      /^(dist\/(fetch|openai|internal\/codecs)|node_modules\/(typescript|@types\/node|undici-types))\/|^doc\/fetch-types\.ts$/
     expect({ errors, others: files.filter((name) => !own.test(name)) }).toEqual({ errors: [], others: [] })
   })
 })
@@ -81,7 +89,11 @@ describe("the module", () => {
       write: false,
       logLevel: "silent"
     })
-    expect(Object.keys(metafile.inputs).filter((input) => !/dist\/(fetch|openai|internal|internal\/codecs)\/[a-zA-Z]+\.js$/.test(input))).toEqual([])
+    expect(
+      Object.keys(metafile.inputs).filter((input) =>
+        !/dist\/(fetch|openai|internal|internal\/codecs)\/[a-zA-Z]+\.js$/.test(input)
+      )
+    ).toEqual([])
     expect(outputFiles[0]!.contents.length).toBeLessThan(16_000)
   })
 })

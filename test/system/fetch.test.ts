@@ -3,7 +3,8 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"
 import OpenAI, { APIConnectionTimeoutError } from "openai"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
-import { BASE_URL, type ChatClient, createFetch, type FetchOptions, openAiOptions } from "../../src/fetch/index.js"
+import { BASE_URL, type ChatClient, createFetch, type FetchOptions,
+  openAiOptions } from "../../src/fetch/index.js"
 import { type ChatCompletionConfig, SecureChatCompletion } from "../../src/index.js"
 import * as Model from "../../src/router/Model.js"
 import * as Hostile from "../support/hostile.js"
@@ -15,7 +16,8 @@ let close: () => Promise<void>
 const clients: Array<SecureChatCompletion> = []
 
 const connect = (config: ChatCompletionConfig = {}) => {
-  const client = new SecureChatCompletion({ baseUrl: router.url, allowHttp: true, keyDir: false, keySize: 2048, ...config })
+  const client = new SecureChatCompletion({ baseUrl: router.url, allowHttp: true, keyDir: false,
+    keySize: 2048, ...config })
   clients.push(client)
   return client
 }
@@ -54,18 +56,21 @@ const posts = async (tool: string, behaviour: Hostile.Behaviour, client: ChatCli
   return { count, error }
 }
 
-const status = (code: number, headers = {}): Hostile.Behaviour => Hostile.http(code, "{\"detail\":\"What the router says\"}", headers)
+const status = (code: number, headers = {}): Hostile.Behaviour =>
+  Hostile.http(code, "{\"detail\":\"What the router says\"}", headers)
 const names = Object.keys(tools)
 
 describe("retries are the tool's own, and do not multiply", () => {
   /** Those that a tool would repeat reach it as a 400, whose code names the status. */
-  const repeated: { readonly [tool: string]: ReadonlyArray<number> } = { openai: [], ai: [408, 409], langchain: [408, 422, 451] }
+  const repeated: { readonly [tool: string]: ReadonlyArray<number> } = { openai: [], ai: [408, 409],
+    langchain: [408, 422, 451] }
   const statuses = [400, 401, 403, 404, 408, 409, 413, 422, 451]
 
-  it.each(names.flatMap((tool) => statuses.map((code) => [tool, code] as const)))("%s posts once for a %d", async (tool, code) => {
-    const error = repeated[tool]!.includes(code) ? { status: 400, code: `http_${code}` } : { status: code }
-    expect(await posts(tool, status(code))).toMatchObject({ count: 1, error })
-  })
+  it.each(names.flatMap((tool) => statuses.map((code) => [tool, code] as const)))("%s posts once for a %d",
+    async (tool, code) => {
+      const error = repeated[tool]!.includes(code) ? { status: 400, code: `http_${code}` } : { status: code }
+      expect(await posts(tool, status(code))).toMatchObject({ count: 1, error })
+    })
 
   const own: { readonly [tool: string]: { readonly [what: string]: number } } = {
     openai: { 429: 3, "429 with a wait": 3, "429 with a long wait": 1, 500: 3, 503: 3, network: 3 },
@@ -82,7 +87,9 @@ describe("retries are the tool's own, and do not multiply", () => {
     network: ({ socket }) => void socket.destroy()
   }
 
-  it.each(names.flatMap((tool) => Object.entries(own[tool]!).map(([what, count]) => [tool, what, count] as const)))(
+  it.each(
+    names.flatMap((tool) => Object.entries(own[tool]!).map(([what, count]) => [tool, what, count] as const))
+  )(
     "%s, %s: %d",
     async (tool, what, count) => {
       expect(await posts(tool, behaviours[what]!)).toMatchObject({ count })
@@ -98,7 +105,8 @@ describe("retries are the tool's own, and do not multiply", () => {
 })
 
 describe("a SecurityError is one call and a 400 with its reason", () => {
-  const answered = { choices: [{ index: 0, message: { role: "assistant", content: "Hi" } }], _metadata: { payload_id: "another" } }
+  const answered = { choices: [{ index: 0, message: { role: "assistant", content: "Hi" } }],
+    _metadata: { payload_id: "another" } }
   const scripts: { readonly [reason: string]: Hostile.Behaviour } = {
     redirect: Hostile.http(302, "", { location: "https://evil.example/" }),
     envelope: Hostile.http(200, "{}"),
@@ -122,12 +130,14 @@ describe("a SecurityError is one call and a 400 with its reason", () => {
     expect({ calls: calls(), error }).toEqual({ calls: 1, error: { status: 400, code: reason } })
   }
 
-  it.each(names.flatMap((tool) => Object.keys(scripts).map((reason) => [tool, reason] as const)))("%s, %s", async (tool, reason) => {
-    router.script = { completion: scripts[reason] }
-    await check(tool, nomyo, reason)
-  })
+  it.each(names.flatMap((tool) => Object.keys(scripts).map((reason) => [tool, reason] as const)))("%s, %s",
+    async (tool, reason) => {
+      router.script = { completion: scripts[reason] }
+      await check(tool, nomyo, reason)
+    })
 
-  it.each(names)("%s, router-key-pin", (tool) => check(tool, connect({ routerKeyFingerprints: ["0".repeat(64)] }), "router-key-pin"))
+  it.each(names)("%s, router-key-pin",
+    (tool) => check(tool, connect({ routerKeyFingerprints: ["0".repeat(64)] }), "router-key-pin"))
 
   it.each(names)("%s, certificate", async (tool) => {
     const tls = await Servers.certificate()
@@ -142,7 +152,8 @@ describe("a SecurityError is one call and a 400 with its reason", () => {
 
 describe("what leaves", () => {
   const body = JSON.stringify({ model: "a/model", messages: [{ role: "user", content: "Hi" }], stream: true })
-  const headers = { authorization: "Bearer sk-openai", traceparent: "00-1-2-01", b3: "0", "x-stainless-lang": "js" }
+  const headers = { authorization: "Bearer sk-openai", traceparent: "00-1-2-01", b3: "0",
+    "x-stainless-lang": "js" }
 
   /** The headers of the request that the router gets. */
   const sent = async (options?: FetchOptions) => {
@@ -153,7 +164,8 @@ describe("what leaves", () => {
         return Hostile.honest(ask)
       }
     }
-    const response = await createFetch(nomyo, options)(`${BASE_URL}/chat/completions`, { method: "POST", body, headers })
+    const response = await createFetch(nomyo, options)(`${BASE_URL}/chat/completions`, { method: "POST", body,
+      headers })
     expect(await response.text()).toContain("[DONE]")
     return received
   }
@@ -170,7 +182,9 @@ describe("what leaves", () => {
   /** A router before a model server, and the bodies that the server gets. */
   const behindRouter = async () => {
     const bodies: Array<string> = []
-    const completion = { choices: [{ index: 0, message: { role: "assistant", content: "Hi" }, finish_reason: "stop" }] }
+    const completion = {
+      choices: [{ index: 0, message: { role: "assistant", content: "Hi" }, finish_reason: "stop" }]
+    }
     const { close, value } = await Servers.scoped(Effect.gen(function*() {
       const url = yield* Servers.httpServer(async (request, response) => {
         bodies.push(Buffer.concat(await request.toArray()).toString())
@@ -184,7 +198,8 @@ describe("what leaves", () => {
 
   it("reaches a server behind the router in the words of the caller, with every digit", async () => {
     const { bodies, client, close } = await behindRouter()
-    const sent = `{"model":"m","messages":[{"role":"user","content":"Hi"}],"seed":12345678901234567890,"top_p":1.0}`
+    const sent =
+      `{"model":"m","messages":[{"role":"user","content":"Hi"}],"seed":12345678901234567890,"top_p":1.0}`
     for (const body of [sent, sent.replace("{", `{"stream":true,`)]) {
       const response = await createFetch(client)(`${BASE_URL}/chat/completions`, { method: "POST", body })
       expect(response.status).toBe(200)
@@ -193,19 +208,23 @@ describe("what leaves", () => {
     expect(bodies).toEqual([sent, sent])
   })
 
-  it.each(names)("%s: nothing of the stream or the direction reaches a server behind the router", async (tool) => {
-    const { bodies, client, close } = await behindRouter()
-    const create: ChatClient["create"] = (request, options) => client.create({ ...request, security_tier: "high" }, options)
-    try {
-      expect(await tools[tool]!.ask({ create }, "Hi")).toBe("Hi")
-      expect(await tools[tool]!.stream({ create }, "Hi")).toBe("Hi")
-    } finally {
-      await close()
-    }
-    const hidden = ["stream", "stream_options", "base_url", "api_key", "security_tier"]
-    expect(bodies).toHaveLength(2)
-    expect(bodies.flatMap((body) => hidden.filter((name) => name in (JSON.parse(body) as object)))).toEqual([])
-  })
+  it.each(names)("%s: nothing of the stream or the direction reaches a server behind the router",
+    async (tool) => {
+      const { bodies, client, close } = await behindRouter()
+      const create: ChatClient["create"] = (request, options) =>
+        client.create({ ...request, security_tier: "high" }, options)
+      try {
+        expect(await tools[tool]!.ask({ create }, "Hi")).toBe("Hi")
+        expect(await tools[tool]!.stream({ create }, "Hi")).toBe("Hi")
+      } finally {
+        await close()
+      }
+      const hidden = ["stream", "stream_options", "base_url", "api_key", "security_tier"]
+      expect(bodies).toHaveLength(2)
+      expect(bodies.flatMap((body) => hidden.filter((name) => name in (JSON.parse(body) as object)))).toEqual(
+        []
+      )
+    })
 })
 
 describe("an abort closes the router's socket within 100 ms, and keeps the caller's reason", () => {
@@ -218,7 +237,9 @@ describe("an abort closes the router's socket within 100 ms, and keeps the calle
       router.script = {
         completion: async (ask) => {
           await behaviour(ask)
-          resolve({ closed: new Promise((resolve) => ask.socket.once("close", () => resolve(performance.now()))) })
+          resolve({
+            closed: new Promise((resolve) => ask.socket.once("close", () => resolve(performance.now())))
+          })
         }
       }
     })
@@ -229,7 +250,8 @@ describe("an abort closes the router's socket within 100 ms, and keeps the calle
   ] as ReadonlyArray<[string, Hostile.Behaviour]>)("%s", async (_, behaviour) => {
     const controller = new AbortController()
     const connection = asked(behaviour)
-    const rejected = createFetch(nomyo)(`${BASE_URL}/chat/completions`, { method: "POST", body, signal: controller.signal })
+    const rejected = createFetch(nomyo)(`${BASE_URL}/chat/completions`, { method: "POST", body,
+      signal: controller.signal })
       .catch((error: unknown) => error)
     const { closed } = await connection
     const start = performance.now()
@@ -240,7 +262,10 @@ describe("an abort closes the router's socket within 100 ms, and keeps the calle
 
   it("before the call, and no connection is made", async () => {
     const before = router.requests()
-    await expect(createFetch(nomyo)(`${BASE_URL}/chat/completions`, { method: "POST", body, signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    await expect(
+      createFetch(nomyo)(`${BASE_URL}/chat/completions`, { method: "POST", body,
+        signal: AbortSignal.abort(reason) })
+    ).rejects.toBe(reason)
     expect(router.requests()).toBe(before)
   })
 })
@@ -249,7 +274,8 @@ describe("a timeout", () => {
   it("of the client is openai's APIConnectionTimeoutError", async () => {
     router.script = { completion: () => undefined }
     const openai = new OpenAI({ ...openAiOptions(nomyo, { timeout: 300 }), maxRetries: 0 })
-    const error: unknown = await openai.chat.completions.create({ model: "a/model", messages: [{ role: "user", content: "Hi" }] })
+    const error: unknown = await openai.chat.completions.create({ model: "a/model",
+      messages: [{ role: "user", content: "Hi" }] })
       .catch((error: unknown) => error)
     expect(error).toBeInstanceOf(APIConnectionTimeoutError)
   })

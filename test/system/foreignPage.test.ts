@@ -36,7 +36,10 @@ afterAll(async () => {
   for (const close of closers.toReversed()) await close()
 })
 
-/** Everything that a page can try without leaving itself. Each attempt gives what the page could read, or nothing. */
+/**
+ * Everything that a page can try without leaving itself. Each attempt gives what the page could read, or
+ * nothing.
+ */
 const attack = (page: Page, url: string, call: string): Promise<ReadonlyArray<string>> =>
   page.evaluate(async ([url, call]) => {
     const body = JSON.stringify({ model: "m", messages: [{ role: "user", content: "Hello!" }] })
@@ -75,12 +78,15 @@ const sendForm = (page: Page, url: string, call: string): Promise<void> =>
 describe("a page of another origin, in Chromium", () => {
   it("can neither read from a router nor make it do anything", async () => {
     const page = await browser.newPage()
-    await page.goto(await serve((_request, response) => response.setHeader("content-type", "text/html").end(EMPTY)))
+    await page.goto(
+      await serve((_request, response) => response.setHeader("content-type", "text/html").end(EMPTY))
+    )
     reached.length = 0
     const call = "/v1/chat/secure_completion"
     expect(await attack(page, router.url, call)).toEqual(["", "", "", "", "", "", ""])
     // a browser asks for an icon too, which no page can read
-    const statuses = () => [...router.stderr().matchAll(/path=\/(?:v1|pki|health)\S* status=(\d+)/g)].map(([, status]) => status)
+    const statuses = () =>
+      [...router.stderr().matchAll(/path=\/(?:v1|pki|health)\S* status=(\d+)/g)].map(([, status]) => status)
     const before = statuses().length
     await sendForm(page, router.url, call)
     await expect.poll(() => statuses().length, { timeout: 20_000 }).toBeGreaterThan(before)
@@ -91,7 +97,9 @@ describe("a page of another origin, in Chromium", () => {
 
   it("can neither read from a proxy nor make it ask anything", async () => {
     const page = await browser.newPage()
-    await page.goto(await serve((_request, response) => response.setHeader("content-type", "text/html").end(EMPTY)))
+    await page.goto(
+      await serve((_request, response) => response.setHeader("content-type", "text/html").end(EMPTY))
+    )
     reached.length = 0
     const call = "/v1/chat/completions"
     expect(await attack(page, proxy.url, call)).toEqual(["", "", "", "", "", "", ""])

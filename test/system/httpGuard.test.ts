@@ -8,7 +8,8 @@ import { guarded } from "../../src/cli/routerGuard.js"
 import { serve } from "../../src/cli/serve.js"
 import { makeTokens } from "../../src/internal/httpGuard.js"
 
-const options = { host: "127.0.0.1", allowHost: ["Chat.Example"], allowOrigin: ["https://chat.example", "app://obsidian.md"] }
+const options = { host: "127.0.0.1", allowHost: ["Chat.Example"],
+  allowOrigin: ["https://chat.example", "app://obsidian.md"] }
 
 /** The guards in front of an app that counts what reaches it. */
 const start = Effect.gen(function*() {
@@ -24,11 +25,13 @@ interface Answer {
 }
 
 /** A request by hand: `fetch` sets `Host` and the `Sec-` headers itself. */
-const ask = (port: string, line: string, headers: { readonly [name: string]: string }): Effect.Effect<Answer> =>
+const ask = (port: string, line: string,
+  headers: { readonly [name: string]: string }): Effect.Effect<Answer> =>
   Effect.promise(async () => {
     const socket = Net.connect(Number(port), "127.0.0.1")
-    const lines = Object.entries({ ...headers, Connection: "close", "Content-Length": "0" }).map(([name, value]) =>
-      `${name}: ${value}\r\n`)
+    const lines = Object.entries({ ...headers, Connection: "close", "Content-Length": "0" }).map((
+      [name, value]
+    ) => `${name}: ${value}\r\n`)
     socket.write(`${line} HTTP/1.${"Host" in headers ? 1 : 0}\r\n${lines.join("")}\r\n`)
     const [head = ""] = (await text(socket)).split("\r\n\r\n")
     const [status = "", ...fields] = head.split("\r\n")
@@ -42,7 +45,9 @@ const ask = (port: string, line: string, headers: { readonly [name: string]: str
   })
 
 const statuses = (
-  cases: ReadonlyArray<readonly [what: string, line: string, headers: { readonly [name: string]: string }, status: number]>
+  cases: ReadonlyArray<
+    readonly [what: string, line: string, headers: { readonly [name: string]: string }, status: number]
+  >
 ) =>
   Effect.gen(function*() {
     const { port, reached } = yield* start
@@ -58,7 +63,8 @@ const statuses = (
 describe("the guards of a server on this machine", () => {
   it.scopedLive("take a Host that is theirs, whatever its case and port, and no other", () =>
     statuses([
-      ...["127.0.0.1", "localhost", "LOCALHOST:PORT", "localhost:1", "[::1]", "[::1]:PORT", "chat.example", "CHAT.example:443"]
+      ...["127.0.0.1", "localhost", "LOCALHOST:PORT", "localhost:1", "[::1]", "[::1]:PORT", "chat.example",
+        "CHAT.example:443"]
         .map((Host) => [Host, "GET /health", { Host }, 200] as const),
       ...[
         "evil",
@@ -81,7 +87,8 @@ describe("the guards of a server on this machine", () => {
 
   it.scopedLive("take requests without an origin, of their own, and of those that are allowed", () => {
     const post = "POST /v1/chat/secure_completion"
-    const from = (Origin: string, more: object = {}) => ({ Host: "127.0.0.1:PORT", ...octets, Origin, ...more })
+    const from = (Origin: string, more: object = {}) => ({ Host: "127.0.0.1:PORT", ...octets, Origin,
+      ...more })
     return statuses([
       ["no origin", post, { Host: "127.0.0.1:PORT", ...octets }, 200],
       ["their own", post, from("http://127.0.0.1:PORT"), 200],
@@ -96,18 +103,26 @@ describe("the guards of a server on this machine", () => {
       ["a longer name", post, from("https://chat.example.evil"), 403],
       ["another app", post, from("app://evil"), 403],
       ["an origin and another", post, from("https://chat.example, https://evil.example"), 403],
-      ["an image of another site", "GET /v1/models", { Host: "localhost", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image" }, 403],
-      ["a frame of another port", "GET /", { Host: "localhost", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe" }, 403],
-      ["a link of another site", "GET /", { Host: "localhost", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" }, 200],
+      ["an image of another site", "GET /v1/models", { Host: "localhost", "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image" }, 403],
+      ["a frame of another port", "GET /", { Host: "localhost", "Sec-Fetch-Site": "same-site",
+        "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe" }, 403],
+      ["a link of another site", "GET /", { Host: "localhost", "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" }, 200],
       ["the address bar", "GET /", { Host: "localhost", "Sec-Fetch-Site": "none" }, 200]
     ])
   })
 
   it.scopedLive("take no body that a form can send", () => {
-    const post = (type: string) => ["POST /v1/chat/secure_completion", { Host: "localhost", ...(type === "" ? {} : { "Content-Type": type }) }] as const
+    const post = (type: string) =>
+      ["POST /v1/chat/secure_completion", { Host: "localhost",
+        ...(type === "" ? {} : { "Content-Type": type }) }] as const
     return statuses([
-      ...["application/octet-stream", "application/json", "Application/JSON; charset=utf-8"].map((type) => [type, ...post(type), 200] as const),
-      ...["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", "text/plain; application/json"]
+      ...["application/octet-stream", "application/json", "Application/JSON; charset=utf-8"].map((type) =>
+        [type, ...post(type), 200] as const
+      ),
+      ...["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+        "application/jsonx", "text/plain; application/json"]
         .map((type) => [type, ...post(type), 415] as const),
       ["a PUT", "PUT /", { Host: "localhost", "Content-Type": "text/plain" }, 415]
     ])
@@ -137,17 +152,23 @@ describe("the guards of a server on this machine", () => {
       assert.strictEqual(refused.status, 403)
       assert.notProperty(refused.headers, "access-control-allow-origin")
       assert.strictEqual(reached(), 0)
-      const post = yield* ask(port, "POST /", { Host: "localhost", Origin: "https://chat.example", ...octets })
-      assert.deepInclude(post.headers, { "access-control-allow-origin": "https://chat.example", vary: "Origin" })
+      const post = yield* ask(port, "POST /", { Host: "localhost", Origin: "https://chat.example",
+        ...octets })
+      assert.deepInclude(post.headers, { "access-control-allow-origin": "https://chat.example",
+        vary: "Origin" })
     }))
 })
 
 describe("bearer tokens", () => {
   it.effect("are found by their digests", () =>
     Effect.gen(function*() {
-      const find = yield* makeTokens(["alice", "bob"].map((label) => ({ label, token: Redacted.make(`sk-${label}`) })))
-      const labelOf = (authorization: string | undefined) => Effect.map(find(authorization), (token) => token?.label)
-      const given = ["Bearer sk-alice", "bearer  sk-bob", "sk-alice", "Bearer sk-alic", "Bearer ", "", undefined, "Basic sk-bob"]
+      const find = yield* makeTokens(
+        ["alice", "bob"].map((label) => ({ label, token: Redacted.make(`sk-${label}`) }))
+      )
+      const labelOf = (authorization: string | undefined) =>
+        Effect.map(find(authorization), (token) => token?.label)
+      const given = ["Bearer sk-alice", "bearer  sk-bob", "sk-alice", "Bearer sk-alic", "Bearer ", "",
+        undefined, "Basic sk-bob"]
       assert.deepStrictEqual(yield* Effect.forEach(given, labelOf), [
         "alice",
         "bob",

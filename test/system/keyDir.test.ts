@@ -38,7 +38,11 @@ describe("keyDir", () => {
     expect(file).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/)
     expect(await make({ keyDir, keyRotationPassword: "correct horse" }).ready()).toEqual(first)
     for (const keyRotationPassword of [undefined, "wrong horse"]) {
-      expect(await error(make({ keyDir, ...(keyRotationPassword === undefined ? {} : { keyRotationPassword }) }).ready()))
+      expect(
+        await error(
+          make({ keyDir, ...(keyRotationPassword === undefined ? {} : { keyRotationPassword }) }).ready()
+        )
+      )
         .toMatchObject({ name: "SecurityError", reason: "key-password" })
     }
     expect(Fs.readFileSync(Path.join(keyDir, "private_key.pem"), "utf8")).toBe(file)

@@ -45,7 +45,9 @@ describe("layerFetch", () => {
       const closed = yield* Deferred.make<void>()
       const url = yield* Servers.httpServer((request, response) => {
         if (request.method === "GET") {
-          return void fetch(`${keys}${request.url}`).then((key) => key.text()).then((pem) => response.end(pem))
+          return void fetch(`${keys}${request.url}`).then((key) => key.text()).then((pem) =>
+            response.end(pem)
+          )
         }
         Deferred.unsafeDone(asked, Effect.void)
         request.socket.on("close", () => Deferred.unsafeDone(closed, Effect.void))

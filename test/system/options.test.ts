@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest"
-import { AuthenticationError, type ChatCompletionConfig, SecureChatCompletion, SecureCompletionClient } from "../../src/index.js"
+import { AuthenticationError, type ChatCompletionConfig, SecureChatCompletion,
+  SecureCompletionClient } from "../../src/index.js"
 import { API_KEY, error, hello, setup } from "../support/promise.js"
 import * as Servers from "../support/servers.js"
 
@@ -9,7 +10,9 @@ const { make, makeBare, makeLower, router, seen } = setup()
 const listen = () => {
   const lines: Array<{ readonly method: string; readonly line: string }> = []
   for (const method of ["log", "info", "warn", "debug", "error"] as const) {
-    vi.spyOn(console, method).mockImplementation((...args) => void lines.push({ method, line: args.join(" ") }))
+    vi.spyOn(console, method).mockImplementation((...args) =>
+      void lines.push({ method, line: args.join(" ") })
+    )
   }
   return lines
 }
@@ -19,9 +22,11 @@ describe("a wrong option", () => {
     ["baseURL", { baseURL: "https://x.test" }, "baseUrl"],
     ["timout", { timout: 1 }, "timeout"]
   ])("%s is refused with the name that was meant", async (_, config, meant) => {
-    for (const call of [make(config as ChatCompletionConfig).create(hello()), makeLower(config as never).ready()]) {
+    for (const call of [make(config as ChatCompletionConfig).create(hello()),
+      makeLower(config as never).ready()]) {
       const meantHere = meant === "baseUrl" ? /baseUrl|routerUrl/ : new RegExp(meant)
-      expect(await error(call)).toMatchObject({ name: "InvalidRequestError", message: expect.stringMatching(meantHere) })
+      expect(await error(call)).toMatchObject({ name: "InvalidRequestError",
+        message: expect.stringMatching(meantHere) })
     }
   })
 
@@ -97,7 +102,8 @@ describe("what the client logs", () => {
     await error(make({ debug: true, logger }).create(hello({ model: "status/503" })))
     expect(lines).toEqual([])
     expect(logged).toContainEqual({ method: "warn", line: expect.stringContaining("plain HTTP") })
-    expect(logged).toContainEqual({ method: "debug", line: expect.stringContaining("ServiceUnavailableError") })
+    expect(logged).toContainEqual({ method: "debug",
+      line: expect.stringContaining("ServiceUnavailableError") })
     logged.length = 0
     await make({ logger }).create(hello())
     expect(logged).toEqual([{ method: "warn", line: expect.stringContaining("plain HTTP") }])
@@ -135,7 +141,8 @@ describe("the environment", () => {
   it("is refused by the variable's name, without its value", async () => {
     vi.stubEnv("NOMYO_TIMEOUT", "SENTINEL")
     const failure = await error(new SecureChatCompletion({ keyDir: false }).create(hello()))
-    expect(failure).toMatchObject({ name: "InvalidRequestError", message: expect.stringContaining("NOMYO_TIMEOUT") })
+    expect(failure).toMatchObject({ name: "InvalidRequestError",
+      message: expect.stringContaining("NOMYO_TIMEOUT") })
     expect(String(failure)).not.toContain("SENTINEL")
   })
 })
@@ -221,8 +228,11 @@ describe("signal", () => {
     const controller = new AbortController()
     const client = make()
     await client.ready()
-    const calls = Array.from({ length: 12 }, () => error(client.create(hello({ model: "slow" }), { signal: controller.signal })))
-    await vi.waitUntil(() => seen.filter(({ payload }) => payload.model === "slow").length >= 12, { timeout: 20_000 })
+    const calls = Array.from({ length: 12 },
+      () => error(client.create(hello({ model: "slow" }), { signal: controller.signal })))
+    await vi.waitUntil(() => seen.filter(({ payload }) => payload.model === "slow").length >= 12, {
+      timeout: 20_000
+    })
     const reason = new Error("enough")
     controller.abort(reason)
     expect(new Set(await Promise.all(calls))).toEqual(new Set([reason]))
@@ -238,6 +248,8 @@ describe("signal", () => {
     target.aborted = true
     target.dispatchEvent(new Event("abort"))
     expect(await call).toMatchObject({ name: "AbortError" })
-    expect(await error(client.create(hello(), { signal: target as AbortSignal }))).toMatchObject({ name: "AbortError" })
+    expect(await error(client.create(hello(), { signal: target as AbortSignal }))).toMatchObject({
+      name: "AbortError"
+    })
   })
 })

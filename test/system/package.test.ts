@@ -18,7 +18,8 @@ let router: { readonly value: string; readonly close: () => Promise<void> }
 let tarball: string
 let files: ReadonlyArray<string>
 
-const versioned = (name: "@effect/platform" | "sodium-native") => `${name}@${packageJson.devDependencies[name]}`
+const versioned = (name: "@effect/platform" | "sodium-native") =>
+  `${name}@${packageJson.devDependencies[name]}`
 
 /** With Effect alone, which other test files share; and with all peers, which this one writes to. */
 let bare: string
@@ -39,7 +40,8 @@ afterAll(() => router.close())
 
 /** Runs a program of a project against the test's router. */
 const node = (cwd: string, ...args: ReadonlyArray<string>) =>
-  run(process.execPath, [...args], { cwd, env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY } })
+  run(process.execPath, [...args], { cwd,
+    env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY } })
 
 const examples = (["js", "ts"] as const).flatMap((language) =>
   blocks("README.md", language).map((block) => ({ ...block, language, name: `README.md:${block.line}` })))
@@ -70,14 +72,22 @@ describe("the package", () => {
   })
 
   it("has no file of an earlier build: each belongs to a module", () => {
-    const modules = new Set(files.filter((file) => file.startsWith("src/")).map((file) => file.slice("src/".length, -".ts".length)))
-    const others = /^dist\/(THIRD-PARTY-LICENSES|sbom\.cdx\.json|(browser|bundle|cli|page|needs-effect-[34][^/]*)\/.+)$/
+    const modules = new Set(
+      files.filter((file) => file.startsWith("src/")).map((file) => file.slice("src/".length, -".ts".length))
+    )
+    const others =
+      /^dist\/(THIRD-PARTY-LICENSES|sbom\.cdx\.json|(browser|bundle|cli|page|needs-effect-[34][^/]*)\/.+)$/
     const built = files.filter((file) => file.startsWith("dist/") && !others.test(file))
-    for (const file of built) expect(modules).toContain(file.slice("dist/".length).replace(/(\.d\.ts|\.js)(\.map)?$/, ""))
+    for (const file of built)
+      expect(modules).toContain(file.slice("dist/".length).replace(/(\.d\.ts|\.js)(\.map)?$/, ""))
   })
 
   it("is locked to digests, from npm's registry alone", () => {
-    const lock: { readonly packages: { readonly [path: string]: { readonly resolved?: string; readonly integrity?: string } } } = JSON.parse(
+    const lock: {
+      readonly packages: {
+        readonly [path: string]: { readonly resolved?: string; readonly integrity?: string }
+      }
+    } = JSON.parse(
       Fs.readFileSync(Path.join(root, "package-lock.json"), "utf8")
     )
     const { "": _, ...packages } = lock.packages
@@ -96,13 +106,21 @@ describe("the package", () => {
       ...[...text("cli/nomyo.cjs").matchAll(/^\s*\/\/ (node_modules\/.+)$/gm)].map(([, path]) => path!),
       ...(JSON.parse(text("browser/index.js.map")).sources as ReadonlyArray<string>)
     ]
-    const names = new Set(modules.flatMap((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []))
-    expect([...names]).toEqual(expect.arrayContaining(["effect", "@effect/cli", "@effect/platform", "find-my-way-ts", "multipasta"]))
-    const listed = [...text("THIRD-PARTY-LICENSES").matchAll(/^-{80}\n(\S+) \S+ \(.+\)\n-{80}\n\n(?=[^-])/gm)].map(([, name]) => name!)
+    const names = new Set(
+      modules.flatMap((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [])
+    )
+    expect([...names]).toEqual(
+      expect.arrayContaining(["effect", "@effect/cli", "@effect/platform", "find-my-way-ts", "multipasta"])
+    )
+    const listed = [...text("THIRD-PARTY-LICENSES").matchAll(/^-{80}\n(\S+) \S+ \(.+\)\n-{80}\n\n(?=[^-])/gm)]
+      .map(([, name]) => name!)
     expect(listed).toEqual(expect.arrayContaining([...names]))
     const bill = JSON.parse(text("sbom.cdx.json"))
-    expect(bill).toMatchObject({ bomFormat: "CycloneDX", metadata: { component: { name: "nomyo-js", version: packageJson.version } } })
-    expect(bill.components.map(({ name }: { readonly name: string }) => name).toSorted()).toEqual(listed.toSorted())
+    expect(bill).toMatchObject({ bomFormat: "CycloneDX",
+      metadata: { component: { name: "nomyo-js", version: packageJson.version } } })
+    expect(bill.components.map(({ name }: { readonly name: string }) => name).toSorted()).toEqual(
+      listed.toSorted()
+    )
   })
 
   it("is shaped as publint and attw want it", async () => {
@@ -115,7 +133,8 @@ describe("the package", () => {
   })
 
   it("locks memory if sodium-native is there, and says so", async () => {
-    const script = "import { getMemoryProtectionInfo } from 'nomyo-js'; console.log(getMemoryProtectionInfo().method)"
+    const script =
+      "import { getMemoryProtectionInfo } from 'nomyo-js'; console.log(getMemoryProtectionInfo().method)"
     expect((await node(bare, "--input-type=module", "-e", script)).stdout).toBe("zero-only\n")
     expect((await node(full, "--input-type=module", "-e", script)).stdout).toBe("mlock\n")
   })
@@ -175,7 +194,9 @@ describe("the package", () => {
 
   it("keeps its insides to itself", async () => {
     for (const path of ["nomyo-js/internal/base64", "nomyo-js/cli/main", "nomyo-js/promise/PromiseClient"]) {
-      await expect(node(bare, "--input-type=module", "-e", `await import("${path}")`)).rejects.toThrow("ERR_PACKAGE_PATH_NOT_EXPORTED")
+      await expect(node(bare, "--input-type=module", "-e", `await import("${path}")`)).rejects.toThrow(
+        "ERR_PACKAGE_PATH_NOT_EXPORTED"
+      )
     }
   })
 
@@ -196,12 +217,15 @@ describe("the package", () => {
     const { stdout } = await node(bare, "--input-type=module", "-e", script("m"))
     expect(stdout).toBe("You said: Hello!\n")
     // and waits for an answer that takes a second try
-    expect((await node(bare, "--input-type=module", "-e", script("status/503/1"))).stdout).toBe("You said: Hello!\n")
+    expect((await node(bare, "--input-type=module", "-e", script("status/503/1"))).stdout).toBe(
+      "You said: Hello!\n"
+    )
   })
 
   // the other modes of resolution: test/packages/types.test.ts
   it("type-checks its README", async () => {
-    for (const { code, language, line } of examples) Fs.writeFileSync(Path.join(full, `readme-${line}.${language}`), code)
+    for (const { code, language, line } of examples)
+      Fs.writeFileSync(Path.join(full, `readme-${line}.${language}`), code)
     Fs.writeFileSync(
       Path.join(full, "tsconfig.json"),
       JSON.stringify({
@@ -220,7 +244,9 @@ describe("the package", () => {
         include: ["readme-*"]
       })
     )
-    const { stdout } = await run(process.execPath, [Path.join(root, "node_modules/typescript/bin/tsc")], { cwd: full }).catch((error) => error)
+    const { stdout } = await run(process.execPath, [Path.join(root, "node_modules/typescript/bin/tsc")], {
+      cwd: full
+    }).catch((error) => error)
     expect(stdout).toBe("")
   })
 
@@ -228,13 +254,17 @@ describe("the package", () => {
     // each as if it were the first: without the keys of another
     Fs.rmSync(Path.join(full, "client_keys"), { recursive: true, force: true })
     const file = Path.join(full, `run-${line}.mjs`)
-    Fs.writeFileSync(file, language === "js" ? code : (await transform(code, { loader: "ts", target: "node20" })).code)
-    const { stderr, stdout } = await node(full, "--import", Path.join(root, "test/support/send-to-router.mjs"), file)
+    Fs.writeFileSync(file,
+      language === "js" ? code : (await transform(code, { loader: "ts", target: "node20" })).code)
+    const { stderr, stdout } = await node(full, "--import",
+      Path.join(root, "test/support/send-to-router.mjs"), file)
     expect(stdout).toMatch(/You said: |^[0-9a-f]{64}$/m)
     expect(stderr).toBe("")
   })
 
-  const commands = blocks("README.md", "sh").flatMap(({ code }) => code.split("\n")).filter((line) => line.includes("npx nomyo-js"))
+  const commands = blocks("README.md", "sh").flatMap(({ code }) => code.split("\n")).filter((line) =>
+    line.includes("npx nomyo-js")
+  )
 
   it.each(commands)("runs: %s", async (command) => {
     Fs.writeFileSync(Path.join(full, "report.txt"), "All is well.")
@@ -243,7 +273,8 @@ describe("the package", () => {
     const shell = spawn("bash", ["-c", command], {
       cwd: full,
       detached: true,
-      env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY, NODE_OPTIONS: `--import ${preload}` }
+      env: { ...process.env, TEST_ROUTER: router.value, NOMYO_API_KEY: API_KEY,
+        NODE_OPTIONS: `--import ${preload}` }
     })
     let stdout = ""
     shell.stdout.on("data", (chunk) => {
@@ -251,6 +282,8 @@ describe("the package", () => {
       if (/^(listening on|http:)/m.test(stdout)) process.kill(-shell.pid!, "SIGTERM")
     })
     await once(shell, "close")
-    expect(stdout).toMatch(/You said: |^listening on http:\/\/127\.0\.0\.1:12435$|^http:\/\/127\.0\.0\.1:12436\/v1$/m)
+    expect(stdout).toMatch(
+      /You said: |^listening on http:\/\/127\.0\.0\.1:12435$|^http:\/\/127\.0\.0\.1:12436\/v1$/m
+    )
   })
 })

@@ -15,7 +15,8 @@ const sum = (numbers) => numbers.reduce((total, number) => total + number, 0)
 
 It starts at **0**, so an empty array is fine. [MDN](https://developer.mozilla.org/) has more.`
 
-const CALL = { id: "call_1", type: "function", function: { name: "get_weather", arguments: "{\"city\":\"Lübeck\"}" } }
+const CALL = { id: "call_1", type: "function",
+  function: { name: "get_weather", arguments: "{\"city\":\"Lübeck\"}" } }
 
 interface Asked {
   readonly messages: ReadonlyArray<{ readonly role: string; readonly content: string }>
@@ -106,7 +107,9 @@ const weakTexts = () => {
     return color[3] === 0 ? backgroundOf(element.parentElement) : color
   }
   return [...document.querySelectorAll("body *")].flatMap((element) => {
-    const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim() !== "")
+    const hasText = [...element.childNodes].some((node) =>
+      node.nodeType === 3 && node.textContent!.trim() !== ""
+    )
     if (!hasText || element.closest("[hidden], :disabled, datalist, option") !== null) return []
     const [a, b] = [luminance(parse(getComputedStyle(element).color)), luminance(backgroundOf(element))]
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)

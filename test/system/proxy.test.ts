@@ -26,7 +26,8 @@ afterAll(async () => {
   expect(wire.length).toBeGreaterThan(10_000)
   const found = (text: string) => seen.filter((marker) => text.includes(marker))
   expect({ wire: found(wire.replace(/\{"object":"list".*?\}\]\}/g, "")) }).toEqual({ wire: [] })
-  expect({ proxy: found(chain.proxy.output()), router: found(chain.router.stderr()) }).toEqual({ proxy: [], router: [] })
+  expect({ proxy: found(chain.proxy.output()), router: found(chain.router.stderr()) }).toEqual({ proxy: [],
+    router: [] })
 })
 
 const connect = () => new OpenAI({ baseURL: chain.proxy.baseUrl, apiKey: "sk-of-a-tool", maxRetries: 0 })
@@ -44,7 +45,8 @@ describe("the package openai", () => {
 
   it("gets a stream with the usage", async () => {
     const options = { include_usage: true }
-    const stream = await connect().chat.completions.create({ model, messages, stream: true, stream_options: options })
+    const stream = await connect().chat.completions.create({ model, messages, stream: true,
+      stream_options: options })
     const chunks = []
     for await (const chunk of stream) chunks.push(chunk)
     expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("")).toBe(said)
@@ -68,18 +70,21 @@ describe("the package openai", () => {
     expect(cities).toEqual([{ city: MARKER }])
   })
 
-  it.each([false, true])("cancels the call up to the model server when it aborts, stream %s", async (stream) => {
-    const [asked, left] = [chain.upstream.requests.length, chain.upstream.left()]
-    const controller = new AbortController()
-    const slow = [{ role: "user" as const, content: "wait 60000" }]
-    const answer = connect().chat.completions.create({ model, messages: slow, stream }, { signal: controller.signal })
-    const failure = answer.then(() => "an answer", (error: unknown) => error)
-    await expect.poll(() => chain.upstream.requests.length, { timeout: 30_000 }).toBe(asked + 1)
-    controller.abort()
-    expect(await failure).toBeInstanceOf(APIUserAbortError)
-    await expect.poll(chain.upstream.left, { timeout: 30_000 }).toBe(left + 1)
-    await expect.poll(chain.proxy.output).toMatch(/path=\/v1\/chat\/completions status=499 ms=\d+\n/)
-  })
+  it.each([false, true])("cancels the call up to the model server when it aborts, stream %s",
+    async (stream) => {
+      const [asked, left] = [chain.upstream.requests.length, chain.upstream.left()]
+      const controller = new AbortController()
+      const slow = [{ role: "user" as const, content: "wait 60000" }]
+      const answer = connect().chat.completions.create({ model, messages: slow, stream }, {
+        signal: controller.signal
+      })
+      const failure = answer.then(() => "an answer", (error: unknown) => error)
+      await expect.poll(() => chain.upstream.requests.length, { timeout: 30_000 }).toBe(asked + 1)
+      controller.abort()
+      expect(await failure).toBeInstanceOf(APIUserAbortError)
+      await expect.poll(chain.upstream.left, { timeout: 30_000 }).toBe(left + 1)
+      await expect.poll(chain.proxy.output).toMatch(/path=\/v1\/chat\/completions status=499 ms=\d+\n/)
+    })
 
   it("gets its own classes of errors", async () => {
     const create = (fields: object) => connect().chat.completions.create({ model, messages, ...fields })
@@ -117,7 +122,8 @@ describe("other tools", () => {
         "-sS", chain.proxy.url + path,
         "-H", "Content-Type: application/json", "-H", "Transfer-Encoding: chunked", "-d", body()
       ])
-      expect({ path, content: JSON.parse(stdout).choices[0].message.content }).toEqual({ path, content: said })
+      expect({ path, content: JSON.parse(stdout).choices[0].message.content }).toEqual({ path,
+        content: said })
     }
   })
 

@@ -29,13 +29,18 @@ const thrownBy = async (stream: () => Promise<AsyncIterable<unknown>>): Promise<
 
 /** The words that the proxy has for this failure, wherever a package keeps them. */
 const wordsOf = (error: unknown): string =>
-  `${String(error)} ${JSON.stringify(error, (_, value: unknown) => value instanceof Error ? { ...value, message: value.message } : value)}`
+  `${String(error)} ${
+    JSON.stringify(error, (_, value: unknown) =>
+      value instanceof Error ? { ...value, message: value.message } : value)
+  }`
 
 describe("a failure after 12 seconds", () => {
   it.concurrent("is raised by openai", async ({ expect }) => {
     const client = new OpenAI({ baseURL: chain.proxy.baseUrl, apiKey: "any", maxRetries: 0 })
     const error = await thrownBy(() =>
-      client.chat.completions.create({ model: MODEL, messages: [{ role: "user", content: PROMPT }], stream: true }))
+      client.chat.completions.create({ model: MODEL, messages: [{ role: "user", content: PROMPT }],
+        stream: true })
+    )
     expect(error).toBeInstanceOf(APIError)
     expect(error).toMatchObject({ error: { type: "invalid_request_error" } })
   })

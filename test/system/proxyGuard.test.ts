@@ -14,7 +14,8 @@ let chain: Chain
 
 beforeAll(async () => {
   chain = await startChain({
-    proxy: ["--allow-origin", "https://chat.example", "--allow-origin", "app://obsidian.md", "--allow-host", "nomyo.lan"]
+    proxy: ["--allow-origin", "https://chat.example", "--allow-origin", "app://obsidian.md", "--allow-host",
+      "nomyo.lan"]
   })
 })
 afterAll(() => chain.close())
@@ -37,7 +38,10 @@ const ask = (
 ): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const request = Http.request(url + path, { method, headers, agent: false }, (response) => {
-      textOf(response).then((text) => resolve({ status: response.statusCode, headers: response.headers, text }), reject)
+      textOf(response).then(
+        (text) => resolve({ status: response.statusCode, headers: response.headers, text }),
+        reject
+      )
     })
     request.on("error", reject).end(body)
   })
@@ -51,11 +55,13 @@ const post = (headers: Http.OutgoingHttpHeaders = {}, body: string | Buffer = ch
 const errorOf = ({ status, text }: Answer) => ({ status, code: JSON.parse(text).error.code })
 
 describe("Host", () => {
-  it.each(["evil", "evil:12436", "localhost.evil", "127.0.0.1.evil", "evil.127.0.0.1", "127.0.0.2", "user@localhost"])(
+  it.each(["evil", "evil:12436", "localhost.evil", "127.0.0.1.evil", "evil.127.0.0.1", "127.0.0.2",
+    "user@localhost"])(
     "%j is refused",
     async (host) => {
       const asked = chain.upstream.requests.length
-      expect(errorOf(await ask("/v1/models", { headers: { host } }))).toEqual({ status: 403, code: "forbidden" })
+      expect(errorOf(await ask("/v1/models", { headers: { host } }))).toEqual({ status: 403,
+        code: "forbidden" })
       expect(errorOf(await post({ host }))).toEqual({ status: 403, code: "forbidden" })
       expect(chain.upstream.requests.length).toBe(asked)
     }
@@ -79,13 +85,15 @@ describe("Host", () => {
     })
   })
 
-  it.each(["localhost", "LOCALHOST", "LocalHost:1", "127.0.0.1", "[::1]:12436", "nomyo.lan"])("%j comes in", async (host) => {
-    expect(await ask("/health", { headers: { host } })).toMatchObject({ status: 200 })
-  })
+  it.each(["localhost", "LOCALHOST", "LocalHost:1", "127.0.0.1", "[::1]:12436", "nomyo.lan"])("%j comes in",
+    async (host) => {
+      expect(await ask("/health", { headers: { host } })).toMatchObject({ status: 200 })
+    })
 })
 
 describe("Origin", () => {
-  it.each(["https://evil.example", "null", "https://chat.example.evil", "http://chat.example", "vscode-webview://x"])(
+  it.each(["https://evil.example", "null", "https://chat.example.evil", "http://chat.example",
+    "vscode-webview://x"])(
     "%s is refused, and so is its preflight",
     async (origin) => {
       const asked = chain.upstream.requests.length
@@ -100,24 +108,26 @@ describe("Origin", () => {
     }
   )
 
-  it.each(["https://chat.example", "app://obsidian.md"])("%s comes in, with the headers that it asks for", async (origin) => {
-    const preflight = await ask("/v1/chat/completions", {
-      method: "OPTIONS",
-      headers: {
-        origin,
-        "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization,content-type,x-stainless-lang"
-      }
+  it.each(["https://chat.example", "app://obsidian.md"])("%s comes in, with the headers that it asks for",
+    async (origin) => {
+      const preflight = await ask("/v1/chat/completions", {
+        method: "OPTIONS",
+        headers: {
+          origin,
+          "access-control-request-method": "POST",
+          "access-control-request-headers": "authorization,content-type,x-stainless-lang"
+        }
+      })
+      expect(preflight).toMatchObject({
+        status: 204,
+        headers: {
+          "access-control-allow-origin": origin,
+          "access-control-allow-headers": "authorization,content-type,x-stainless-lang"
+        }
+      })
+      expect(await post({ origin })).toMatchObject({ status: 200,
+        headers: { "access-control-allow-origin": origin } })
     })
-    expect(preflight).toMatchObject({
-      status: 204,
-      headers: {
-        "access-control-allow-origin": origin,
-        "access-control-allow-headers": "authorization,content-type,x-stainless-lang"
-      }
-    })
-    expect(await post({ origin })).toMatchObject({ status: 200, headers: { "access-control-allow-origin": origin } })
-  })
 
   it("is missing where a page fetches without one", async () => {
     const headers = { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors" }
@@ -126,10 +136,12 @@ describe("Origin", () => {
 })
 
 describe("the body", () => {
-  it.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"])(
+  it.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+    "application/jsonp"])(
     "%s is refused",
     async (type) => {
-      expect(errorOf(await post({ "content-type": type }))).toEqual({ status: 415, code: "unsupported_media_type" })
+      expect(errorOf(await post({ "content-type": type }))).toEqual({ status: 415,
+        code: "unsupported_media_type" })
     }
   )
 
@@ -137,10 +149,13 @@ describe("the body", () => {
     expect(await post({ "content-type": "application/json; charset=utf-8" })).toMatchObject({ status: 200 })
   })
 
-  it.each([["with its length", {}], ["in chunks", { "transfer-encoding": "chunked" }]])("of 20 MB is refused, %s", async (_, headers) => {
-    const answer = await post(headers, Buffer.alloc(20_000_000, "a"))
-    expect(errorOf(answer)).toEqual({ status: 413, code: "request_too_large" })
-  })
+  it.each([["with its length", {}], ["in chunks", { "transfer-encoding": "chunked" }]])(
+    "of 20 MB is refused, %s",
+    async (_, headers) => {
+      const answer = await post(headers, Buffer.alloc(20_000_000, "a"))
+      expect(errorOf(answer)).toEqual({ status: 413, code: "request_too_large" })
+    }
+  )
 
   it.each(["", "[]", "{", "\u0000"])("that is %j is no JSON object", async (body) => {
     expect(errorOf(await post({}, body))).toEqual({ status: 400, code: "invalid_json" })
@@ -167,7 +182,8 @@ describe("a token", () => {
     const proxy = await startProxy(["--base-url", chain.router.url, "--allow-http", ...args], env, stdin)
     try {
       const { url } = proxy
-      const status = async (headers: Http.OutgoingHttpHeaders) => (await ask("/v1/models", { url, headers })).status
+      const status = async (headers: Http.OutgoingHttpHeaders) =>
+        (await ask("/v1/models", { url, headers })).status
       expect({
         none: await status({}),
         wrong: await status({ authorization: "Bearer proxy-token-2" }),
@@ -177,7 +193,8 @@ describe("a token", () => {
         azure: await status({ "api-key": "proxy-token-1" })
       }).toEqual({ none: 401, wrong: 401, prefix: 401, basic: 401, right: 200, azure: 200 })
       expect((await ask("/health", { url })).status).toBe(200)
-      const refused = await ask("/v1/chat/completions", { url, method: "POST", headers: JSON_TYPE, body: chat })
+      const refused = await ask("/v1/chat/completions", { url, method: "POST", headers: JSON_TYPE,
+        body: chat })
       expect(errorOf(refused)).toEqual({ status: 401, code: "invalid_api_key" })
       expect(proxy.output()).not.toContain("proxy-token")
     } finally {
@@ -191,7 +208,8 @@ describe("a token", () => {
     const asking = async (env: NodeJS.ProcessEnv, key: string) => {
       const proxy = await startProxy(args, env)
       const headers = { ...JSON_TYPE, authorization: `Bearer ${key}` }
-      const { status } = await ask("/v1/chat/completions", { url: proxy.url, method: "POST", headers, body: chat })
+      const { status } = await ask("/v1/chat/completions", { url: proxy.url, method: "POST", headers,
+        body: chat })
       await proxy.stop()
       return status
     }
@@ -210,12 +228,14 @@ describe("a token", () => {
 
 describe("a start beyond loopback", () => {
   const start = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) =>
-    nomyo(["proxy", "--port", "0", "--host", "0.0.0.0", "--base-url", chain.router.url, "--allow-http", ...args], {
+    nomyo(["proxy", "--port", "0", "--host", "0.0.0.0", "--base-url", chain.router.url, "--allow-http",
+      ...args], {
       env: { NOMYO_PROXY_TOKEN: "", ...env }
     })
 
   it("needs a token", async () => {
-    expect(await start([])).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("NOMYO_PROXY_TOKEN") })
+    expect(await start([])).toMatchObject({ code: 2, stdout: "",
+      stderr: expect.stringContaining("NOMYO_PROXY_TOKEN") })
   })
 
   it("needs TLS or the flag that says it is not needed", async () => {
@@ -227,9 +247,12 @@ describe("a start beyond loopback", () => {
   it.each(["plain", "tls"])("works with a token and %s", async (kind) => {
     const { cert, key } = await certificate()
     const tls = ["--tls-cert", file("cert.pem", cert), "--tls-key", file("key.pem", key)]
-    const args = ["--host", "0.0.0.0", "--base-url", chain.router.url, "--allow-http", ...(kind === "tls" ? tls : ["--plain-http"])]
+    const args = ["--host", "0.0.0.0", "--base-url", chain.router.url, "--allow-http",
+      ...(kind === "tls" ? tls : ["--plain-http"])]
     const proxy = await startProxy(args, { NOMYO_PROXY_TOKEN: "proxy-token-1" })
-    expect(proxy.baseUrl).toMatch(kind === "tls" ? /^https:\/\/127\.0\.0\.1:\d+\/v1$/ : /^http:\/\/127\.0\.0\.1:\d+\/v1$/)
+    expect(proxy.baseUrl).toMatch(
+      kind === "tls" ? /^https:\/\/127\.0\.0\.1:\d+\/v1$/ : /^http:\/\/127\.0\.0\.1:\d+\/v1$/
+    )
     expect(await proxy.stop()).toBe(0)
   })
 })
@@ -237,7 +260,8 @@ describe("a start beyond loopback", () => {
 describe("the banner", () => {
   it.each([
     ["warns of an HTTP proxy that gets prompts in the clear", { http_proxy: "http://127.0.0.1:9" }, true],
-    ["is silent where loopback is exempt", { HTTP_PROXY: "http://127.0.0.1:9", NO_PROXY: "localhost, 127.0.0.1" }, false],
+    ["is silent where loopback is exempt", { HTTP_PROXY: "http://127.0.0.1:9",
+      NO_PROXY: "localhost, 127.0.0.1" }, false],
     ["is silent without one", {}, false]
   ])("%s", async (_, env, warns) => {
     const proxy = await startProxy(["--base-url", chain.router.url, "--allow-http"], env)

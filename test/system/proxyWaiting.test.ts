@@ -22,19 +22,21 @@ interface Piece {
 
 /** Sends a request, and gives the status and what came when, in milliseconds from the first byte on. */
 const stream = (content: string, onData: (request: Http.ClientRequest) => void = () => undefined) =>
-  new Promise<{ readonly status: number | undefined; readonly pieces: ReadonlyArray<Piece> }>((resolve, reject) => {
-    const headers = { "content-type": "application/json" }
-    const options = { method: "POST", headers, agent: false }
-    const request = Http.request(`${chain.proxy.baseUrl}/chat/completions`, options, (response) => {
-      const pieces: Array<Piece> = []
-      response.setEncoding("utf8").on("data", (text: string) => {
-        pieces.push({ at: performance.now(), text })
-        onData(request)
+  new Promise<{ readonly status: number | undefined; readonly pieces: ReadonlyArray<Piece> }>(
+    (resolve, reject) => {
+      const headers = { "content-type": "application/json" }
+      const options = { method: "POST", headers, agent: false }
+      const request = Http.request(`${chain.proxy.baseUrl}/chat/completions`, options, (response) => {
+        const pieces: Array<Piece> = []
+        response.setEncoding("utf8").on("data", (text: string) => {
+          pieces.push({ at: performance.now(), text })
+          onData(request)
+        })
+        response.on("close", () => resolve({ status: response.statusCode, pieces }))
       })
-      response.on("close", () => resolve({ status: response.statusCode, pieces }))
-    })
-    request.on("error", reject).end(bodyOf(content))
-  })
+      request.on("error", reject).end(bodyOf(content))
+    }
+  )
 
 const gaps = (pieces: ReadonlyArray<Piece>) => pieces.slice(1).map(({ at }, index) => at - pieces[index]!.at)
 
@@ -43,7 +45,8 @@ const connect = () => new OpenAI({ baseURL: chain.proxy.baseUrl, apiKey: "sk-of-
 const ask = async (content: string): Promise<string> => {
   const messages = [{ role: "user" as const, content }]
   let said = ""
-  for await (const chunk of await connect().chat.completions.create({ model: "llama3.2", messages, stream: true })) {
+  for await (const chunk of await connect().chat.completions.create({ model: "llama3.2", messages,
+    stream: true })) {
     said += chunk.choices[0]?.delta.content ?? ""
   }
   return said
@@ -69,7 +72,8 @@ describe("a stream", () => {
   it("has the true status of a failure after a second", async () => {
     const { pieces, status } = await stream("wait 1000 fail 400")
     expect(status).toBe(400)
-    expect(JSON.parse(pieces.map(({ text }) => text).join(""))).toHaveProperty("error.type", "invalid_request_error")
+    expect(JSON.parse(pieces.map(({ text }) => text).join(""))).toHaveProperty("error.type",
+      "invalid_request_error")
   })
 
   it("ends with the error of a failure after 12 seconds, which openai raises", async () => {
@@ -77,7 +81,9 @@ describe("a stream", () => {
     const text = pieces.map((piece) => piece.text).join("")
     expect({ status, events: text.match(/^data: .*$/gm)?.length }).toEqual({ status: 200, events: 2 })
     expect(text).toMatch(/data: \{"error":\{"message":.*\}\}\n\ndata: \[DONE\]\n\n$/)
-    await expect(ask("wait 7000 fail 400")).rejects.toMatchObject({ error: { type: "invalid_request_error" } })
+    await expect(ask("wait 7000 fail 400")).rejects.toMatchObject({
+      error: { type: "invalid_request_error" }
+    })
     await expect.poll(chain.proxy.output).toMatch(/status=400 ms=\d{4,} payload_id=/)
   })
 
@@ -102,7 +108,8 @@ describe("connections and bursts", () => {
       const statuses = await Promise.all(Array.from({ length: 30 }, async (_, index) => {
         const body = bodyOf(`Question ${index}`, false)
         const headers = { "content-type": "application/json" }
-        const response = await fetch(`${limited.proxy.baseUrl}/chat/completions`, { method: "POST", headers, body })
+        const response = await fetch(`${limited.proxy.baseUrl}/chat/completions`, { method: "POST", headers,
+          body })
         await response.text()
         return response.status
       }))
@@ -117,17 +124,19 @@ describe("connections and bursts", () => {
 })
 
 describe("SIGTERM", () => {
-  it.each(["SIGTERM", "SIGINT"] as const)("%s in the middle of an answer ends it with exit code 0 at once", async (signal) => {
-    const proxy = await startProxy(["--base-url", chain.router.url, "--allow-http"])
-    const asked = chain.upstream.requests.length
-    const headers = { "content-type": "application/json" }
-    const answer = fetch(`${proxy.baseUrl}/chat/completions`, { method: "POST", headers, body: bodyOf("wait 60000", false) })
-    const outcome = answer.then(() => "an answer", () => "closed")
-    await expect.poll(() => chain.upstream.requests.length, { timeout: 30_000 }).toBe(asked + 1)
-    const lateness = watchLateness()
-    const sent = performance.now()
-    expect(await proxy.stop(signal)).toBe(0)
-    expect(performance.now() - sent).toBeLessThan(1000 + lateness())
-    expect(await outcome).toBe("closed")
-  })
+  it.each(["SIGTERM", "SIGINT"] as const)("%s in the middle of an answer ends it with exit code 0 at once",
+    async (signal) => {
+      const proxy = await startProxy(["--base-url", chain.router.url, "--allow-http"])
+      const asked = chain.upstream.requests.length
+      const headers = { "content-type": "application/json" }
+      const answer = fetch(`${proxy.baseUrl}/chat/completions`, { method: "POST", headers,
+        body: bodyOf("wait 60000", false) })
+      const outcome = answer.then(() => "an answer", () => "closed")
+      await expect.poll(() => chain.upstream.requests.length, { timeout: 30_000 }).toBe(asked + 1)
+      const lateness = watchLateness()
+      const sent = performance.now()
+      expect(await proxy.stop(signal)).toBe(0)
+      expect(performance.now() - sent).toBeLessThan(1000 + lateness())
+      expect(await outcome).toBe("closed")
+    })
 })

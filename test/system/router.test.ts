@@ -23,7 +23,8 @@ const keys = Effect.all({
   router: NodeKeyStore.loadKeyPair(Vectors.path("keys/server_4096.pem"))
 })
 
-const text = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value))
+const text = (value: unknown) =>
+  new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value))
 
 interface Answer {
   readonly status: number
@@ -39,7 +40,8 @@ const post = (
 ): Effect.Effect<Answer> =>
   Effect.promise(async () => {
     const response = await fetch(`${url}/v1/chat/secure_completion`, { method: "POST", body, headers })
-    return { status: response.status, headers: response.headers, body: new Uint8Array(await response.arrayBuffer()) }
+    return { status: response.status, headers: response.headers,
+      body: new Uint8Array(await response.arrayBuffer()) }
   })
 
 const detail = ({ body }: Answer): string => JSON.parse(new TextDecoder().decode(body)).detail
@@ -64,8 +66,10 @@ describe("the development router", () => {
   it.scopedLive("publishes its key and its health", () =>
     Effect.gen(function*() {
       const url = yield* Servers.router()
-      const get = (path: string) => Effect.promise(() => fetch(url + path).then(async (r) => [r.status, await r.text()] as const))
-      assert.deepStrictEqual(yield* get("/pki/public_key"), [200, Fs.readFileSync(Vectors.path("keys/server_4096.pub.pem"), "utf8")])
+      const get = (path: string) =>
+        Effect.promise(() => fetch(url + path).then(async (r) => [r.status, await r.text()] as const))
+      assert.deepStrictEqual(yield* get("/pki/public_key"), [200,
+        Fs.readFileSync(Vectors.path("keys/server_4096.pub.pem"), "utf8")])
       assert.deepStrictEqual(yield* get("/health"), [200, "{\"status\":\"ok\"}"])
       assert.deepStrictEqual(yield* get("/elsewhere"), [404, "{\"detail\":\"There is no such path\"}"])
     }))
@@ -74,7 +78,9 @@ describe("the development router", () => {
     Effect.gen(function*() {
       const seen: Array<object> = []
       const echo = yield* Model.makeEcho
-      const url = yield* Servers.router({ model: (request) => Effect.zipRight(Effect.sync(() => seen.push(request.payload)), echo(request)) })
+      const url = yield* Servers.router({
+        model: (request) => Effect.zipRight(Effect.sync(() => seen.push(request.payload)), echo(request))
+      })
       const { client, headers } = yield* good
       for (const { body, name, payload } of Vectors.requests) {
         const answer = yield* post(url, text(body), headers)
@@ -94,7 +100,10 @@ describe("the development router", () => {
       const flipped = Uint8Array.from(body)
       flipped[100]! ^= 1
       const pem = (name: string) => encodeURIComponent(Fs.readFileSync(Vectors.path(`keys/${name}`), "utf8"))
-      const cases: ReadonlyArray<readonly [status: number, reason: RegExp, body: Uint8Array<ArrayBuffer>, headers: Record<string, string>]> = [
+      const cases: ReadonlyArray<
+        readonly [status: number, reason: RegExp, body: Uint8Array<ArrayBuffer>,
+          headers: Record<string, string>]
+      > = [
         [401, /API key/, body, headers],
         [401, /API key/, body, { ...headers, Authorization: "Bearer wrong" }],
         [401, /API key/, body, { ...headers, Authorization: "right" }],
@@ -111,7 +120,8 @@ describe("the development router", () => {
         [400, /envelope/, flipped, auth],
         [400, /payload is not JSON/, yield* seal("not JSON"), auth],
         [400, /^model must be a model id/, yield* seal({}), auth],
-        [400, /^messages must be a non-empty array of { role, content }$/, yield* seal({ model: "m", messages: [] }), auth],
+        [400, /^messages must be a non-empty array of { role, content }$/,
+          yield* seal({ model: "m", messages: [] }), auth],
         [413, /larger/, new Uint8Array(15 * 1024 * 1024), auth]
       ]
       for (const [status, reason, sent, sentHeaders] of cases) {
@@ -120,7 +130,10 @@ describe("the development router", () => {
         assert.match(detail(answer), reason)
       }
       for (const { body_base64 } of Vectors.badResponses) {
-        assert.strictEqual((yield* post(url, Uint8Array.from(Buffer.from(body_base64, "base64")), auth)).status, 400)
+        assert.strictEqual(
+          (yield* post(url, Uint8Array.from(Buffer.from(body_base64, "base64")), auth)).status,
+          400
+        )
       }
       assert.strictEqual((yield* openAnswer(client, yield* post(url, body, auth))).choices.length, 1)
     }).pipe(Effect.provide(Servers.platform)))
@@ -142,21 +155,27 @@ describe("the development router", () => {
       let calls = 0
       const url = yield* Servers.router({
         model: (request) =>
-          ++calls > 1 ? echo(request) : Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never).pipe(
-            Effect.onInterrupt(() => Deferred.succeed(stopped, undefined))
-          )
+          ++calls > 1
+            ? echo(request)
+            : Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never).pipe(
+              Effect.onInterrupt(() => Deferred.succeed(stopped, undefined))
+            )
       })
       const { body, client, headers } = yield* good
       const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("")
       const { hostname, port } = new URL(url)
       const socket = Net.connect(Number(port), hostname).on("error", () => undefined)
-      socket.write(`POST /v1/chat/secure_completion HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n${head}\r\n`)
+      socket.write(
+        `POST /v1/chat/secure_completion HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n${head}\r\n`
+      )
       socket.write(body)
       yield* Deferred.await(asked)
       socket.destroy()
       yield* Deferred.await(stopped)
       const half = Net.connect(Number(port), hostname).on("error", () => undefined)
-      half.write(`POST /v1/chat/secure_completion HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n${head}\r\nonly this`)
+      half.write(
+        `POST /v1/chat/secure_completion HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n${head}\r\nonly this`
+      )
       half.destroySoon()
       assert.strictEqual((yield* openAnswer(client, yield* post(url, body, headers))).choices.length, 1)
     }).pipe(Effect.provide(Servers.platform)))
@@ -165,7 +184,11 @@ describe("the development router", () => {
     Effect.gen(function*() {
       const url = yield* Servers.router({ apiKey: Redacted.make("right") })
       const get = (headers: HeadersInit) =>
-        Effect.promise(() => fetch(`${url}/v1/models`, { headers }).then(async (r) => ({ status: r.status, body: await r.json() })))
+        Effect.promise(() =>
+          fetch(`${url}/v1/models`, { headers }).then(async (r) => ({ status: r.status,
+            body: await r.json() })
+          )
+        )
       assert.strictEqual((yield* get({})).status, 401)
       const { body, status } = yield* get({ Authorization: "bearer right" })
       assert.deepInclude({ status, ...body }, { status: 200, object: "list" })
@@ -198,9 +221,12 @@ describe("the development router", () => {
     const lines: Array<string> = []
     const logger = Logger.make((options) => void lines.push(Logger.stringLogger.log(options)))
     return Effect.gen(function*() {
-      const url = yield* Servers.router({ model: ({ payload }) => Effect.die(new Error(JSON.stringify(payload))) })
+      const url = yield* Servers.router({
+        model: ({ payload }) => Effect.die(new Error(JSON.stringify(payload)))
+      })
       const { headers, seal } = yield* good
-      const answer = yield* post(url, yield* seal({ model: "m", messages: [{ role: "user", content: "SENTINEL" }] }), headers)
+      const answer = yield* post(url,
+        yield* seal({ model: "m", messages: [{ role: "user", content: "SENTINEL" }] }), headers)
       assert.deepStrictEqual([answer.status, detail(answer)], [500, "The router failed"])
       assert.isAtLeast(lines.length, 1)
       assert.notInclude(lines.join("\n"), "SENTINEL")
@@ -215,7 +241,9 @@ describe("the development router", () => {
         Layer.provide(Servers.platform)
       )
       const answer = yield* Effect.flatMap(NomyoClient.NomyoClient, (client) =>
-        client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })).pipe(Effect.provide(client))
+        client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })).pipe(
+        Effect.provide(client)
+      )
       assert.strictEqual(answer.choices[0]?.message.content, "You said: Hello!")
     }).pipe(Effect.provide(Servers.platform)))
 })

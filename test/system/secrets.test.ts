@@ -25,7 +25,10 @@ describe("a look into a process's memory after dispose()", { timeout: 120_000 },
   const SENTINEL = "a sentinel that only this request's bytes hold"
   const subject = fileURLToPath(new URL("../support/secrets-process.mjs", import.meta.url))
 
-  /** The AES key of each envelope in a recording of what passed over the wire, with the private keys that open them. */
+  /**
+   * The AES key of each envelope in a recording of what passed over the wire, with the private keys that open
+   * them.
+   */
   const aesKeys = (wire: Buffer, ...pems: ReadonlyArray<Buffer>): ReadonlyArray<Buffer> =>
     [...wire.toString("latin1").matchAll(/"encrypted_aes_key":"([^"]+)"/g)].flatMap(([, base64]) =>
       pems.flatMap((key) => {
@@ -40,7 +43,9 @@ describe("a look into a process's memory after dispose()", { timeout: 120_000 },
   /** Runs ten requests in another process, and looks for their secrets there. */
   const look = (options: { readonly secureMemory: boolean; readonly password?: string }) =>
     Effect.gen(function*() {
-      const tap = yield* Servers.wiretap(yield* Servers.router({ model: () => Effect.succeed(Mocks.completion("an answer")) }))
+      const tap = yield* Servers.wiretap(
+        yield* Servers.router({ model: () => Effect.succeed(Mocks.completion("an answer")) })
+      )
       const keyDir = Fs.mkdtempSync(Path.join(temporary, "keys-"))
       const pem = Fs.readFileSync(Vectors.path("keys/client_4096.pem"))
       const file = options.password === undefined ? "client_4096.pem" : "client_4096.encrypted-pkcs8.pem"
@@ -48,7 +53,8 @@ describe("a look into a process's memory after dispose()", { timeout: 120_000 },
       Fs.chmodSync(Path.join(keyDir, "private_key.pem"), 0o600)
       const child = yield* Effect.acquireRelease(
         Effect.sync(() =>
-          spawn(process.execPath, [subject, tap.url, keyDir, options.password ?? "", String(options.secureMemory)], {
+          spawn(process.execPath, [subject, tap.url, keyDir, options.password ?? "",
+            String(options.secureMemory)], {
             stdio: ["pipe", "pipe", "inherit"]
           })
         ),
@@ -77,7 +83,8 @@ describe("a look into a process's memory after dispose()", { timeout: 120_000 },
       return { method, found: Object.fromEntries(places), locked: locked(child.pid!) }
     })
 
-  const nowhere = { "AES key": 0, "private exponent": 0, "a prime": 0, "a coefficient": 0, "PEM": 0, "sentinel": 0 }
+  const nowhere = { "AES key": 0, "private exponent": 0, "a prime": 0, "a coefficient": 0, "PEM": 0,
+    "sentinel": 0 }
 
   it.scopedLive("finds neither AES keys nor the private key nor a prompt that was passed in as bytes", () =>
     Effect.gen(function*() {

@@ -63,7 +63,9 @@ const start = Effect.fnUntraced(function*(
     UpstreamModel.make({ url: `${address}${path}`, apiKey: Redacted.make(API_KEY) }),
     httpClient
   )
-  const logger = Logger.make(({ annotations }) => void log.push(Object.fromEntries(HashMap.toEntries(annotations))))
+  const logger = Logger.make(({ annotations }) =>
+    void log.push(Object.fromEntries(HashMap.toEntries(annotations)))
+  )
   const router = yield* Effect.provide(
     Servers.router({ model: upstream.model, models: upstream.models }),
     Logger.replace(Logger.defaultLogger, logger)
@@ -71,7 +73,9 @@ const start = Effect.fnUntraced(function*(
   const client = Node.layer({ baseUrl: router, allowHttp: true, keyDir: false, keySize: 2048 })
   const create = (payload: object = {}, maxRetries = 2) =>
     Effect.flatMap(NomyoClient, (client) =>
-      client.create({ model: "llama3.2", messages: [{ role: "user", content: PROMPT }], ...payload }, { maxRetries })).pipe(
+      client.create({ model: "llama3.2", messages: [{ role: "user", content: PROMPT }], ...payload }, {
+        maxRetries
+      })).pipe(
       Effect.provide(client),
       Effect.provide(Logger.remove(Logger.defaultLogger))
     )
@@ -99,10 +103,13 @@ describe.each(httpClients)("a model server over %s", (_, httpClient) => {
           elsewhere.seen.push({ url: "elsewhere", authorization: undefined, body: {} })
           response.end(completion)
         })
-        const { create, seen } = yield* start({ status, headers: { location: `${target}/v1` } }, { httpClient })
+        const { create, seen } = yield* start({ status, headers: { location: `${target}/v1` } }, {
+          httpClient
+        })
         const error = yield* Effect.flip(create())
         assert.deepInclude(error, { statusCode: 424, attempts: 1 })
-        assert.deepStrictEqual({ asked: seen.length, elsewhere: elsewhere.seen.length }, { asked: 1, elsewhere: 0 })
+        assert.deepStrictEqual({ asked: seen.length, elsewhere: elsewhere.seen.length }, { asked: 1,
+          elsewhere: 0 })
       }
     }))
 })
@@ -112,22 +119,39 @@ const openai = (message: string, code: string | null = null, type = "invalid_req
 
 /** Failures that are not tried again: the server is asked once. */
 const final: ReadonlyArray<readonly [what: string, script: Script, status: number, reason: string]> = [
-  ["Ollama has no such model", { status: 404, body: openai("model \"llama3.2\" not found, try pulling it first") }, 404, "model_not_found"],
-  ["vLLM has no such model", { status: 404, body: "{\"object\":\"error\",\"message\":\"The model `x` does not exist.\",\"code\":404}" }, 404, "model_not_found"],
-  ["Mistral has no such model", { status: 400, body: "{\"message\":\"Invalid model: x\",\"type\":\"invalid_model\"}" }, 404, "model_not_found"],
+  ["Ollama has no such model", { status: 404,
+    body: openai("model \"llama3.2\" not found, try pulling it first") }, 404, "model_not_found"],
+  ["vLLM has no such model", { status: 404,
+    body: "{\"object\":\"error\",\"message\":\"The model `x` does not exist.\",\"code\":404}" }, 404,
+  "model_not_found"],
+  ["Mistral has no such model", { status: 400,
+    body: "{\"message\":\"Invalid model: x\",\"type\":\"invalid_model\"}" }, 404, "model_not_found"],
   ["no such path", { status: 404, body: "404 page not found" }, 404, "upstream_not_found"],
-  ["a wrong key", { status: 401, body: openai(`Incorrect API key provided: ${API_KEY}`, "invalid_api_key") }, 424, "upstream_unauthorized"],
+  ["a wrong key", { status: 401, body: openai(`Incorrect API key provided: ${API_KEY}`, "invalid_api_key") },
+    424, "upstream_unauthorized"],
   ["a forbidden key", { status: 403, body: "{\"detail\":\"Forbidden\"}" }, 424, "upstream_unauthorized"],
-  ["no money", { status: 429, body: openai("You exceeded your current quota", "insufficient_quota") }, 402, "upstream_quota_exceeded"],
-  ["too long", { status: 400, body: openai("maximum context length is 8192 tokens", "context_length_exceeded") }, 400, "context_length_exceeded"],
-  ["too long for llama.cpp", { status: 400, body: openai("the request exceeds the available context size", null, "exceed_context_size_error") }, 400, "context_length_exceeded"],
-  ["no tools", { status: 400, body: "{\"error\":\"gemma does not support tools\"}" }, 400, "unsupported_by_model"],
-  ["a bad parameter, by FastAPI", { status: 422, body: `{"detail":[{"loc":["body"],"msg":"bad","input":"${PROMPT}"}]}` }, 400, "invalid_request"],
-  ["a list, as Gemini has it", { status: 400, body: "[{\"error\":{\"code\":400,\"message\":\"bad\",\"status\":\"INVALID_ARGUMENT\"}}]" }, 400, "invalid_request"],
-  ["NaN", { status: 500, body: openai("json: unsupported value: NaN", null, "api_error") }, 424, "upstream_invalid_output"],
-  ["a web page", { headers: { "content-type": "text/html" }, body: "<html>Welcome</html>" }, 424, "upstream_unexpected_answer"],
+  ["no money", { status: 429, body: openai("You exceeded your current quota", "insufficient_quota") }, 402,
+    "upstream_quota_exceeded"],
+  ["too long", { status: 400,
+    body: openai("maximum context length is 8192 tokens", "context_length_exceeded") }, 400,
+  "context_length_exceeded"],
+  ["too long for llama.cpp", { status: 400,
+    body: openai("the request exceeds the available context size", null, "exceed_context_size_error") }, 400,
+  "context_length_exceeded"],
+  ["no tools", { status: 400, body: "{\"error\":\"gemma does not support tools\"}" }, 400,
+    "unsupported_by_model"],
+  ["a bad parameter, by FastAPI", { status: 422,
+    body: `{"detail":[{"loc":["body"],"msg":"bad","input":"${PROMPT}"}]}` }, 400, "invalid_request"],
+  ["a list, as Gemini has it", { status: 400,
+    body: "[{\"error\":{\"code\":400,\"message\":\"bad\",\"status\":\"INVALID_ARGUMENT\"}}]" }, 400,
+  "invalid_request"],
+  ["NaN", { status: 500, body: openai("json: unsupported value: NaN", null, "api_error") }, 424,
+    "upstream_invalid_output"],
+  ["a web page", { headers: { "content-type": "text/html" }, body: "<html>Welcome</html>" }, 424,
+    "upstream_unexpected_answer"],
   ["a list instead of an answer", { body: "[]" }, 424, "upstream_unexpected_answer"],
-  ["an error in a 200", { body: "{\"error\":{\"message\":\"No auth credentials found\",\"code\":401}}" }, 424, "upstream_unauthorized"],
+  ["an error in a 200", { body: "{\"error\":{\"message\":\"No auth credentials found\",\"code\":401}}" }, 424,
+    "upstream_unauthorized"],
   ["a body too large", { status: 413, body: "" }, 413, "request_too_large"],
   ["a teapot", { status: 418, body: "{}" }, 424, "upstream_refused"]
 ]
@@ -254,14 +278,17 @@ describe("an event stream that a model server sends unasked", () => {
 })
 
 describe("the start of a router in front of a model server", () => {
-  const probe = (script: Script, path = "") => Effect.flatMap(start(script, { path }), ({ upstream }) => upstream.probe)
+  const probe = (script: Script, path = "") =>
+    Effect.flatMap(start(script, { path }), ({ upstream }) => upstream.probe)
 
   it.scopedLive("finds the models", () =>
     Effect.gen(function*() {
       const body = JSON.stringify({ object: "list", data: [{ id: "llama3.2" }, { id: "qwen3" }] })
       assert.deepStrictEqual(yield* probe({ body }), { ids: ["llama3.2", "qwen3"], warnings: [] })
       const { router } = yield* start({ body })
-      const listed = yield* Effect.promise(() => fetch(`${router}/v1/models`).then((response) => response.json()))
+      const listed = yield* Effect.promise(() =>
+        fetch(`${router}/v1/models`).then((response) => response.json())
+      )
       assert.deepStrictEqual(listed.data.map(({ id }: { readonly id: string }) => id), ["llama3.2", "qwen3"])
     }))
 

@@ -37,7 +37,8 @@ describe("on the wire", () => {
       assert.include(bytes, `Bearer ${API_KEY}`)
       assert.include(bytes, "hybrid-aes256-rsa4096")
       assert.strictEqual(bytes.length - others.length, `authorization: Bearer ${API_KEY}`.length)
-      for (const secret of [PROMPT, SYSTEM, "You said:", "the user's name", "assistant", "chat.completion", "Qwen3-0.6B"]) {
+      for (const secret of [PROMPT, SYSTEM, "You said:", "the user's name", "assistant", "chat.completion",
+        "Qwen3-0.6B"]) {
         for (const disguise of disguises(secret)) assert.notInclude(bytes, disguise)
       }
       for (const disguise of disguises(API_KEY)) assert.notInclude(others, disguise)
@@ -47,7 +48,9 @@ describe("on the wire", () => {
     Effect.gen(function*() {
       const tls = yield* Effect.promise(Servers.certificate)
       const url = yield* Servers.router({ tls })
-      const refused = yield* Effect.flip(Effect.provide(create, Node.layer({ baseUrl: url, keyDir: false, keySize: 2048 })))
+      const refused = yield* Effect.flip(
+        Effect.provide(create, Node.layer({ baseUrl: url, keyDir: false, keySize: 2048 }))
+      )
       assert.deepInclude(refused, { _tag: "SecurityError", reason: "certificate", attempts: 1 })
 
       // Node reads extra authorities at its start only

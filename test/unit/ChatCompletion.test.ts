@@ -23,7 +23,8 @@ describe("ChatCompletion.encodePayload", () => {
     Effect.gen(function*() {
       const overhead = JSON.stringify({ content: "" }).length
       const longest = { content: "x".repeat(ChatCompletion.MAX_PAYLOAD_BYTES - overhead) }
-      assert.strictEqual((yield* ChatCompletion.encodePayload(longest)).length, ChatCompletion.MAX_PAYLOAD_BYTES)
+      assert.strictEqual((yield* ChatCompletion.encodePayload(longest)).length,
+        ChatCompletion.MAX_PAYLOAD_BYTES)
       const error = yield* Effect.flip(ChatCompletion.encodePayload({ content: `${longest.content}x` }))
       assert.match(error.message, /larger than 10 MiB/)
     }))
@@ -33,7 +34,9 @@ describe("ChatCompletion.encodePayload", () => {
       const bytes = Uint8Array.of(1, 2, 3)
       const encoded = yield* ChatCompletion.encodePayload(bytes)
       assert.strictEqual(ArrayBuffer.isView(encoded) && encoded.buffer, bytes.buffer)
-      const error = yield* Effect.flip(ChatCompletion.encodePayload(new Uint8Array(ChatCompletion.MAX_PAYLOAD_BYTES + 1)))
+      const error = yield* Effect.flip(
+        ChatCompletion.encodePayload(new Uint8Array(ChatCompletion.MAX_PAYLOAD_BYTES + 1))
+      )
       assert.match(error.message, /larger than 10 MiB/)
     }))
 
@@ -69,10 +72,13 @@ describe("ChatCompletion.decodePayload", () => {
   it.effect("reads a payload, and names the top-level field that is wrong", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* ChatCompletion.decodePayload(json(hello)), hello)
-      const error = yield* Effect.flip(ChatCompletion.decodePayload(json({ ...hello, messages: { secret: "SENTINEL" } })))
+      const error = yield* Effect.flip(
+        ChatCompletion.decodePayload(json({ ...hello, messages: { secret: "SENTINEL" } }))
+      )
       assert.match(error.message, /^messages/)
       assert.notMatch(error.message, /secret|SENTINEL/)
-      assert.strictEqual((yield* Effect.flip(ChatCompletion.decodePayload(Uint8Array.of(0x7b)))).message, "The payload is not JSON")
+      assert.strictEqual((yield* Effect.flip(ChatCompletion.decodePayload(Uint8Array.of(0x7b)))).message,
+        "The payload is not JSON")
     }))
 })
 
@@ -86,7 +92,9 @@ describe("ChatCompletion.decodeResponse", () => {
 
   it.effect("refuses the answer to another request", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(decode({ ...Mocks.completion("Hi!"), _metadata: { payload_id: "id-2" } }))
+      const error = yield* Effect.flip(
+        decode({ ...Mocks.completion("Hi!"), _metadata: { payload_id: "id-2" } })
+      )
       assert.deepInclude(error, { _tag: "SecurityError", reason: "replay" })
     }))
 
@@ -100,7 +108,11 @@ describe("ChatCompletion.decodeResponse", () => {
 })
 
 describe("ChatCompletion.SecurityTier", () => {
-  it.each([["standard", true], ["high", true], ["maximum", true], ["none", false], [1, false]])("takes %j: %s", (tier, isValid) => {
-    assert.strictEqual(Either.isRight(Schema.decodeUnknownEither(ChatCompletion.SecurityTier)(tier)), isValid)
-  })
+  it.each([["standard", true], ["high", true], ["maximum", true], ["none", false], [1, false]])(
+    "takes %j: %s",
+    (tier, isValid) => {
+      assert.strictEqual(Either.isRight(Schema.decodeUnknownEither(ChatCompletion.SecurityTier)(tier)),
+        isValid)
+    }
+  )
 })

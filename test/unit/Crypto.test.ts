@@ -40,6 +40,8 @@ describe("TestCrypto", () => {
       assert.deepInclude(yield* Effect.flip(roundTrip(other.privateKey)), { reason: "envelope" })
       yield* crypto.destroy(mine.privateKey)
       assert.deepInclude(yield* Effect.flip(roundTrip(mine.privateKey)), { reason: "envelope" })
-      assert.deepInclude(yield* Effect.flip(crypto.exportPrivateKey(mine.privateKey)), { reason: "client-key" })
+      assert.deepInclude(yield* Effect.flip(crypto.exportPrivateKey(mine.privateKey)), {
+        reason: "client-key"
+      })
     }).pipe(Effect.provide(TestCrypto.layer)))
 })

@@ -7,7 +7,11 @@ import * as Model from "../../src/router/Model.js"
 interface Answer {
   readonly choices: ReadonlyArray<{
     readonly finish_reason: string
-    readonly logprobs?: { readonly content: ReadonlyArray<{ readonly token: string; readonly logprob: number; readonly top_logprobs: ReadonlyArray<object> }> }
+    readonly logprobs?: {
+      readonly content: ReadonlyArray<
+        { readonly token: string; readonly logprob: number; readonly top_logprobs: ReadonlyArray<object> }
+      >
+    }
     readonly message: { readonly [key: string]: unknown }
   }>
   readonly usage: object
@@ -18,7 +22,8 @@ const hello = { model: "m", messages: [{ role: "user", content: "Hello!" }] }
 
 const ask = (payload: object, payloadId = "id") =>
   Effect.flatMap(Model.makeEcho, (model) =>
-    model({ payloadId, securityTier: undefined, payload: { ...hello, ...payload } as never })) as Effect.Effect<
+    model({ payloadId, securityTier: undefined,
+      payload: { ...hello, ...payload } as never })) as Effect.Effect<
     Answer,
     HttpError
   >
@@ -59,7 +64,8 @@ describe("the echo model", () => {
       const startedAt = performance.now()
       const blanks = [{ role: "user", content: `a${" ".repeat(300_000)}b${"\n".repeat(300_000)}` }]
       assert.include(said(yield* ask({ messages: blanks })), "b")
-      assert.strictEqual(said(yield* ask({ messages: [{ role: "user", content: " ".repeat(300_000) }] })), "You said:")
+      assert.strictEqual(said(yield* ask({ messages: [{ role: "user", content: " ".repeat(300_000) }] })),
+        "You said:")
       assert.isBelow(performance.now() - startedAt, 2000)
     }))
 
@@ -79,7 +85,8 @@ describe("the echo model", () => {
       assert.deepStrictEqual(names(yield* ask({ tools })), ["first"])
       const chosen = yield* ask({ tools, tool_choice: { type: "function", function: { name: "second" } } })
       assert.deepStrictEqual(names(chosen), ["second"])
-      assert.deepStrictEqual(JSON.parse(calls(chosen)[0]!.function!.arguments), { text: "Hello!", count: 1, deep: {} })
+      assert.deepStrictEqual(JSON.parse(calls(chosen)[0]!.function!.arguments), { text: "Hello!", count: 1,
+        deep: {} })
       assert.deepStrictEqual(calls(yield* ask({ tools, tool_choice: "none" })), [])
     }))
 
@@ -93,7 +100,8 @@ describe("the echo model", () => {
       assert.deepStrictEqual(names(yield* ask({ tools, messages })), ["weather", "time"])
       assert.deepStrictEqual(names(yield* ask({ tools, messages, parallel_tool_calls: false })), ["weather"])
       const results = ["sunny", "noon"].map((content) => ({ role: "tool", tool_call_id: "call_1", content }))
-      const done = yield* ask({ tools, messages: [...messages, { role: "assistant", content: null }, ...results] })
+      const done = yield* ask({ tools,
+        messages: [...messages, { role: "assistant", content: null }, ...results] })
       assert.strictEqual(said(done), "The tools say: sunny, noon")
     }))
 
@@ -108,11 +116,13 @@ describe("the echo model", () => {
   it.effect("reasons with the effort that is asked for", () =>
     Effect.gen(function*() {
       const length = (payload: object) =>
-        Effect.map(ask(payload), ({ choices }) => String(choices[0]?.message["reasoning_content"] ?? "").length)
+        Effect.map(ask(payload),
+          ({ choices }) => String(choices[0]?.message["reasoning_content"] ?? "").length)
       const [none, low, medium, high] = yield* Effect.all(
         ["none", "low", "medium", "high"].map((reasoning_effort) => length({ reasoning_effort }))
       )
-      assert.deepStrictEqual({ none, isRising: 0 < low! && low! < medium! && medium! < high! }, { none: 0, isRising: true })
+      assert.deepStrictEqual({ none, isRising: 0 < low! && low! < medium! && medium! < high! }, { none: 0,
+        isRising: true })
       assert.strictEqual(yield* length({ model: "a-Thinking-model" }), low)
       assert.strictEqual(yield* length({ model: "a-Thinking-model", reasoning_effort: "none" }), 0)
       const { usage } = yield* ask({ reasoning_effort: "low" })

@@ -12,7 +12,8 @@ const pair = Effect.flatMap(Crypto.Crypto, (crypto) => crypto.generateKeyPair(20
 
 /** `TestCrypto` with a `seal` that gives this. */
 const sealing = (sealed: Crypto.Sealed) =>
-  Effect.map(Crypto.Crypto, (crypto): Crypto.Service => ({ ...crypto, seal: (_key, _plaintext, use) => use(sealed) }))
+  Effect.map(Crypto.Crypto, (crypto): Crypto.Service => ({ ...crypto, seal: (_key, _plaintext, use) =>
+    use(sealed) }))
 
 const sealed: Crypto.Sealed = {
   encryptedKey: bytes("key"),
@@ -75,7 +76,8 @@ describe("Envelope", () => {
         Effect.provideServiceEffect(Crypto.Crypto, sealing({ ...sealed, ciphertext, length })),
         Effect.flip
       )
-      assert.deepInclude(error, { reason: "encryption", message: "The request could not be encrypted. Please report this" })
+      assert.deepInclude(error, { reason: "encryption",
+        message: "The request could not be encrypted. Please report this" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 
   const without = (name: string) => ({ [name]: undefined })
@@ -105,7 +107,9 @@ describe("Envelope", () => {
       const good = JSON.parse(text(yield* Envelope.seal(publicKey, bytes("{}"))))
       const open = (json: object) => Envelope.open(privateKey, bytes(JSON.stringify(json)), () => Effect.void)
       yield* open(good)
-      const payload = sealed === undefined ? {} : { encrypted_payload: { ...good.encrypted_payload, ...sealed } }
+      const payload = sealed === undefined
+        ? {}
+        : { encrypted_payload: { ...good.encrypted_payload, ...sealed } }
       assert.deepInclude(yield* Effect.flip(open({ ...good, ...payload, ...fields })), { reason: "envelope" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 

@@ -25,7 +25,9 @@ describe("KeyRing", () => {
       const self = yield* ring
       yield* TestClock.adjust("3 days")
       assert.deepStrictEqual({ generated: keys.generated, loads: store.loads }, { generated: 0, loads: 0 })
-      const leases = yield* Effect.fork(Effect.all(Array.from({ length: 20 }, () => fingerprint(self)), { concurrency: "unbounded" }))
+      const leases = yield* Effect.fork(
+        Effect.all(Array.from({ length: 20 }, () => fingerprint(self)), { concurrency: "unbounded" })
+      )
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(new Set(yield* Fiber.join(leases)).size, 1)
       assert.deepStrictEqual(
@@ -67,7 +69,9 @@ describe("KeyRing", () => {
     return Effect.gen(function*() {
       const [one, two] = [yield* ring, yield* ring]
       const events = [yield* one.events, yield* two.events]
-      const leases = yield* Effect.fork(Effect.all([fingerprint(one), fingerprint(two)], { concurrency: "unbounded" }))
+      const leases = yield* Effect.fork(
+        Effect.all([fingerprint(one), fingerprint(two)], { concurrency: "unbounded" })
+      )
       yield* TestClock.adjust("1 second")
       const [first, second] = yield* Fiber.join(leases)
       assert.strictEqual(second, first)
@@ -83,10 +87,16 @@ describe("KeyRing", () => {
   it.scoped("is a layer that makes keys as long as it is configured, under a name of its own", () => {
     const { layer } = setup()
     return Effect.gen(function*() {
-      const configured = KeyRing.layer(yield* NomyoConfig.make({ baseUrl: "https://router.test", keySize: 2048 }))
-      const publicKey = yield* Effect.provide(Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease((pair) => Effect.succeed(pair.publicKey))), configured)
+      const configured = KeyRing.layer(
+        yield* NomyoConfig.make({ baseUrl: "https://router.test", keySize: 2048 })
+      )
+      const publicKey = yield* Effect.provide(
+        Effect.flatMap(KeyRing.KeyRing, ({ lease }) => lease((pair) => Effect.succeed(pair.publicKey))),
+        configured
+      )
       assert.strictEqual(publicKey.modulusLength, 2048)
-      assert.deepStrictEqual([KeyRing.KeyRing.key, BackgroundClock.key], ["nomyo-js/KeyRing", "nomyo-js/BackgroundClock"])
+      assert.deepStrictEqual([KeyRing.KeyRing.key, BackgroundClock.key], ["nomyo-js/KeyRing",
+        "nomyo-js/BackgroundClock"])
     }).pipe(Effect.provide(layer))
   })
 
@@ -97,11 +107,14 @@ describe("KeyRing", () => {
       store.gate = yield* Deferred.make<void>()
       store.failure = new SecurityError({ reason: "key-password", message: "wrong" })
       const waiting = yield* Effect.fork(
-        Effect.all(Array.from({ length: 3 }, () => Effect.flip(fingerprint(self))), { concurrency: "unbounded" })
+        Effect.all(Array.from({ length: 3 }, () => Effect.flip(fingerprint(self))), {
+          concurrency: "unbounded"
+        })
       )
       yield* Effect.yieldNow()
       yield* Deferred.succeed(store.gate, undefined)
-      assert.deepStrictEqual((yield* Fiber.join(waiting)).map(({ reason }) => reason), ["key-password", "key-password", "key-password"])
+      assert.deepStrictEqual((yield* Fiber.join(waiting)).map(({ reason }) => reason), ["key-password",
+        "key-password", "key-password"])
       assert.strictEqual(store.loads, 1)
       store.failure = undefined
       yield* fingerprint(self)
@@ -187,7 +200,9 @@ describe("KeyRing", () => {
       keys.failing = true
       yield* Effect.flip(self.rotate)
       const third = yield* self.replace(
-        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(Effect.provide(TestCrypto.layer))
+        Effect.flatMap(Crypto.Crypto, (crypto) => crypto.importKeyPair(new Uint8Array([7]), 0)).pipe(
+          Effect.provide(TestCrypto.layer)
+        )
       )
       const seen = [...(yield* Queue.takeAll(events))].map((event) => [event._tag, event.fingerprint])
       assert.deepStrictEqual(seen, [
@@ -269,9 +284,14 @@ describe("KeyRing", () => {
   })
 
   it("keeps alive exactly what is current or leased, in whatever order things happen", () => {
-    type Step = { readonly do: "lease" | "rotate" | "failToMake" | "failToStore" | "replace" } | { readonly do: "release"; readonly which: number }
+    type Step = { readonly do: "lease" | "rotate" | "failToMake" | "failToStore" | "replace" } | {
+      readonly do: "release"
+      readonly which: number
+    }
     const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
-      FastCheck.constantFrom<Step>({ do: "lease" }, { do: "lease" }, { do: "rotate" }, { do: "failToMake" }, { do: "failToStore" }, { do: "replace" }),
+      FastCheck.constantFrom<Step>({ do: "lease" }, { do: "lease" }, { do: "rotate" }, { do: "failToMake" }, {
+        do: "failToStore"
+      }, { do: "replace" }),
       FastCheck.record({ do: FastCheck.constant("release" as const), which: FastCheck.nat(20) })
     )
     return FastCheck.assert(
@@ -290,7 +310,8 @@ describe("KeyRing", () => {
             current = pair
           }
           const check = (alive: (pair: Crypto.KeyPair) => boolean) => {
-            for (const pair of made) assert.strictEqual(!keys.destroyed.includes(pair.privateKey), alive(pair))
+            for (const pair of made)
+              assert.strictEqual(!keys.destroyed.includes(pair.privateKey), alive(pair))
             assert.strictEqual(keys.destroyed.length, orphans + made.filter((pair) => !alive(pair)).length)
           }
           for (const next of steps) {
@@ -315,7 +336,8 @@ describe("KeyRing", () => {
               yield* Effect.flip(self.rotate)
               keys.failing = false
             } else {
-              // what has been made by then is destroyed; without a current pair nothing is, since nothing can be loaded
+              // what has been made by then is destroyed; without a current pair nothing is, since nothing can
+              // be loaded
               if (current !== undefined) orphans++
               store.failure = new SecurityError({ reason: "client-key", message: "disk full" })
               yield* Effect.flip(self.rotate)

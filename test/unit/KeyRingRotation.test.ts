@@ -73,7 +73,9 @@ describe("rotation of the KeyRing", () => {
   it.scoped("keeps the old pair when a rotation fails, says so, and tries again a minute later", () => {
     const { keys, layer, ring, store } = setup(day)
     const warnings: Array<string> = []
-    const logger = Logger.make(({ logLevel, message }) => void (logLevel._tag === "Warning" && warnings.push(String(message))))
+    const logger = Logger.make(({ logLevel, message }) =>
+      void (logLevel._tag === "Warning" && warnings.push(String(message)))
+    )
     return Effect.gen(function*() {
       const self = yield* ring
       const first = yield* fingerprint(self)
@@ -102,20 +104,23 @@ describe("rotation of the KeyRing", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped.each([["a defect", Effect.die("broken")], ["an interruption", Effect.interrupt]] as const)("goes on rotating after %s, which should never happen", ([, broken]) => {
-    const { keys, layer, ring, store } = setup(day)
-    const warnings: Array<string> = []
-    const logger = Logger.make(({ message }) => void warnings.push(String(message)))
-    return Effect.gen(function*() {
-      yield* fingerprint(yield* ring)
-      keys.broken = broken
-      yield* TestClock.adjust("24 hours")
-      assert.deepStrictEqual(warnings, ["The client's key pair was not rotated: an unexpected failure"])
-      keys.broken = undefined
-      yield* TestClock.adjust("1 minute")
-      assert.strictEqual(store.saves.length, 2)
-    }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
-  })
+  it.scoped.each([["a defect", Effect.die("broken")], ["an interruption", Effect.interrupt]] as const)(
+    "goes on rotating after %s, which should never happen",
+    ([, broken]) => {
+      const { keys, layer, ring, store } = setup(day)
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+      return Effect.gen(function*() {
+        yield* fingerprint(yield* ring)
+        keys.broken = broken
+        yield* TestClock.adjust("24 hours")
+        assert.deepStrictEqual(warnings, ["The client's key pair was not rotated: an unexpected failure"])
+        keys.broken = undefined
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(store.saves.length, 2)
+      }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    }
+  )
 
   it.scoped("counts the age of a pair it is given from then on", () => {
     const { layer, ring, store } = setup(day)
@@ -188,11 +193,14 @@ describe("rotation of the KeyRing", () => {
     return Effect.gen(function*() {
       const self = yield* ring
       const events = yield* self.events
-      const both = yield* Effect.fork(Effect.all([self.rotate, fingerprint(self)], { concurrency: "unbounded" }))
+      const both = yield* Effect.fork(
+        Effect.all([self.rotate, fingerprint(self)], { concurrency: "unbounded" })
+      )
       yield* TestClock.adjust("2 seconds")
       const [rotated] = yield* Fiber.join(both)
       assert.strictEqual(yield* fingerprint(self), rotated.publicKey.fingerprint)
-      assert.deepStrictEqual([...(yield* Queue.takeAll(events))].map(({ _tag }) => _tag), ["Generated", "Rotated"])
+      assert.deepStrictEqual([...(yield* Queue.takeAll(events))].map(({ _tag }) => _tag), ["Generated",
+        "Rotated"])
       assert.deepStrictEqual(
         { generated: keys.generated, saves: store.saves.length, destroyed: keys.destroyed.length },
         { generated: 2, saves: 2, destroyed: 1 }
@@ -285,7 +293,9 @@ describe("rotation of the KeyRing", () => {
     const { keys, layer, ring, store } = setup(never, { delay: "1 second" })
     return Effect.gen(function*() {
       const self = yield* ring
-      const rotations = yield* Effect.fork(Effect.all(Array.from({ length: 5 }, () => self.rotate), { concurrency: "unbounded" }))
+      const rotations = yield* Effect.fork(
+        Effect.all(Array.from({ length: 5 }, () => self.rotate), { concurrency: "unbounded" })
+      )
       yield* TestClock.adjust("6 seconds")
       const pairs = yield* Fiber.join(rotations)
       assert.strictEqual(yield* fingerprint(self), pairs[4]!.publicKey.fingerprint)

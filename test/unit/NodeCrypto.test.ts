@@ -25,7 +25,8 @@ describe("NodeCrypto", () => {
       Effect.sync(() => vi.spyOn(subtle, "decrypt").mockImplementation(instead)),
       (spy) => Effect.sync(() => spy.mockRestore())
     )
-  const layerWith = (options: NodeCrypto.Options) => Layer.provideMerge(NodeCrypto.layerWith(options), SecureMemory.layer)
+  const layerWith = (options: NodeCrypto.Options) =>
+    Layer.provideMerge(NodeCrypto.layerWith(options), SecureMemory.layer)
 
   it.scoped.each([
     [undefined, Math.min(availableParallelism() + 1, 3)],
@@ -35,33 +36,35 @@ describe("NodeCrypto", () => {
     [5, 5],
     [9, 5],
     [0, 1]
-  ] as const)("decrypts no more at a time than it may, each with a handle of its own, and keeps those: %s", ([handles, expected]) =>
-    Effect.gen(function*() {
-      const crypto = yield* Lent.crypto
-      const { privateKey, publicKey } = yield* load("client_2048.pem")
-      const used = new Set<CryptoKey>()
-      let [working, most] = [0, 0]
-      const exportKey = yield* Effect.acquireRelease(
-        Effect.sync(() => vi.spyOn(subtle, "exportKey")),
-        (spy) => Effect.sync(() => spy.mockRestore())
-      )
-      yield* mockDecrypt((algorithm, key, data) => {
-        used.add(key)
-        most = Math.max(most, ++working)
-        return decrypt(algorithm, key, data).finally(() => working--)
-      })
-      const openFive = Effect.all(
-        Array.from({ length: 5 }, (_, i) =>
-          Effect.flatMap(crypto.seal(publicKey, new Uint8Array(i)), (sealed) => crypto.open(privateKey, sealed))),
-        { concurrency: "unbounded" }
-      )
-      for (let round = 0; round < 2; round++) {
-        assert.deepStrictEqual((yield* openFive).map(({ length }) => length), [0, 1, 2, 3, 4])
-        assert.strictEqual(used.size, expected)
-        assert.lengthOf(exportKey.mock.calls, expected - 1)
-        assert.isAtMost(most, expected)
-      }
-    }).pipe(Effect.provide(layerWith({ maxParallelDecrypts: handles }))))
+  ] as const)("decrypts no more at a time than it may, each with a handle of its own, and keeps those: %s",
+    ([handles, expected]) =>
+      Effect.gen(function*() {
+        const crypto = yield* Lent.crypto
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const used = new Set<CryptoKey>()
+        let [working, most] = [0, 0]
+        const exportKey = yield* Effect.acquireRelease(
+          Effect.sync(() => vi.spyOn(subtle, "exportKey")),
+          (spy) => Effect.sync(() => spy.mockRestore())
+        )
+        yield* mockDecrypt((algorithm, key, data) => {
+          used.add(key)
+          most = Math.max(most, ++working)
+          return decrypt(algorithm, key, data).finally(() => working--)
+        })
+        const openFive = Effect.all(
+          Array.from({ length: 5 }, (_, i) =>
+            Effect.flatMap(crypto.seal(publicKey, new Uint8Array(i)), (sealed) =>
+              crypto.open(privateKey, sealed))),
+          { concurrency: "unbounded" }
+        )
+        for (let round = 0; round < 2; round++) {
+          assert.deepStrictEqual((yield* openFive).map(({ length }) => length), [0, 1, 2, 3, 4])
+          assert.strictEqual(used.size, expected)
+          assert.lengthOf(exportKey.mock.calls, expected - 1)
+          assert.isAtMost(most, expected)
+        }
+      }).pipe(Effect.provide(layerWith({ maxParallelDecrypts: handles }))))
 
   it.scopedLive("reuses no key handle that is still busy for an interrupted caller", () =>
     Effect.gen(function*() {
@@ -79,7 +82,8 @@ describe("NodeCrypto", () => {
         })
         return decrypt(...parameters).finally(() => working--)
       })
-      const open = crypto.seal(publicKey, new Uint8Array(9), (sealed) => crypto.open(privateKey, sealed, ({ length }) => Effect.succeed(length)))
+      const open = crypto.seal(publicKey, new Uint8Array(9), (sealed) =>
+        crypto.open(privateKey, sealed, ({ length }) => Effect.succeed(length)))
       const abandoned = yield* Effect.fork(open)
       yield* Deferred.await(started)
       const exit = yield* Fiber.interrupt(abandoned)
@@ -89,7 +93,8 @@ describe("NodeCrypto", () => {
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(gone)
       goOn()
-      yield* Effect.repeat(Effect.sync(() => goOn()), { until: () => waiting.unsafePoll() !== null, schedule: Schedule.spaced("1 millis") })
+      yield* Effect.repeat(Effect.sync(() => goOn()), { until: () => waiting.unsafePoll() !== null,
+        schedule: Schedule.spaced("1 millis") })
       assert.strictEqual(yield* Fiber.join(waiting), 9)
       // no decryption for the interrupted caller
       assert.deepStrictEqual({ most, calls }, { most: 1, calls: 2 })
@@ -97,7 +102,8 @@ describe("NodeCrypto", () => {
 
   it.scoped("leaves no AES key behind, even when its caller is interrupted", () => {
     const lent: Array<{ readonly bytes: Uint8Array; wasUsed: boolean }> = []
-    const memory = Memory.spied(SecureMemory.layer, (bytes) => lent.push({ bytes, wasUsed: bytes.some((byte) => byte > 0) }))
+    const memory = Memory.spied(SecureMemory.layer,
+      (bytes) => lent.push({ bytes, wasUsed: bytes.some((byte) => byte > 0) }))
     return Effect.gen(function*() {
       const crypto = yield* Crypto.Crypto
       const { privateKey, publicKey } = yield* load("client_2048.pem")
@@ -110,13 +116,17 @@ describe("NodeCrypto", () => {
         unwrapped.push(new Uint8Array(buffer))
         return buffer
       })
-      const open = crypto.seal(publicKey, new Uint8Array(100), (sealed) =>
-        crypto.open(privateKey, sealed, ({ length }) =>
-          Effect.sync(() => {
-            // a key with a nonce for the seal, a key for the opening
-            assert.deepStrictEqual(lent.map(({ bytes, wasUsed }) => [bytes.length, wasUsed]), [[44, true], [32, true]])
-            return length
-          })))
+      const open = crypto.seal(publicKey, new Uint8Array(100),
+        (sealed) =>
+          crypto.open(privateKey, sealed, ({ length }) =>
+            Effect.sync(() => {
+              // a key with a nonce for the seal, a key for the opening
+              assert.deepStrictEqual(lent.map(({ bytes, wasUsed }) => [bytes.length, wasUsed]), [[44, true], [
+                32,
+                true
+              ]])
+              return length
+            })))
       assert.strictEqual(yield* open, 100)
       let resume: (value?: unknown) => void = () => undefined
       goOn = new Promise((resolve) => {
@@ -131,7 +141,8 @@ describe("NodeCrypto", () => {
       assert.lengthOf(unwrapped[0]!, 32)
       // and two answers, of which one never came
       assert.deepStrictEqual(lent.map(({ bytes }) => bytes.length), [44, 32, 100, 44, 32, 100])
-      for (const bytes of [...unwrapped, ...lent.map(({ bytes }) => bytes)]) assert.isTrue(bytes.every((byte) => byte === 0))
+      for (const bytes of [...unwrapped, ...lent.map(({ bytes }) => bytes)])
+        assert.isTrue(bytes.every((byte) => byte === 0))
     }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, memory)))
   })
 
@@ -139,7 +150,9 @@ describe("NodeCrypto", () => {
     Effect.gen(function*() {
       const crypto = yield* Lent.crypto
       const { publicKey } = yield* load("client_2048.pem")
-      const Resizable = ArrayBuffer as unknown as new(length: number, options: object) => ArrayBuffer & { readonly resize: (to: number) => void }
+      const Resizable = ArrayBuffer as unknown as new(length: number, options: object) => ArrayBuffer & {
+        readonly resize: (to: number) => void
+      }
       const buffer = new Resizable(100_000, { maxByteLength: 200_000 })
       const sealed = yield* crypto.seal(publicKey, new Uint8Array(buffer))
       const chunks = sealed.ciphertext[Symbol.iterator]()
@@ -188,13 +201,17 @@ describe("NodeCrypto", () => {
           yield chunk
         }
       }
-      assert.lengthOf(yield* crypto.open(privateKey, { ...sealed, ciphertext: chunks(0), tag: () => tag }), 10 * 48 * 1024)
+      assert.lengthOf(yield* crypto.open(privateKey, { ...sealed, ciphertext: chunks(0), tag: () => tag }),
+        10 * 48 * 1024)
       assert.strictEqual(taken, 10)
       assert.isAbove(atDecrypt, 0)
       for (const broken of [1, 5, 6]) {
         taken = 0
-        const error = yield* Effect.flip(crypto.open(privateKey, { ...sealed, ciphertext: chunks(broken), tag: () => tag }))
-        assert.strictEqual(error.message, "The answer could not be opened: it is damaged, altered, or sealed to another key")
+        const error = yield* Effect.flip(
+          crypto.open(privateKey, { ...sealed, ciphertext: chunks(broken), tag: () => tag })
+        )
+        assert.strictEqual(error.message,
+          "The answer could not be opened: it is damaged, altered, or sealed to another key")
         assert.deepStrictEqual(Object.keys(error), Object.keys(Crypto.cannotOpen()))
       }
     }).pipe(Effect.provide(layerWith({}))))

@@ -28,7 +28,9 @@ describe("NodeTransport", () => {
     it.scoped("keeps a connection for the next request, after an error too", () =>
       Effect.gen(function*() {
         const { seen, url } = yield* counting((socket) => socket.write(real))
-        const failing = yield* counting((socket) => socket.write("HTTP/1.1 503 Sorry\r\nContent-Length: 2\r\n\r\n{}"))
+        const failing = yield* counting((socket) =>
+          socket.write("HTTP/1.1 503 Sorry\r\nContent-Length: 2\r\n\r\n{}")
+        )
         for (let i = 0; i < 3; i++) {
           assert.lengthOf(yield* send(url), 4)
           assert.strictEqual((yield* Effect.flip(send(failing.url)))._tag, "ServiceUnavailableError")
@@ -61,18 +63,25 @@ describe("NodeTransport", () => {
         let requests = 0
         const { url } = yield* counting((socket) => {
           socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${++requests}`)
-          setTimeout(() => socket.write(real, () => setTimeout(() => Deferred.unsafeDone(stray, Effect.void), 20)), 20)
+          setTimeout(
+            () => socket.write(real, () => setTimeout(() => Deferred.unsafeDone(stray, Effect.void), 20)),
+            20
+          )
         })
         assert.strictEqual(new TextDecoder().decode(yield* send(url)), "1")
         yield* Deferred.await(stray)
         assert.strictEqual(new TextDecoder().decode(yield* send(url)), "2")
       }))
 
-    it.scoped.each(["Identity", "IDENTITY", "", " ", "identity, identity"])("takes a Content-Encoding of %j for none", (encoding) =>
-      Effect.gen(function*() {
-        const plain: Http.RequestListener = (_, response) => body(response, 200, "real", { "content-encoding": encoding })
-        assert.lengthOf(yield* send(yield* Servers.httpServer(plain)), 4)
-      }))
+    it.scoped.each(["Identity", "IDENTITY", "", " ", "identity, identity"])(
+      "takes a Content-Encoding of %j for none",
+      (encoding) =>
+        Effect.gen(function*() {
+          const plain: Http.RequestListener = (_, response) =>
+            body(response, 200, "real", { "content-encoding": encoding })
+          assert.lengthOf(yield* send(yield* Servers.httpServer(plain)), 4)
+        })
+    )
 
     it.scoped("takes no compressed answer, which it did not ask for", () =>
       Effect.gen(function*() {
@@ -82,7 +91,8 @@ describe("NodeTransport", () => {
           body(response, request.url === "/" ? 200 : 401, gzipSync("{}"), { "content-encoding": "gzip" })
         }
         const url = yield* Servers.httpServer(gzip)
-        assert.deepInclude(yield* Effect.flip(send(`${url}/`)), { _tag: "APIConnectionError", reason: "protocol" })
+        assert.deepInclude(yield* Effect.flip(send(`${url}/`)), { _tag: "APIConnectionError",
+          reason: "protocol" })
         assert.strictEqual(asked, "identity")
         assert.strictEqual((yield* Effect.flip(send(`${url}/401`)))._tag, "AuthenticationError")
       }))
@@ -90,9 +100,12 @@ describe("NodeTransport", () => {
     it.scoped("does not send a request again by itself when the router closes under it", () =>
       Effect.gen(function*() {
         let requests = 0
-        const { seen, url } = yield* counting((socket) => ++requests === 1 ? socket.write(real) : socket.destroy())
+        const { seen, url } = yield* counting((socket) =>
+          ++requests === 1 ? socket.write(real) : socket.destroy()
+        )
         yield* send(url)
-        assert.deepInclude(yield* Effect.flip(send(url, { method: "POST" })), { _tag: "APIConnectionError", reason: "network" })
+        assert.deepInclude(yield* Effect.flip(send(url, { method: "POST" })), { _tag: "APIConnectionError",
+          reason: "network" })
         assert.deepStrictEqual({ requests, connections: seen.connections }, { requests: 2, connections: 1 })
       }))
 
@@ -109,15 +122,20 @@ describe("NodeTransport", () => {
         const tls = yield* Effect.promise(Servers.certificate)
         const url = yield* Servers.router({ tls })
         process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0"
-        yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"]))
-        assert.deepInclude(yield* Effect.flip(send(`${url}/pki/public_key`)), { _tag: "SecurityError", reason: "certificate" })
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"])
+        )
+        assert.deepInclude(yield* Effect.flip(send(`${url}/pki/public_key`)), { _tag: "SecurityError",
+          reason: "certificate" })
       }))
   })
 
   it.scopedLive("closes its connections with its scope", () =>
     Effect.gen(function*() {
       const closed = yield* Deferred.make<void>()
-      const { seen, url } = yield* counting((socket) => socket.on("close", () => Deferred.unsafeDone(closed, Effect.void)).write(real))
+      const { seen, url } = yield* counting((socket) =>
+        socket.on("close", () => Deferred.unsafeDone(closed, Effect.void)).write(real)
+      )
       yield* Effect.provide(
         Effect.zipRight(send(url), Effect.sync(() => assert.strictEqual(seen.open, 1))),
         NodeTransport.layer

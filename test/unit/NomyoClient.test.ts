@@ -38,7 +38,8 @@ describe("NomyoClient over mock layers", () => {
       })
       const sent = router.state.sent[0]!
       assert.strictEqual(sent.url, "https://router.test/v1/chat/secure_completion")
-      assert.deepStrictEqual(Object.keys(sent.headers).toSorted(), ["Content-Type", "X-Payload-ID", "X-Public-Key"])
+      assert.deepStrictEqual(Object.keys(sent.headers).toSorted(), ["Content-Type", "X-Payload-ID",
+        "X-Public-Key"])
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
@@ -54,8 +55,11 @@ describe("NomyoClient over mock layers", () => {
     const router = Mocks.scripted(() => Effect.succeed({ ...Mocks.completion("Hi."), _metadata: metadata }))
     return Effect.gen(function*() {
       const exit = yield* Effect.either(create(hello))
-      if (isTaken) assert.strictEqual(Either.getOrThrow(exit)._metadata.payload_id, "00000000-0000-4000-8000-000000000001")
-      else assert.deepInclude(yield* Either.flip(exit), { _tag: "SecurityError", reason: "replay", attempts: 1 })
+      if (isTaken)
+        assert.strictEqual(Either.getOrThrow(exit)._metadata.payload_id,
+          "00000000-0000-4000-8000-000000000001")
+      else assert.deepInclude(yield* Either.flip(exit), { _tag: "SecurityError", reason: "replay",
+        attempts: 1 })
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
 
@@ -68,7 +72,8 @@ describe("NomyoClient over mock layers", () => {
         router.state.sent.map(({ headers }) => [headers["Authorization"], headers["X-Security-Tier"]]),
         [["Bearer mine", "high"], ["Bearer theirs", undefined]]
       )
-      assert.notInclude(new TextDecoder().decode(router.state.sent[0]!.body), Buffer.from("mine").toString("base64"))
+      assert.notInclude(new TextDecoder().decode(router.state.sent[0]!.body),
+        Buffer.from("mine").toString("base64"))
     }).pipe(Effect.provide(Mocks.client(router.layer, { apiKey: Redacted.make("theirs") })))
   })
 
@@ -77,7 +82,9 @@ describe("NomyoClient over mock layers", () => {
     return Effect.gen(function*() {
       const scope = yield* Scope.make()
       const client = yield* Layer.buildWithScope(Mocks.client(router.layer), scope)
-      const events = yield* Effect.fork(Stream.runCollect(Stream.provideContext(NomyoClient.keyEvents, client)))
+      const events = yield* Effect.fork(
+        Stream.runCollect(Stream.provideContext(NomyoClient.keyEvents, client))
+      )
       yield* TestClock.adjust(0)
       yield* Effect.provide(create(hello), client)
       const { fingerprint } = yield* Context.get(client, NomyoClient.NomyoClient).rotateKeys
@@ -109,9 +116,15 @@ describe("NomyoClient over mock layers", () => {
       [{ ...hello, x: [new Date(Number.NaN)] }, /^x cannot be written as JSON/],
       [{ ...hello, x: new Map([["a", 1]]) }, /^x cannot be written as JSON/],
       [{ ...hello, x: { y: new Set() } }, /^x cannot be written as JSON/],
-      [{ ...hello, messages: [{ role: "user", get content() { throw new Error("a secret") } }] }, /^The request cannot be read/],
-      [{ ...hello, get x() { throw new Error("a secret") } }, /^The request cannot be read/],
-      [new Proxy(hello, { ownKeys: () => { throw new Error("a secret") } }), /^The request cannot be read/],
+      [{ ...hello, messages: [{ role: "user", get content() {
+        throw new Error("a secret")
+      } }] }, /^The request cannot be read/],
+      [{ ...hello, get x() {
+        throw new Error("a secret")
+      } }, /^The request cannot be read/],
+      [new Proxy(hello, { ownKeys: () => {
+        throw new Error("a secret")
+      } }), /^The request cannot be read/],
       [{ ...hello, x: { y: Number.POSITIVE_INFINITY } }, /^x cannot be written as JSON/],
       [{ ...hello, x: "x".repeat(10 * 1024 * 1024) }, /10 MiB/],
       [{ ...hello, x: "ü".repeat(5 * 1024 * 1024) }, /10 MiB/],
@@ -125,7 +138,9 @@ describe("NomyoClient over mock layers", () => {
         assert.match(error.message, field)
         assert.isUndefined(error.attempts)
       }
-      for (const unsafe of [{ api_key: "a\nb" }, { base_url: "http://router.test" }, { base_url: "https://me:pw@router.test" }]) {
+      for (const unsafe of [{ api_key: "a\nb" }, { base_url: "http://router.test" }, {
+        base_url: "https://me:pw@router.test"
+      }]) {
         const error = yield* Effect.flip(create({ ...hello, ...unsafe }))
         assert.strictEqual(error._tag, "SecurityError")
       }
@@ -133,7 +148,9 @@ describe("NomyoClient over mock layers", () => {
         { keyFetches: router.state.keyFetches, sent: router.state.sent.length, loads: store.state.loads },
         { keyFetches: 0, sent: 0, loads: 0 }
       )
-      assert.isTrue(Exit.isSuccess(yield* Effect.exit(create({ ...hello, user: "x".repeat(10 * 1024 * 1024 - 80) }))))
+      assert.isTrue(
+        Exit.isSuccess(yield* Effect.exit(create({ ...hello, user: "x".repeat(10 * 1024 * 1024 - 80) })))
+      )
     }).pipe(Effect.provide(Mocks.client(router.layer, {}, store.layer)))
   })
 
@@ -168,18 +185,22 @@ describe("NomyoClient over mock layers", () => {
           }
           return crypto.seal(key, { length: plaintext.length, chunks }, use)
         },
-        open: <A, E, R>(key: Crypto.PrivateKey, sealed: Crypto.Sealed, use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
+        open: <A, E, R>(key: Crypto.PrivateKey, sealed: Crypto.Sealed,
+          use: (plaintext: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>) =>
           crypto.open(key, sealed, (plaintext) => {
             plaintexts.push(plaintext)
             return use(plaintext)
           })
       })
     })
-    const scripts: ReadonlyArray<Mocks.Script> = [() => ok, () => status(400), () => Effect.succeed({ no: "choices" }), () => Effect.never]
+    const scripts: ReadonlyArray<Mocks.Script> = [() => ok, () => status(400),
+      () => Effect.succeed({ no: "choices" }), () => Effect.never]
     return Effect.gen(function*() {
       for (const script of scripts) {
         const client = NomyoClient.layer().pipe(
-          Layer.provide(Layer.merge(Layer.provide(Mocks.scripted(script).layer, TestCrypto.layer), KeyStore.layerMemory)),
+          Layer.provide(
+            Layer.merge(Layer.provide(Mocks.scripted(script).layer, TestCrypto.layer), KeyStore.layerMemory)
+          ),
           Layer.provide(Layer.merge(spied, SecureMemory.layer))
         )
         const call = yield* Effect.fork(Effect.provide(Effect.exit(create(hello, { maxRetries: 0 })), client))
@@ -190,7 +211,8 @@ describe("NomyoClient over mock layers", () => {
         yield* Fiber.interrupt(interrupted)
       }
       assert.isAtLeast(plaintexts.length, 10)
-      for (const plaintext of plaintexts) assert.strictEqual(Buffer.from(plaintext).toString(), "\0".repeat(plaintext.length))
+      for (const plaintext of plaintexts)
+        assert.strictEqual(Buffer.from(plaintext).toString(), "\0".repeat(plaintext.length))
     })
   })
 
@@ -209,21 +231,36 @@ describe("NomyoClient over mock layers", () => {
         context: (f, fiber) => native.context(f, fiber)
       })
     const statuses = [400, 401, 403, 404, 429, 500, 503]
-    const request = { model: "m", messages: [{ role: "user", content: "SENTINEL prompt" }], api_key: "sk-secret-1" } as const
+    const request = { model: "m", messages: [{ role: "user", content: "SENTINEL prompt" }],
+      api_key: "sk-secret-1" } as const
     const calls = Effect.gen(function*() {
       for (const code of statuses) {
         const router = Mocks.scripted(() => status(code))
-        const error = yield* Effect.flip(create(request, { maxRetries: 0 })).pipe(Effect.provide(Mocks.client(router.layer, { apiKey: "sk-secret-2" })))
-        shown.push(JSON.stringify(error), String(error), error.stack ?? "", Object.values(error).map(String).join())
+        const error = yield* Effect.flip(create(request, { maxRetries: 0 })).pipe(
+          Effect.provide(Mocks.client(router.layer, { apiKey: "sk-secret-2" }))
+        )
+        shown.push(JSON.stringify(error), String(error), error.stack ?? "",
+          Object.values(error).map(String).join())
       }
-      yield* create(request).pipe(Effect.provide(Mocks.client(Mocks.scripted(() => Effect.succeed(Mocks.completion("SENTINEL answer"))).layer)))
-      shown.push(inspect(spans.map(({ attributes, name, status }) => [name, attributes, status]), { depth: 20 }))
+      yield* create(request).pipe(
+        Effect.provide(Mocks.client(Mocks.scripted(() =>
+          Effect.succeed(Mocks.completion("SENTINEL answer"))
+        ).layer))
+      )
+      shown.push(
+        inspect(spans.map(({ attributes, name, status }) => [name, attributes, status]), { depth: 20 })
+      )
       assert.isTrue(spans.some(({ name }) => name === "NomyoClient.create"))
-      assert.deepInclude([...spans.find(({ name }) => name === "NomyoClient.create")!.attributes], ["gen_ai.request.model", "m"])
+      assert.deepInclude([...spans.find(({ name }) => name === "NomyoClient.create")!.attributes], [
+        "gen_ai.request.model",
+        "m"
+      ])
       assert.notMatch(shown.join("\n"), secrets)
     })
     return Effect.flatMap(Effect.tracer, (native) => Effect.withTracer(calls, watched(native))).pipe(
-      Effect.provide(Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All)))
+      Effect.provide(
+        Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.All))
+      )
     )
   })
 

@@ -28,7 +28,8 @@ describe("NomyoConfig.make", () => {
         routerKeyFingerprints: [],
         maxResponseBytes: 64 * 1024 * 1024
       })
-      assert.deepStrictEqual(millis(config), { timeout: 60_000, keyRotationInterval: 86_400_000, routerKeyTtl: 3_600_000 })
+      assert.deepStrictEqual(millis(config), { timeout: 60_000, keyRotationInterval: 86_400_000,
+        routerKeyTtl: 3_600_000 })
     }))
 
   it.effect("normalizes the router's URL and the fingerprints, and hides the API key", () =>
@@ -104,7 +105,8 @@ describe("NomyoConfig.config", () => {
       })
       assert.strictEqual(Redacted.value(config.apiKey!), "sk-test")
       assert.deepStrictEqual(options.trustedBaseUrls, ["https://one.test", "https://*.two.test"])
-      assert.deepStrictEqual(millis(config), { timeout: 1500, keyRotationInterval: 7_200_000, routerKeyTtl: 30_000 })
+      assert.deepStrictEqual(millis(config), { timeout: 1500, keyRotationInterval: 7_200_000,
+        routerKeyTtl: 30_000 })
     }))
 
   it.effect("leaves out what is not set, and reads false for no trusted router", () =>
@@ -113,8 +115,12 @@ describe("NomyoConfig.config", () => {
       assert.isFalse((yield* read({ NOMYO_TRUSTED_BASE_URLS: "false" })).trustedBaseUrls)
     }))
 
-  it.effect.each([["NOMYO_TIMEOUT", "soon"], ["NOMYO_KEY_SIZE", "1024"], ["NOMYO_MAX_RETRIES", "1.5"], ["NOMYO_ALLOW_HTTP", "maybe"]])(
+  it.effect.each([["NOMYO_TIMEOUT", "soon"], ["NOMYO_KEY_SIZE", "1024"], ["NOMYO_MAX_RETRIES", "1.5"], [
+    "NOMYO_ALLOW_HTTP",
+    "maybe"
+  ]])(
     "fails for %s=%s",
-    ([name, value]) => Effect.map(Effect.flip(read({ [name!]: value! })), (error) => assert.include(String(error), name!))
+    ([name, value]) =>
+      Effect.map(Effect.flip(read({ [name!]: value! })), (error) => assert.include(String(error), name!))
   )
 })

@@ -29,7 +29,8 @@ describe("NomyoError", () => {
     assert.strictEqual(error.constructor, Class)
     assert.instanceOf(error, NomyoError.APIError)
     assert.instanceOf(error, Error)
-    assert.deepStrictEqual([error._tag, error.name, error.statusCode, String(error)], [Class.name, Class.name, statusCode, `${Class.name}: no`])
+    assert.deepStrictEqual([error._tag, error.name, error.statusCode, String(error)], [Class.name, Class.name,
+      statusCode, `${Class.name}: no`])
     assert.match(error.stack!, new RegExp(`^${Class.name}: no\n`))
   })
 
@@ -41,7 +42,8 @@ describe("NomyoError", () => {
   })
 
   it("is the base of all ten classes, and of no other error", () => {
-    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })), ...others]) {
+    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })),
+      ...others]) {
       const isOne = error instanceof NomyoError.NomyoError
       assert.deepStrictEqual({ tag: error._tag, isOne, isNomyoError: NomyoError.isNomyoError(error) }, {
         tag: error._tag,
@@ -60,7 +62,8 @@ describe("NomyoError", () => {
   })
 
   it("serialises to its declared fields", () => {
-    const error = fromStatus({ statusCode: 429, message: "no", errorDetails: { detail: "no" }, retryAfter: 1000 })
+    const error = fromStatus({ statusCode: 429, message: "no", errorDetails: { detail: "no" },
+      retryAfter: 1000 })
     assert.deepStrictEqual(JSON.parse(JSON.stringify(withRequest(error, { payloadId: "id", attempts: 3 }))), {
       _tag: "RateLimitError",
       message: "no",
@@ -73,7 +76,8 @@ describe("NomyoError", () => {
   })
 
   it("is filled in on a copy", () => {
-    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })), ...others]) {
+    for (const error of [...classes.map(([statusCode]) => fromStatus({ statusCode, message: "no" })),
+      ...others]) {
       const copy = withRequest(error, { payloadId: "id", attempts: 2 })
       assert.deepStrictEqual(
         { constructor: copy.constructor, message: copy.message, _tag: copy._tag },
@@ -88,6 +92,8 @@ describe("NomyoError", () => {
       const exit = yield* Effect.exit(Effect.gen(function*() {
         return yield* Effect.fail(new NomyoError.DisposedError())
       }))
-      assert.isTrue(exit._tag === "Failure" && Cause.isFailType(exit.cause) && exit.cause.error._tag === "DisposedError")
+      assert.isTrue(
+        exit._tag === "Failure" && Cause.isFailType(exit.cause) && exit.cause.error._tag === "DisposedError"
+      )
     }))
 })

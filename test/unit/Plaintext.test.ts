@@ -4,7 +4,8 @@ import * as Plaintext from "../../src/Plaintext.js"
 import { zeroOnly } from "../../src/SecureMemory.js"
 
 /** These numbers in chunks. */
-const chunked = (length: number, ...chunks: ReadonlyArray<ReadonlyArray<number>>): Plaintext.ChunkedPlaintext => ({
+const chunked = (length: number,
+  ...chunks: ReadonlyArray<ReadonlyArray<number>>): Plaintext.ChunkedPlaintext => ({
   length,
   chunks: function*(window) {
     for (const chunk of chunks) {

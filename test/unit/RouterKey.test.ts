@@ -14,7 +14,8 @@ import * as TestCrypto from "../../src/TestCrypto.js"
 import * as Transport from "../../src/Transport.js"
 import * as Mocks from "../support/mocks.js"
 
-const config = { baseUrl: "https://router.test", routerKeyFingerprints: [] as Array<string>, routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }
+const config = { baseUrl: "https://router.test", routerKeyFingerprints: [] as Array<string>,
+  routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }
 
 const setup = () => {
   const router = Mocks.scripted(() => Effect.never)
@@ -34,8 +35,10 @@ describe("RouterKey", () => {
     })
     return Effect.gen(function*() {
       const layer = RouterKey.layer(yield* NomyoConfig.make({ baseUrl: config.baseUrl }))
-      assert.match(yield* Effect.provide(Effect.flatMap(RouterKey.RouterKey, fingerprint), layer), /^[0-9a-f]{64}$/)
-      assert.deepStrictEqual(requests, [{ method: "GET", url: "https://router.test/pki/public_key", headers: {}, maxResponseBytes: 65_536 }])
+      assert.match(yield* Effect.provide(Effect.flatMap(RouterKey.RouterKey, fingerprint), layer),
+        /^[0-9a-f]{64}$/)
+      assert.deepStrictEqual(requests, [{ method: "GET", url: "https://router.test/pki/public_key",
+        headers: {}, maxResponseBytes: 65_536 }])
     }).pipe(Effect.provide(Layer.merge(noting, TestCrypto.layer)))
   })
 
@@ -47,7 +50,9 @@ describe("RouterKey", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
-      const first = yield* Effect.all(Array.from({ length: 10 }, () => fingerprint(self)), { concurrency: "unbounded" })
+      const first = yield* Effect.all(Array.from({ length: 10 }, () => fingerprint(self)), {
+        concurrency: "unbounded"
+      })
       assert.strictEqual(new Set(first).size, 1)
       yield* TestClock.adjust("47 minutes")
       yield* self.get
@@ -64,7 +69,8 @@ describe("RouterKey", () => {
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
       const runtime = yield* Effect.runtime<never>()
-      const keys = Array.from({ length: 10 }, (_, i) => Runtime.runFork(runtime)(i % 2 === 0 ? self.get : self.refetch))
+      const keys = Array.from({ length: 10 },
+        (_, i) => Runtime.runFork(runtime)(i % 2 === 0 ? self.get : self.refetch))
       assert.strictEqual(new Set(yield* Fiber.join(Fiber.all(keys))).size, 1)
       assert.strictEqual(router.keyFetches, 1)
     }).pipe(Effect.provide(layer))
@@ -139,8 +145,11 @@ describe("RouterKey", () => {
     return Effect.gen(function*() {
       const self = yield* RouterKey.make(config)
       router.keyFailure = new APIConnectionError({ reason: "network", message: "gone" })
-      const failures = yield* Effect.all(Array.from({ length: 3 }, () => Effect.flip(self.get)), { concurrency: "unbounded" })
-      assert.deepStrictEqual(failures.map(({ _tag }) => _tag), ["APIConnectionError", "APIConnectionError", "APIConnectionError"])
+      const failures = yield* Effect.all(Array.from({ length: 3 }, () => Effect.flip(self.get)), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(failures.map(({ _tag }) => _tag), ["APIConnectionError", "APIConnectionError",
+        "APIConnectionError"])
       assert.strictEqual(router.keyFetches, 1)
       router.keyFailure = undefined
       yield* self.get
@@ -191,7 +200,8 @@ describe("RouterKey", () => {
       assert.deepInclude(yield* Fiber.join(waiting), {
         _tag: "APIConnectionError",
         reason: "timeout",
-        message: "The router did not send its public key within 1m. Check baseUrl and the network, or raise timeout"
+        message:
+          "The router did not send its public key within 1m. Check baseUrl and the network, or raise timeout"
       })
       yield* self.get
       assert.strictEqual(fetches, 3)
@@ -217,7 +227,8 @@ describe("RouterKey", () => {
       const crypto = Context.get(context, Crypto.Crypto)
       return Context.add(context, Crypto.Crypto, {
         ...crypto,
-        importPublicKey: (pem) => Effect.map(crypto.importPublicKey(pem), (key) => ({ ...key, modulusLength }))
+        importPublicKey: (pem) =>
+          Effect.map(crypto.importPublicKey(pem), (key) => ({ ...key, modulusLength }))
       })
     })
     return Effect.gen(function*() {
@@ -243,7 +254,8 @@ describe("RouterKey", () => {
       assert.deepInclude(error, { _tag: "SecurityError", reason: "router-key-pin" })
       // whoever pins has to compare it with the key that the router's owner tells
       const { key } = yield* Effect.scoped(Effect.flatMap(RouterKey.make(config), ({ get }) => get))
-      assert.include(error.message, `has the fingerprint ${key.fingerprint}, which is not in routerKeyFingerprints`)
+      assert.include(error.message,
+        `has the fingerprint ${key.fingerprint}, which is not in routerKeyFingerprints`)
       assert.strictEqual(yield* fingerprint(self), pin)
     }).pipe(Effect.provide(layer))
   })

@@ -15,7 +15,8 @@ import {
 const secret = () => Uint8Array.of(1, 2, 3)
 const zeros = Uint8Array.of(0, 0, 0)
 
-const hold = (bytes: Uint8Array<ArrayBuffer>) => Effect.flatMap(SecureMemory.SecureMemory, (memory) => memory.guard(Effect.succeed(bytes)))
+const hold = (bytes: Uint8Array<ArrayBuffer>) =>
+  Effect.flatMap(SecureMemory.SecureMemory, (memory) => memory.guard(Effect.succeed(bytes)))
 
 afterEach(enableSecureMemory)
 
@@ -71,7 +72,8 @@ describe("SecureByteContext", () => {
   })
 
   it("keeps the outcome of a callback that has transferred its buffer", async () => {
-    const handOn = (bytes: Uint8Array) => structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] })
+    const handOn = (bytes: Uint8Array) =>
+      structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] })
     assert.strictEqual((await new SecureByteContext(secret()).use(handOn)).byteLength, secret().length)
     const failure = await new SecureByteContext(secret()).use((bytes) => {
       handOn(bytes)
@@ -161,7 +163,8 @@ describe("SecureMemory", () => {
         }
       }
       const page = new Page()
-      const memory = SecureMemory.make({ allocate: () => page, info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
+      const memory = SecureMemory.make({ allocate: () => page,
+        info: () => Effect.runSync(SecureMemory.zeroOnly.info) })
       yield* memory.use(3, (bytes) => Effect.sync(() => bytes.set(secret())))
       assert.deepStrictEqual({ isFree: page.isFree, bytes: page.bytes }, { isFree: true, bytes: zeros })
       page.isFree = false

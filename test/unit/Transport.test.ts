@@ -12,7 +12,9 @@ describe("Transport.make", () => {
   const request = { method: "GET", url: "", headers: {}, maxResponseBytes: 300_000 } as const
 
   const answering = (response: Partial<Transport.Response>, options: Partial<Transport.Request> = {}) =>
-    Transport.make(() => Effect.succeed({ status: 200, header: () => undefined, body: stream(0), ...response })).send({ ...request, ...options })
+    Transport.make(() =>
+      Effect.succeed({ status: 200, header: () => undefined, body: stream(0), ...response })
+    ).send({ ...request, ...options })
 
   it.effect("takes a body in as many chunks as it has bytes, and in one", () =>
     Effect.gen(function*() {
@@ -22,7 +24,9 @@ describe("Transport.make", () => {
         yield whole
       }
       assert.deepStrictEqual(yield* answering({ body: atOnce() }), whole)
-      assert.deepInclude(yield* Effect.flip(transport(300_001).send(request)), { reason: "response-too-large" })
+      assert.deepInclude(yield* Effect.flip(transport(300_001).send(request)), {
+        reason: "response-too-large"
+      })
     }))
 
   it("has a name of its own among the services", () => {
@@ -31,19 +35,25 @@ describe("Transport.make", () => {
 
   it.effect("knows a redirect for which a browser shows no status", () =>
     Effect.gen(function*() {
-      assert.deepInclude(yield* Effect.flip(answering({ status: 0 })), { _tag: "SecurityError", reason: "redirect" })
+      assert.deepInclude(yield* Effect.flip(answering({ status: 0 })), { _tag: "SecurityError",
+        reason: "redirect" })
     }))
 
   it.effect("reads a wait from headers with blanks around", () =>
     Effect.gen(function*() {
       const wait = (name: string, value: string) =>
-        Effect.map(Effect.flip(answering({ status: 429, header: (header) => header === name ? value : null })), (error) =>
-          (error as { retryAfter?: number }).retryAfter)
+        Effect.map(
+          Effect.flip(answering({ status: 429, header: (header) => header === name ? value : null })),
+          (error) => (error as { retryAfter?: number }).retryAfter
+        )
       assert.strictEqual(yield* wait("retry-after-ms", " 250 "), 250)
       assert.strictEqual(yield* wait("retry-after", " 7\t"), 7000)
       const midnight = Effect.succeed(Date.UTC(2030, 0, 1))
-      const clock: Clock.Clock = Object.assign(Object.create(yield* Effect.clock), { currentTimeMillis: midnight })
-      assert.strictEqual(yield* Effect.withClock(wait("retry-after", "Tue, 01 Jan 2030 00:01:00 GMT"), clock), 60_000)
+      const clock: Clock.Clock = Object.assign(Object.create(yield* Effect.clock), {
+        currentTimeMillis: midnight
+      })
+      assert.strictEqual(yield* Effect.withClock(wait("retry-after", "Tue, 01 Jan 2030 00:01:00 GMT"), clock),
+        60_000)
     }))
 
   it.effect("puts a blank in place of control characters", () =>
@@ -51,7 +61,9 @@ describe("Transport.make", () => {
       const error = yield* Effect.flip(answering({
         status: 400,
         body: (async function*() {
-          yield new TextEncoder().encode(JSON.stringify({ detail: "a\r\n\u001b[2Jb\u007f\u0080\u009f~\u00a0 c" }))
+          yield new TextEncoder().encode(
+            JSON.stringify({ detail: "a\r\n\u001b[2Jb\u007f\u0080\u009f~\u00a0 c" })
+          )
         })()
       }))
       assert.strictEqual(error.message, "The router answered 400: a [2Jb ~\u00a0 c")
@@ -63,7 +75,11 @@ describe("Transport.make", () => {
         yield new TextEncoder().encode(text)
       })()
       const headers = { Authorization: "Bearer sk-0123456789" }
-      const error = yield* Effect.flip(answering({ status: 401, body: body("{\"detail\":\"sk-0123456789 is no key, sk-0123456789\"}") }, { headers }))
+      const error = yield* Effect.flip(
+        answering({ status: 401, body: body("{\"detail\":\"sk-0123456789 is no key, sk-0123456789\"}") }, {
+          headers
+        })
+      )
       assert.strictEqual(error.message, "The router answered 401: [API key] is no key, [API key]")
     }))
 
@@ -86,14 +102,19 @@ describe("Transport.make", () => {
 
   it.effect("keeps of FastAPI's validation errors what repeats nothing of the request", () =>
     Effect.gen(function*() {
-      const entry = { type: "string_type", loc: ["body", "messages", 0, "content"], msg: "Input should be a valid string" }
-      const whole = { detail: [{ ...entry, input: "my prompt", ctx: { error: "my prompt" }, url: "https://x.test" }], body: "my prompt" }
+      const entry = { type: "string_type", loc: ["body", "messages", 0, "content"],
+        msg: "Input should be a valid string" }
+      const whole = {
+        detail: [{ ...entry, input: "my prompt", ctx: { error: "my prompt" }, url: "https://x.test" }],
+        body: "my prompt"
+      }
       const body = async function*() {
         yield new TextEncoder().encode(JSON.stringify(whole))
       }
       const error = yield* Effect.flip(answering({ status: 422, body: body() }))
       assert.deepInclude(error, { errorDetails: { detail: [entry] } })
-      assert.strictEqual(error.message, "The router answered 422: body.messages.0.content: Input should be a valid string")
+      assert.strictEqual(error.message,
+        "The router answered 422: body.messages.0.content: Input should be a valid string")
       assert.notInclude(JSON.stringify(error), "my prompt")
     }))
 
@@ -117,7 +138,10 @@ describe("Transport.make", () => {
       assert.strictEqual(closed, 2)
       assert.strictEqual((yield* Effect.flip(answering({ status: 302, body: large })))._tag, "SecurityError")
       assert.strictEqual(closed, 3)
-      const unclosable = { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true as const, value: undefined }) }) }
+      const unclosable = {
+        [Symbol.asyncIterator]: () => ({ next: () =>
+          Promise.resolve({ done: true as const, value: undefined }) })
+      }
       assert.lengthOf(yield* answering({ body: unclosable }), 0)
     }))
 
@@ -127,8 +151,11 @@ describe("Transport.make", () => {
         yield Uint8Array.of(120)
         throw error
       }
-      const parser = yield* Effect.flip(answering({ body: failing(Object.assign(new Error("x"), { code: "HPE_INVALID_CHUNK_SIZE" })) }))
-      assert.deepInclude(parser, { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID_CHUNK_SIZE). Check the port in baseUrl" })
+      const parser = yield* Effect.flip(
+        answering({ body: failing(Object.assign(new Error("x"), { code: "HPE_INVALID_CHUNK_SIZE" })) })
+      )
+      assert.deepInclude(parser, { reason: "protocol",
+        message: "The router's answer is not HTTP (HPE_INVALID_CHUNK_SIZE). Check the port in baseUrl" })
       for (const error of [Object.assign(new Error("x"), { code: "ECONNRESET" }), "no error", undefined]) {
         assert.deepInclude(yield* Effect.flip(answering({ body: failing(error) })), { reason: "truncated" })
       }
@@ -136,7 +163,8 @@ describe("Transport.make", () => {
 })
 
 describe("Transport.fromFetch", () => {
-  const request = { method: "POST", url: "https://router.test/x", headers: { a: "b" }, maxResponseBytes: 100 } as const
+  const request = { method: "POST", url: "https://router.test/x", headers: { a: "b" },
+    maxResponseBytes: 100 } as const
 
   it.effect("tells fetch to follow nothing, send nothing of the user's, and keep nothing", () =>
     Effect.gen(function*() {
@@ -147,7 +175,8 @@ describe("Transport.fromFetch", () => {
       })
       yield* transport.send({ ...request, body: { length: 2, chunks: ["a", "b"] } })
       yield* transport.send({ ...request, method: "GET" })
-      const strict = { headers: { a: "b" }, redirect: "manual", credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer" }
+      const strict = { headers: { a: "b" }, redirect: "manual", credentials: "omit", cache: "no-store",
+        referrerPolicy: "no-referrer" }
       assert.deepStrictEqual(calls.map(([url, { signal: _, ...init }]) => [url, init]), [
         [request.url, { method: "POST", body: Uint8Array.of(97, 98), ...strict }],
         [request.url, { method: "GET", ...strict }]

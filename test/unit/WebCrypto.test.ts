@@ -45,7 +45,9 @@ describe("WebCrypto", () => {
       assert.isNotEmpty(given)
       assert.isNotEmpty(read)
       assert.notInclude(read, true)
-    }).pipe(Effect.provide(Layer.provideMerge(WebCrypto.layer, Layer.succeed(SecureMemory.SecureMemory, memory))))
+    }).pipe(
+      Effect.provide(Layer.provideMerge(WebCrypto.layer, Layer.succeed(SecureMemory.SecureMemory, memory)))
+    )
   })
 
   it.scoped("yields to the event loop while it counts and seals a long request", () =>

@@ -26,9 +26,12 @@ describe("attempt", () => {
       const one = yield* timed(Effect.flip(create(hello, { timeout: "5 seconds", maxRetries: 0 }))).pipe(
         Effect.provide(Mocks.client(silent.layer))
       )
-      assert.deepInclude(Exit.getOrElse(one.exit, () => undefined), { _tag: "APIConnectionError", reason: "timeout" })
+      assert.deepInclude(Exit.getOrElse(one.exit, () => undefined), { _tag: "APIConnectionError",
+        reason: "timeout" })
       assert.strictEqual(one.at, 5000)
-      const two = yield* timed(Effect.flip(create(hello))).pipe(Effect.provide(Mocks.client(mute, { timeout: 2000, maxRetries: 0 })))
+      const two = yield* timed(Effect.flip(create(hello))).pipe(
+        Effect.provide(Mocks.client(mute, { timeout: 2000, maxRetries: 0 }))
+      )
       assert.deepInclude(Exit.getOrElse(two.exit, () => undefined), { reason: "timeout", attempts: 1 })
       assert.strictEqual(two.at - 3_600_000, 2000)
     })
@@ -38,7 +41,8 @@ describe("attempt", () => {
     const slowKey = Mocks.scripted(() => Effect.never)
     const delayed = Layer.map(slowKey.layer, (context) => {
       const transport = Context.get(context, Transport.Transport)
-      return Context.make(Transport.Transport, { open: () => Effect.never, send: (request) => Effect.delay(transport.send(request), "3 seconds") })
+      return Context.make(Transport.Transport, { open: () => Effect.never,
+        send: (request) => Effect.delay(transport.send(request), "3 seconds") })
     })
     return Effect.gen(function*() {
       const { at, exit } = yield* timed(Effect.flip(create(hello, { timeout: "5 seconds", maxRetries: 0 })))
@@ -80,7 +84,9 @@ describe("attempt", () => {
       yield* create(hello)
       assert.strictEqual(router.state.keyFetches, 2)
       const keys = router.state.sent.map(({ body }) => {
-        const { encrypted_aes_key } = JSON.parse(new TextDecoder().decode(body)) as { encrypted_aes_key: string }
+        const { encrypted_aes_key } = JSON.parse(new TextDecoder().decode(body)) as {
+          encrypted_aes_key: string
+        }
         return Buffer.from(encrypted_aes_key, "base64").toString()
       })
       assert.deepStrictEqual(keys, ["router key 1", "router key 1", "router key 2"])
@@ -107,7 +113,9 @@ describe("attempt", () => {
   it.effect("looks for another key after a 400 although it fetched this one, if it waited for the rate limit since", () => {
     const router = Mocks.scripted((n) => n === 65 ? status(400) : Effect.delay(ok, "5 seconds"))
     return Effect.gen(function*() {
-      const fiber = yield* Effect.fork(Effect.forEach(Array.from({ length: 65 }), () => create(hello), { concurrency: "unbounded" }))
+      const fiber = yield* Effect.fork(
+        Effect.forEach(Array.from({ length: 65 }), () => create(hello), { concurrency: "unbounded" })
+      )
       yield* TestClock.adjust("2 seconds")
       router.state.routerKey = "another"
       yield* TestClock.adjust("8 seconds")
@@ -121,7 +129,14 @@ describe("attempt", () => {
 
   it.effect("reports a 400 as it is when the router's key cannot be had, and a new key that is not pinned as unsafe", () => {
     const router = Mocks.scripted((n) => n === 1 ? ok : status(400))
-    const pin = Effect.flatMap(Effect.provide(RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [], routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }), Layer.provideMerge(router.layer, TestCrypto.layer)), (self) => self.get)
+    const pin = Effect.flatMap(
+      Effect.provide(
+        RouterKey.make({ baseUrl: "https://router.test", routerKeyFingerprints: [],
+          routerKeyTtl: Duration.hours(1), timeout: Duration.minutes(1) }),
+        Layer.provideMerge(router.layer, TestCrypto.layer)
+      ),
+      (self) => self.get
+    )
     return Effect.gen(function*() {
       const { key } = yield* Effect.scoped(pin)
       yield* Effect.gen(function*() {
@@ -131,7 +146,8 @@ describe("attempt", () => {
         assert.deepInclude(yield* Effect.flip(create(hello)), { _tag: "InvalidRequestError", attempts: 1 })
         router.state.keyFailure = undefined
         router.state.routerKey = "another"
-        assert.deepInclude(yield* Effect.flip(create(hello)), { _tag: "SecurityError", reason: "router-key-pin", attempts: 1 })
+        assert.deepInclude(yield* Effect.flip(create(hello)), { _tag: "SecurityError",
+          reason: "router-key-pin", attempts: 1 })
       }).pipe(Effect.provide(Mocks.client(router.layer, { routerKeyFingerprints: [key.fingerprint] })))
     })
   })

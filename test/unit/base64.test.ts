@@ -19,14 +19,19 @@ describe("base64", () => {
   })
 
   it("decodes exactly what encoding gives", () => {
-    FastCheck.assert(FastCheck.property(FastCheck.string({ maxLength: 12 }), FastCheck.uint8Array({ maxLength: 8 }), (noise, bytes) => {
-      for (const candidate of [noise, text(Base64.encode(bytes)) + noise, noise + text(Base64.encode(bytes))]) {
-        const isCanonical = Buffer.from(candidate, "base64").toString("base64") === candidate
-        assert.strictEqual(Base64.decode(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
-        assert.strictEqual(Base64.decodePublic(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
-        assert.strictEqual(Base64.decodePublic(candidate) !== undefined, isCanonical, candidate)
-      }
-    }))
+    FastCheck.assert(
+      FastCheck.property(FastCheck.string({ maxLength: 12 }), FastCheck.uint8Array({ maxLength: 8 }),
+        (noise, bytes) => {
+          for (const candidate of [noise, text(Base64.encode(bytes)) + noise,
+            noise + text(Base64.encode(bytes))]) {
+            const isCanonical = Buffer.from(candidate, "base64").toString("base64") === candidate
+            assert.strictEqual(Base64.decode(Bytes.fromText(candidate)) !== undefined, isCanonical, candidate)
+            assert.strictEqual(Base64.decodePublic(Bytes.fromText(candidate)) !== undefined, isCanonical,
+              candidate)
+            assert.strictEqual(Base64.decodePublic(candidate) !== undefined, isCanonical, candidate)
+          }
+        })
+    )
   })
 
   it("takes no character for another that has its lower byte", () => {
@@ -35,7 +40,8 @@ describe("base64", () => {
     assert.deepStrictEqual(Base64.decodePublic("QUJD"), Buffer.from("ABC"))
   })
 
-  it.each(["A", "AA", "AAA", "AA=", "A===", "====", "AA==AA==", "A=AA", "AB==", "AAB=", "AA A", "AA\nA", "AA-_", "AAAA="])(
+  it.each(["A", "AA", "AAA", "AA=", "A===", "====", "AA==AA==", "A=AA", "AB==", "AAB=", "AA A", "AA\nA",
+    "AA-_", "AAAA="])(
     "refuses %j",
     (candidate) => {
       assert.isUndefined(Base64.decode(ascii(candidate)))

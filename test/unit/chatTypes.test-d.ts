@@ -45,25 +45,32 @@ describe("a request", () => {
     const widened = { role: "user", content: "x" }
     void client.create({ model: "m", messages: own })
     void client.create({ model: "m", messages: [widened, { role: "user", content: parts }] })
-    void client.create({ ...base, tools: [{ type: "function", function: { name: "f", parameters: schema } }] })
-    void client.create({ ...base, response_format: { type: "json_schema", json_schema: { name: "s", schema } } })
+    void client.create({ ...base,
+      tools: [{ type: "function", function: { name: "f", parameters: schema } }] })
+    void client.create({ ...base,
+      response_format: { type: "json_schema", json_schema: { name: "s", schema } } })
   })
 
   it("takes the openai package's types as they are", () => {
     expectTypeOf<Array<OpenAI.ChatCompletionMessageParam>>().toExtend<ChatCompletionRequest["messages"]>()
     expectTypeOf<Array<OpenAI.ChatCompletionTool>>().toExtend<ReadonlyArray<Tool>>()
     expectTypeOf<OpenAI.ChatCompletionContentPart>().toExtend<ContentPart>()
-    expectTypeOf<OpenAI.ChatCompletionToolChoiceOption>().toExtend<NonNullable<ChatCompletionRequest["tool_choice"]>>()
+    expectTypeOf<OpenAI.ChatCompletionToolChoiceOption>().toExtend<
+      NonNullable<ChatCompletionRequest["tool_choice"]>
+    >()
     expectTypeOf<OpenAI.ChatCompletionCreateParamsNonStreaming>().toExtend<ChatCompletionRequest>()
     expectTypeOf<OpenAI.ChatCompletionCreateParams>().toExtend<ChatCompletionRequest>()
     expectTypeOf<OpenAI.ChatCompletionMessage>().toExtend<Message>()
   })
 
   it("knows every field of OpenAI's", () => {
-    expectTypeOf<Exclude<keyof OpenAI.ChatCompletionCreateParams, keyof ChatCompletionRequest>>().toEqualTypeOf<never>()
+    expectTypeOf<Exclude<keyof OpenAI.ChatCompletionCreateParams, keyof ChatCompletionRequest>>()
+      .toEqualTypeOf<never>()
     type Fields = ChatCompletionRequest
     expectTypeOf<Fields["seed"]>().toEqualTypeOf<number | null | undefined>()
-    expectTypeOf<OpenAI.ChatCompletionCreateParams["reasoning_effort"]>().toExtend<Fields["reasoning_effort"]>()
+    expectTypeOf<OpenAI.ChatCompletionCreateParams["reasoning_effort"]>().toExtend<
+      Fields["reasoning_effort"]
+    >()
     expectTypeOf<OpenAI.ChatCompletionCreateParams["service_tier"]>().toExtend<Fields["service_tier"]>()
   })
 
@@ -81,10 +88,12 @@ describe("a request", () => {
             { type: "file", file: { file_id: "x" } }
           ]
         },
-        { role: "assistant", content: null, tool_calls: [{ id: "c", type: "custom", custom: { name: "t", input: "x" } }] },
+        { role: "assistant", content: null,
+          tool_calls: [{ id: "c", type: "custom", custom: { name: "t", input: "x" } }] },
         { role: "tool", tool_call_id: "c", content: "x" }
       ],
-      tools: [{ type: "custom", custom: { name: "t", format: { type: "grammar", grammar: { syntax: "lark", definition: "" } } } }],
+      tools: [{ type: "custom",
+        custom: { name: "t", format: { type: "grammar", grammar: { syntax: "lark", definition: "" } } } }],
       max_completion_tokens: 1,
       reasoning_effort: "low",
       parallel_tool_calls: false,
@@ -145,8 +154,11 @@ describe("an answer", () => {
   it("goes to code that was written for the openai package", () => {
     expectTypeOf<ChatCompletionResponse>().toExtend<OpenAI.ChatCompletion>()
     expectTypeOf<ChatCompletionResponse["choices"][0]["message"]>().toExtend<OpenAI.ChatCompletionMessage>()
-    expectTypeOf<Exclude<keyof OpenAI.ChatCompletion, keyof ChatCompletionResponse>>().toEqualTypeOf<"metadata" | "moderation">()
-    const count = (completion: OpenAI.ChatCompletion) => completion.usage?.completion_tokens_details?.reasoning_tokens
+    expectTypeOf<Exclude<keyof OpenAI.ChatCompletion, keyof ChatCompletionResponse>>().toEqualTypeOf<
+      "metadata" | "moderation"
+    >()
+    const count = (completion: OpenAI.ChatCompletion) =>
+      completion.usage?.completion_tokens_details?.reasoning_tokens
     const use = (answer: ChatCompletionResponse) => count(answer)
     expectTypeOf(use).returns.toEqualTypeOf<number | undefined>()
   })
@@ -164,7 +176,8 @@ describe("an answer", () => {
       if (call?.type === "custom") expectTypeOf(call.custom.input).toEqualTypeOf<string>()
       if (call?.type === "function") expectTypeOf(call.function.arguments).toEqualTypeOf<string>()
       const source = message.annotations?.[0]?.url_citation.url
-      return [logprobs?.content?.[0]?.top_logprobs[0]?.logprob, message.refusal, source, system_fingerprint, timings?.predicted_ms]
+      return [logprobs?.content?.[0]?.top_logprobs[0]?.logprob, message.refusal, source, system_fingerprint,
+        timings?.predicted_ms]
     }
     expectTypeOf(read).returns.toEqualTypeOf<Array<string | number | null | undefined>>()
     // @ts-expect-error no such field
@@ -174,8 +187,14 @@ describe("an answer", () => {
 
 describe("the schemas", () => {
   it("agree with the interfaces", () => {
-    expectTypeOf(Schema.decodeUnknownSync(ChatCompletion.ChatCompletionRequest)).returns.toEqualTypeOf<ChatCompletionRequest>()
-    expectTypeOf(Schema.decodeUnknownSync(ChatCompletion.ChatCompletionResponse)).returns.toEqualTypeOf<ChatCompletionResponse>()
-    expectTypeOf(Schema.decodeUnknownSync(ChatCompletion.SecurityTier)).returns.toEqualTypeOf<ChatCompletion.SecurityTier>()
+    expectTypeOf(Schema.decodeUnknownSync(ChatCompletion.ChatCompletionRequest)).returns.toEqualTypeOf<
+      ChatCompletionRequest
+    >()
+    expectTypeOf(Schema.decodeUnknownSync(ChatCompletion.ChatCompletionResponse)).returns.toEqualTypeOf<
+      ChatCompletionResponse
+    >()
+    expectTypeOf(Schema.decodeUnknownSync(ChatCompletion.SecurityTier)).returns.toEqualTypeOf<
+      ChatCompletion.SecurityTier
+    >()
   })
 })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Errors from "../../src/internal/connectionError.js"
 
-const connectionError = (error: unknown) => Errors.connectionError(error, "https://router.test/pki/public_key")
+const connectionError = (error: unknown) =>
+  Errors.connectionError(error, "https://router.test/pki/public_key")
 
 describe("connectionError", () => {
   it.each([
@@ -15,8 +16,12 @@ describe("connectionError", () => {
     "PATH_LENGTH_EXCEEDED",
     "CERT_REVOKED"
   ])("knows %s for a certificate's fault", (code) => {
-    const error = connectionError(new TypeError("fetch failed", { cause: Object.assign(new Error("SENTINEL"), { code }) }))
-    assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate", message: `The TLS certificate of https://router.test is not trusted (${code}). For a private authority, set NODE_EXTRA_CA_CERTS` })
+    const error = connectionError(
+      new TypeError("fetch failed", { cause: Object.assign(new Error("SENTINEL"), { code }) })
+    )
+    assert.deepInclude(error, { _tag: "SecurityError", reason: "certificate",
+      message:
+        `The TLS certificate of https://router.test is not trusted (${code}). For a private authority, set NODE_EXTRA_CA_CERTS` })
     assert.notInclude(JSON.stringify(error), "SENTINEL")
   })
 
@@ -34,33 +39,48 @@ describe("connectionError", () => {
     })
   })
 
-  it.each(["MY_HPE_1", "UND_ERR_HEADERS_OVERFLOWN", "X_UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT_2"])("takes %s for no code that it knows", (code) => {
-    assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), { reason: "network" })
-  })
+  it.each(["MY_HPE_1", "UND_ERR_HEADERS_OVERFLOWN", "X_UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT_2"])(
+    "takes %s for no code that it knows",
+    (code) => {
+      assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), { reason: "network" })
+    }
+  )
 
   it("looks for a code in eight causes, and in no more", () => {
     const buried = (depth: number): Error =>
-      depth === 0 ? Object.assign(new Error("x"), { code: "ECONNREFUSED" }) : new Error("y", { cause: buried(depth - 1) })
+      depth === 0
+        ? Object.assign(new Error("x"), { code: "ECONNREFUSED" })
+        : new Error("y", { cause: buried(depth - 1) })
     assert.include(connectionError(buried(7)).message, "ECONNREFUSED")
     assert.notInclude(connectionError(buried(8)).message, "ECONNREFUSED")
     const circular = new Error("z")
     circular.cause = circular
-    for (const error of [circular, Object.assign(new Error("x"), { code: 7 }), { code: "ECONNREFUSED" }, "ECONNREFUSED", undefined]) {
+    for (const error of [circular, Object.assign(new Error("x"), { code: 7 }), { code: "ECONNREFUSED" },
+      "ECONNREFUSED", undefined]) {
       assert.match(connectionError(error).message, /^Could not reach https:\/\/router\.test\. /)
     }
   })
 
   it("knows a parser's error that has no code", () => {
     const error = Object.assign(new Error("x"), { name: "HTTPParserError" })
-    assert.deepInclude(connectionError(error), { reason: "protocol", message: "The router's answer is not HTTP (HPE_INVALID). Check the port in baseUrl" })
+    assert.deepInclude(connectionError(error), { reason: "protocol",
+      message: "The router's answer is not HTTP (HPE_INVALID). Check the port in baseUrl" })
   })
 
-  it.each(["HPE_INVALID_CONSTANT", "UND_ERR_HEADERS_OVERFLOW", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"])("knows %s for the router's", (code) => {
-    assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), { _tag: "APIConnectionError", reason: "protocol" })
-  })
+  it.each(["HPE_INVALID_CONSTANT", "UND_ERR_HEADERS_OVERFLOW", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"])(
+    "knows %s for the router's",
+    (code) => {
+      assert.deepInclude(connectionError(Object.assign(new Error("x"), { code })), {
+        _tag: "APIConnectionError",
+        reason: "protocol"
+      })
+    }
+  )
 
-  it.each(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"])("knows %s for a client's own timeout", (code) => {
-    const error = connectionError(Object.assign(new Error("x"), { code }))
-    assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout", message: `https://router.test was silent for too long (${code})` })
-  })
+  it.each(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"])("knows %s for a client's own timeout",
+    (code) => {
+      const error = connectionError(Object.assign(new Error("x"), { code }))
+      assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout",
+        message: `https://router.test was silent for too long (${code})` })
+    })
 })

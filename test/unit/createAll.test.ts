@@ -10,10 +10,12 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { afterAll, beforeAll } from "vitest"
-import { type BatchOptions, type BatchResult, DisposedError, InvalidRequestError, SecureChatCompletion } from "../../src/index.js"
+import { type BatchOptions, type BatchResult, DisposedError, InvalidRequestError,
+  SecureChatCompletion } from "../../src/index.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
 import * as Node from "../../src/platform/node/index.js"
-import { collect, defaults, endless, error, type Requests, say, textOf, until, useRouter } from "../support/batches.js"
+import { collect, defaults, endless, error, type Requests, say, textOf, until,
+  useRouter } from "../support/batches.js"
 import * as Hostile from "../support/hostile.js"
 import * as Servers from "../support/servers.js"
 
@@ -50,7 +52,9 @@ const makePromise = (options: Options): Client => {
 }
 
 const makeEffect = (options: Options): Client => {
-  const runtime = ManagedRuntime.make(Layer.provide(Node.layer({ ...defaults, ...options }), Logger.remove(Logger.defaultLogger)))
+  const runtime = ManagedRuntime.make(
+    Layer.provide(Node.layer({ ...defaults, ...options }), Logger.remove(Logger.defaultLogger))
+  )
   return {
     createAll: async function*(requests, options) {
       const input = Stream.fromAsyncIterable((async function*() {
@@ -58,7 +62,8 @@ const makeEffect = (options: Options): Client => {
       })(), identity)
       const results = Stream.map(
         NomyoClient.createAll(input, options),
-        ({ index, result }): Result => ({ index, came: Either.match(result, { onLeft: ({ name }) => name, onRight: textOf }) })
+        ({ index, result }): Result => ({ index,
+          came: Either.match(result, { onLeft: ({ name }) => name, onRight: textOf }) })
       )
       const scope = Effect.runSync(Scope.make())
       try {
@@ -102,7 +107,8 @@ describe.each(apis)("createAll, %s", (_, makeClient) => {
         for (const content of prompts) yield await Promise.resolve(say(content))
       })()
     ]
-    for (const input of inputs) assert.deepStrictEqual(await collect(client.createAll(input, { ordered: true })), answers)
+    for (const input of inputs)
+      assert.deepStrictEqual(await collect(client.createAll(input, { ordered: true })), answers)
     assert.deepStrictEqual(await collect(client.createAll([])), [])
   })
 
@@ -135,46 +141,60 @@ describe.each(apis)("createAll, %s", (_, makeClient) => {
       "what is this?" as never,
       say("nine")
     ]
-    assert.deepStrictEqual((await collect(client.createAll(requests, { ordered: true }))).map(({ came }) => came), [
-      "You said: zero",
-      "InvalidRequestError",
-      "AuthenticationError",
-      "You said: three",
-      "RateLimitError",
-      "ServerError",
-      "APIConnectionError",
-      "InvalidRequestError",
-      "InvalidRequestError",
-      "You said: nine"
-    ])
+    assert.deepStrictEqual(
+      (await collect(client.createAll(requests, { ordered: true }))).map(({ came }) => came),
+      [
+        "You said: zero",
+        "InvalidRequestError",
+        "AuthenticationError",
+        "You said: three",
+        "RateLimitError",
+        "ServerError",
+        "APIConnectionError",
+        "InvalidRequestError",
+        "InvalidRequestError",
+        "You said: nine"
+      ]
+    )
   })
 
   it("sets timeout and maxRetries for each request", async () => {
-    const came = async (requests: Requests, options: BatchOptions) => (await collect(client.createAll(requests, options))).map(({ came }) => came)
-    assert.deepStrictEqual(await came([say("", "held"), say("", "held")], { timeout: 300 }), ["APIConnectionError", "APIConnectionError"])
-    const retried = await came([say("zero", "status/503/1"), say("", "status/503")], { maxRetries: 1, ordered: true })
+    const came = async (requests: Requests, options: BatchOptions) =>
+      (await collect(client.createAll(requests, options))).map(({ came }) => came)
+    assert.deepStrictEqual(await came([say("", "held"), say("", "held")], { timeout: 300 }), [
+      "APIConnectionError",
+      "APIConnectionError"
+    ])
+    const retried = await came([say("zero", "status/503/1"), say("", "status/503")], { maxRetries: 1,
+      ordered: true })
     assert.deepStrictEqual(retried, ["You said: zero", "ServiceUnavailableError"])
   })
 
-  it.each([[undefined, 4], [1, 1], [3, 3], [20, 20]])("with concurrency %s has %i requests out, and never more", async (concurrency, most) => {
-    for (const ordered of [false, true]) {
-      router.reset()
-      const requests = Array.from({ length: 2 * most + 2 }, (_, i) => say(String(i), "held"))
-      const results = collect(client.createAll(requests, { concurrency, ordered }))
-      await until(() => router.seen.now === most)
-      router.open()
-      assert.sameMembers((await results).map(({ index }) => index), requests.map((_, i) => i))
-      assert.strictEqual(router.seen.most, most)
+  it.each([[undefined, 4], [1, 1], [3, 3], [20, 20]])(
+    "with concurrency %s has %i requests out, and never more",
+    async (concurrency, most) => {
+      for (const ordered of [false, true]) {
+        router.reset()
+        const requests = Array.from({ length: 2 * most + 2 }, (_, i) => say(String(i), "held"))
+        const results = collect(client.createAll(requests, { concurrency, ordered }))
+        await until(() => router.seen.now === most)
+        router.open()
+        assert.sameMembers((await results).map(({ index }) => index), requests.map((_, i) => i))
+        assert.strictEqual(router.seen.most, most)
+      }
     }
-  })
+  )
 
-  it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "4" as never])("refuses a concurrency of %s, and reads nothing", async (concurrency) => {
-    const { requests, state } = endless()
-    const failure = await error(collect(client.createAll(requests, { concurrency })))
-    assert.instanceOf(failure, InvalidRequestError)
-    assert.match((failure as Error).message, /^concurrency must be a whole number, 1 or more/)
-    assert.strictEqual(state.read, 0)
-  })
+  it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "4" as never])(
+    "refuses a concurrency of %s, and reads nothing",
+    async (concurrency) => {
+      const { requests, state } = endless()
+      const failure = await error(collect(client.createAll(requests, { concurrency })))
+      assert.instanceOf(failure, InvalidRequestError)
+      assert.match((failure as Error).message, /^concurrency must be a whole number, 1 or more/)
+      assert.strictEqual(state.read, 0)
+    }
+  )
 
   it.each([false, true])("reads and asks no faster than results are taken (ordered: %s)", async (ordered) => {
     const { requests, state } = endless()
@@ -237,24 +257,26 @@ describe.each(apis)("createAll, %s", (_, makeClient) => {
     }
   })
 
-  it.each([false, true])("fails with a DisposedError when its client is disposed (ordered: %s)", async (ordered) => {
-    const client = make(router.url)
-    const { requests, state } = endless("held")
-    const failed = error(collect(client.createAll(requests, { ordered })))
-    await until(() => router.seen.asked === 4)
-    await client.dispose()
-    assert.instanceOf(await failed, DisposedError)
-    assert.isTrue(state.isClosed)
-    assert.isAtMost(state.read, 4)
-    await until(() => router.seen.now === 0)
-  })
+  it.each([false, true])("fails with a DisposedError when its client is disposed (ordered: %s)",
+    async (ordered) => {
+      const client = make(router.url)
+      const { requests, state } = endless("held")
+      const failed = error(collect(client.createAll(requests, { ordered })))
+      await until(() => router.seen.asked === 4)
+      await client.dispose()
+      assert.instanceOf(await failed, DisposedError)
+      assert.isTrue(state.isClosed)
+      assert.isAtMost(state.read, 4)
+      await until(() => router.seen.now === 0)
+    })
 
   it("passes at the pace of the throttle", async () => {
     const limited = await Servers.scoped(Servers.router({ rateLimit: true }))
     const client = make(limited.value, true)
     try {
       const requests = prompts.map((content) => say(content))
-      assert.deepStrictEqual(await collect(client.createAll(requests, { concurrency: 6, ordered: true })), answers)
+      assert.deepStrictEqual(await collect(client.createAll(requests, { concurrency: 6, ordered: true })),
+        answers)
     } finally {
       await client.dispose()
       await limited.close()

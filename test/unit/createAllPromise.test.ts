@@ -1,5 +1,6 @@
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
-import { type ChatCompletionRequest, DisposedError, InvalidRequestError, SecureChatCompletion } from "../../src/index.js"
+import { type ChatCompletionRequest, DisposedError, InvalidRequestError,
+  SecureChatCompletion } from "../../src/index.js"
 import { collect, defaults, endless, error, say, textOf, until, useRouter } from "../support/batches.js"
 
 const router = useRouter()
@@ -17,7 +18,10 @@ describe("createAll of SecureChatCompletion", () => {
     const input = { reads: 0, returns: 0 }
     const requests: AsyncIterable<ChatCompletionRequest> = {
       [Symbol.asyncIterator]: () => ({
-        next: () => ++input.reads === 1 ? Promise.resolve({ done: false, value: say("zero") }) : new Promise(() => undefined),
+        next: () =>
+          ++input.reads === 1
+            ? Promise.resolve({ done: false, value: say("zero") })
+            : new Promise(() => undefined),
         return: () => {
           input.returns++
           return Promise.reject(new Error("it cannot be closed either"))
@@ -28,9 +32,13 @@ describe("createAll of SecureChatCompletion", () => {
   }
 
   it("settles as Promise.allSettled does", async () => {
-    const [answered, failed] = await collect(client.createAll([say("zero"), say("", "status/403")], { ordered: true }))
-    expect(answered).toMatchObject({ index: 0, status: "fulfilled", value: { choices: [{ message: { content: "You said: zero" } }] } })
-    expect(failed).toMatchObject({ index: 1, status: "rejected", reason: { name: "ForbiddenError", statusCode: 403, attempts: 1 } })
+    const [answered, failed] = await collect(
+      client.createAll([say("zero"), say("", "status/403")], { ordered: true })
+    )
+    expect(answered).toMatchObject({ index: 0, status: "fulfilled",
+      value: { choices: [{ message: { content: "You said: zero" } }] } })
+    expect(failed).toMatchObject({ index: 1, status: "rejected",
+      reason: { name: "ForbiddenError", statusCode: 403, attempts: 1 } })
   })
 
   it("does nothing until it is iterated", async () => {
@@ -43,12 +51,17 @@ describe("createAll of SecureChatCompletion", () => {
   it("is cancelled by a signal, with the signal's reason", async () => {
     const reason = new Error("enough")
     const before = endless()
-    assert.strictEqual(await error(collect(client.createAll(before.requests, { signal: AbortSignal.abort(reason) }))), reason)
+    assert.strictEqual(
+      await error(collect(client.createAll(before.requests, { signal: AbortSignal.abort(reason) }))),
+      reason
+    )
     assert.strictEqual(before.state.read, 0)
 
     const controller = new AbortController()
     const during = endless("held")
-    const failed = error(collect(client.createAll(during.requests, { signal: controller.signal, concurrency: 20 })))
+    const failed = error(
+      collect(client.createAll(during.requests, { signal: controller.signal, concurrency: 20 }))
+    )
     await until(() => router.seen.asked === 20)
     controller.abort(reason)
     assert.strictEqual(await failed, reason)
@@ -109,9 +122,12 @@ describe("createAll of SecureChatCompletion", () => {
     for (const requests of [undefined, null, 7, {}]) {
       assert.instanceOf(await error(collect(client.createAll(requests as never))), InvalidRequestError)
     }
-    const trap = Object.defineProperty({ ...say("x") }, "model", { enumerable: true, get: () => { throw new Error("a trap") } })
+    const trap = Object.defineProperty({ ...say("x") }, "model", { enumerable: true, get: () => {
+      throw new Error("a trap")
+    } })
     const [trapped, answered] = await collect(client.createAll([trap, say("one")], { ordered: true }))
-    expect([trapped, answered]).toMatchObject([{ status: "rejected", reason: { _tag: "InvalidRequestError" } }, { status: "fulfilled" }])
+    expect([trapped, answered]).toMatchObject([{ status: "rejected",
+      reason: { _tag: "InvalidRequestError" } }, { status: "fulfilled" }])
     assert.lengthOf(await collect(client.createAll([say("x")], null as never)), 1)
   })
 })

@@ -34,7 +34,11 @@ describe("createAll of NomyoClient", () => {
   it.effect("cancels what is in flight when it is interrupted, or enough was taken", () => {
     let out = 0
     const router = Mocks.scripted((n) =>
-      n === 1 ? answer : Effect.acquireUseRelease(Effect.sync(() => out++), () => Effect.never, () => Effect.sync(() => out--)))
+      n === 1
+        ? answer
+        : Effect.acquireUseRelease(Effect.sync(() => out++), () => Effect.never, () =>
+          Effect.sync(() => out--))
+    )
     return Effect.gen(function*() {
       const batch = yield* Effect.fork(Stream.runCollect(NomyoClient.createAll(requests, { concurrency: 5 })))
       yield* TestClock.adjust("1 second")
@@ -42,7 +46,8 @@ describe("createAll of NomyoClient", () => {
       yield* Fiber.interrupt(batch)
       assert.strictEqual(out, 0)
       router.state.sent.length = 0
-      const taken = yield* requests.pipe(NomyoClient.createAll({ concurrency: 5 }), Stream.take(1), Stream.runCollect)
+      const taken = yield* requests.pipe(NomyoClient.createAll({ concurrency: 5 }), Stream.take(1),
+        Stream.runCollect)
       assert.deepStrictEqual({ taken: taken.length, inFlight: out }, { taken: 1, inFlight: 0 })
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })
@@ -58,11 +63,13 @@ describe("createAll of NomyoClient", () => {
 
   it.effect("works with any NomyoClient", () =>
     Effect.gen(function*() {
-      const create: NomyoClient.Service["create"] = ({ model }) => Effect.fail(fromStatus({ statusCode: 403, message: model }))
+      const create: NomyoClient.Service["create"] = ({ model }) =>
+        Effect.fail(fromStatus({ statusCode: 403, message: model }))
       const [outcome] = yield* Stream.runCollect(NomyoClient.createAll(requests)).pipe(
         Effect.provideService(NomyoClient.NomyoClient, { create } as NomyoClient.Service)
       )
       assert.deepInclude(outcome, { index: 0 })
-      assert.deepInclude(Either.getOrThrow(Either.flip(outcome!.result)), { _tag: "ForbiddenError", message: "m" })
+      assert.deepInclude(Either.getOrThrow(Either.flip(outcome!.result)), { _tag: "ForbiddenError",
+        message: "m" })
     }))
 })

@@ -28,7 +28,8 @@ describe("disposal and deadline of NomyoClient", () => {
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* Fiber.join(call))._tag, "DisposedError")
       assert.strictEqual(released, 1)
-      for (const later of [Effect.asVoid(client.create(hello)), Effect.asVoid(client.ready), Effect.asVoid(client.rotateKeys)]) {
+      for (const later of [Effect.asVoid(client.create(hello)), Effect.asVoid(client.ready),
+        Effect.asVoid(client.rotateKeys)]) {
         assert.strictEqual((yield* Effect.flip(later))._tag, "DisposedError")
       }
     })
@@ -46,40 +47,49 @@ describe("disposal and deadline of NomyoClient", () => {
     })
   })
 
-  it.effect.each(["deadline", "disposal"])("ends by its %s, though its caller may not be interrupted, and holds up no one else", (what) => {
-    const router = Mocks.scripted(() => ok)
-    let [isSilent, fetches] = [true, 0]
-    const transport = Layer.map(router.layer, (context) => {
-      const transport = Context.get(context, Transport.Transport)
-      return Context.make(Transport.Transport, {
-        open: () => Effect.never,
-        send: (request) => request.method === "GET" && fetches++ === 0 && isSilent ? Effect.never : transport.send(request)
+  it.effect.each(["deadline", "disposal"])(
+    "ends by its %s, though its caller may not be interrupted, and holds up no one else",
+    (what) => {
+      const router = Mocks.scripted(() => ok)
+      let [isSilent, fetches] = [true, 0]
+      const transport = Layer.map(router.layer, (context) => {
+        const transport = Context.get(context, Transport.Transport)
+        return Context.make(Transport.Transport, {
+          open: () => Effect.never,
+          send: (request) =>
+            request.method === "GET" && fetches++ === 0 && isSilent ? Effect.never : transport.send(request)
+        })
       })
-    })
-    return Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(Mocks.client(transport, { timeout: "10 seconds", maxRetries: 0 }), scope)
-      const client = Context.get(context, NomyoClient.NomyoClient)
-      const fiber = yield* Effect.fork(Effect.uninterruptible(Effect.flip(client.create(hello))))
-      yield* TestClock.adjust("9 seconds")
-      if (what === "disposal") {
+      return Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const context = yield* Layer.buildWithScope(
+          Mocks.client(transport, { timeout: "10 seconds", maxRetries: 0 }),
+          scope
+        )
+        const client = Context.get(context, NomyoClient.NomyoClient)
+        const fiber = yield* Effect.fork(Effect.uninterruptible(Effect.flip(client.create(hello))))
+        yield* TestClock.adjust("9 seconds")
+        if (what === "disposal") {
+          yield* Scope.close(scope, Exit.void)
+          return assert.strictEqual((yield* Fiber.join(fiber))._tag, "DisposedError")
+        }
+        yield* TestClock.adjust("1 second")
+        assert.deepInclude(yield* Fiber.join(fiber), { _tag: "APIConnectionError", reason: "timeout" })
+        isSilent = false
+        assert.strictEqual((yield* client.create(hello)).model, "m")
         yield* Scope.close(scope, Exit.void)
-        return assert.strictEqual((yield* Fiber.join(fiber))._tag, "DisposedError")
-      }
-      yield* TestClock.adjust("1 second")
-      assert.deepInclude(yield* Fiber.join(fiber), { _tag: "APIConnectionError", reason: "timeout" })
-      isSilent = false
-      assert.strictEqual((yield* client.create(hello)).model, "m")
-      yield* Scope.close(scope, Exit.void)
-    })
-  })
+      })
+    }
+  )
 
   it.effect("is answered, though its caller is interrupted meanwhile, where that waits for it whatever comes", () => {
     const router = Mocks.scripted(() => Effect.zipRight(Effect.sleep("1 second"), ok))
     return Effect.gen(function*() {
       const client = yield* NomyoClient.NomyoClient
       const answers: Array<string | null | undefined> = []
-      const fiber = yield* Effect.fork(Effect.uninterruptible(Effect.map(client.create(hello), ({ model }) => answers.push(model))))
+      const fiber = yield* Effect.fork(
+        Effect.uninterruptible(Effect.map(client.create(hello), ({ model }) => answers.push(model)))
+      )
       yield* TestClock.adjust("500 millis")
       yield* Fiber.interruptFork(fiber)
       yield* TestClock.adjust("500 millis")
@@ -103,7 +113,12 @@ describe("disposal and deadline of NomyoClient", () => {
       const client = yield* NomyoClient.NomyoClient
       yield* client.create(hello, { timeout: Number.MAX_SAFE_INTEGER })
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
-    }).pipe(Effect.provide(Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }), Layer.succeed(BackgroundClock, clock))))
+    }).pipe(
+      Effect.provide(
+        Layer.provide(Mocks.client(router.layer, { keyRotationInterval: 0 }),
+          Layer.succeed(BackgroundClock, clock))
+      )
+    )
   })
 
   it.effect("does not take an interruption from within for its disposal", () => {

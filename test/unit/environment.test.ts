@@ -41,22 +41,29 @@ describe("the environment", () => {
     Effect.gen(function*() {
       const all = yield* read(Object.fromEntries(NAMES.map((name) => [name, blank])))
       assert.deepStrictEqual(given(all), {})
-      assert.sameMembers(Object.keys(all).map((name) => `NOMYO_${name.replace(/[A-Z]/g, "_$&").toUpperCase()}`), NAMES)
+      assert.sameMembers(
+        Object.keys(all).map((name) => `NOMYO_${name.replace(/[A-Z]/g, "_$&").toUpperCase()}`),
+        NAMES
+      )
     }))
 
-  it.effect.each(["false", "memory", "FALSE", " Memory "])("keeps keys in memory with NOMYO_KEY_DIR=%s", (value) =>
-    Effect.map(read({ NOMYO_KEY_DIR: value }), (options) => assert.deepStrictEqual(given(options), { keyDir: false })))
+  it.effect.each(["false", "memory", "FALSE", " Memory "])("keeps keys in memory with NOMYO_KEY_DIR=%s",
+    (value) =>
+      Effect.map(read({ NOMYO_KEY_DIR: value }), (options) =>
+        assert.deepStrictEqual(given(options), { keyDir: false })))
 
   it.effect("reads directories, and whether one is read-only", () =>
     Effect.map(
       read({ NOMYO_KEY_DIR: "./false", NOMYO_KEY_ROTATION_DIR: "later", NOMYO_KEY_DIR_READ_ONLY: "true" }),
       (options) =>
-        assert.deepStrictEqual(given(options), { keyDir: "./false", keyRotationDir: "later", keyDirReadOnly: true })
+        assert.deepStrictEqual(given(options), { keyDir: "./false", keyRotationDir: "later",
+          keyDirReadOnly: true })
     ))
 
   it.effect.each([
     ["NOMYO_MAX_RETRIES", "many", "a whole number, 0 or more"],
-    ["NOMYO_KEY_ROTATION_INTERVAL", "soon", "a time: a number of milliseconds, or a number and a unit such as \"30 seconds\""],
+    ["NOMYO_KEY_ROTATION_INTERVAL", "soon",
+      "a time: a number of milliseconds, or a number and a unit such as \"30 seconds\""],
     ["NOMYO_KEY_SIZE", "1024", "2048 or 4096"],
     ["NOMYO_ALLOW_HTTP", "perhaps", "true or false"]
   ])("refuses %s=%s by the variable's name, and says what it must be", ([name, value, expected]) =>
@@ -68,21 +75,25 @@ describe("the environment", () => {
 })
 
 describe("times", () => {
-  const message = (options: NomyoConfig.Options) => Effect.map(Effect.flip(NomyoConfig.make(options)), (error) => error.message)
+  const message = (options: NomyoConfig.Options) =>
+    Effect.map(Effect.flip(NomyoConfig.make(options)), (error) => error.message)
 
-  it.effect.each<unknown>([-1, Number.NaN, -1n, "-1 hour", " -5 minutes", [-1, 0], [0, Number.NaN], "1", "soon"])(
+  it.effect.each<unknown>([-1, Number.NaN, -1n, "-1 hour", " -5 minutes", [-1, 0], [0, Number.NaN], "1",
+    "soon"])(
     "of %s are refused rather than taken for never",
     (time) =>
       Effect.gen(function*() {
         for (const name of ["timeout", "keyRotationInterval", "routerKeyTtl"]) {
-          assert.match(yield* message({ [name]: time }), new RegExp(`^${name} must be a time of more than 0`))
+          assert.match(yield* message({ [name]: time }),
+            new RegExp(`^${name} must be a time of more than 0`))
         }
       })
   )
 
-  it.effect.each<unknown>([1000, 1_000_000_000n, "1 second", [1, 0], Duration.seconds(1)])("are read: %s", (keyRotationInterval) =>
-    Effect.map(NomyoConfig.make({ keyRotationInterval } as NomyoConfig.Options), (config) =>
-      assert.strictEqual(Duration.toMillis(config.keyRotationInterval), 1000)))
+  it.effect.each<unknown>([1000, 1_000_000_000n, "1 second", [1, 0], Duration.seconds(1)])("are read: %s",
+    (keyRotationInterval) =>
+      Effect.map(NomyoConfig.make({ keyRotationInterval } as NomyoConfig.Options), (config) =>
+        assert.strictEqual(Duration.toMillis(config.keyRotationInterval), 1000)))
 })
 
 describe("checkBaseUrl", () => {
@@ -96,24 +107,28 @@ describe("checkBaseUrl", () => {
     ["https://router.test/apiv1", "https://router.test/apiv1"],
     ["https://router.test/v1/x", "https://router.test/v1/x"],
     ["https://v1", "https://v1"]
-  ])("makes of %s the router at %s", ([url, expected]) =>
-    Effect.map(NomyoConfig.checkBaseUrl(url!, { allowHttp: false }), (base) => assert.strictEqual(base, expected)))
+  ])("makes of %s the router at %s",
+    ([url, expected]) =>
+      Effect.map(NomyoConfig.checkBaseUrl(url!, { allowHttp: false }), (base) =>
+        assert.strictEqual(base, expected)))
 })
 
 describe("the warning of plain HTTP", () => {
   it("is not given for HTTPS", () => assert.isUndefined(httpWarning("https://router.test", false)))
 
-  it.each(["localhost:8080", "127.0.0.1", "127.9.9.9:1", "[::1]:80", "a.localhost"])("is short for %s", (host) =>
-    assert.strictEqual(
-      httpWarning(`http://${host}`, false),
-      `nomyo-js talks plain HTTP to http://${host}, on this machine: for local development only`
-    ))
+  it.each(["localhost:8080", "127.0.0.1", "127.9.9.9:1", "[::1]:80", "a.localhost"])("is short for %s",
+    (host) =>
+      assert.strictEqual(
+        httpWarning(`http://${host}`, false),
+        `nomyo-js talks plain HTTP to http://${host}, on this machine: for local development only`
+      ))
 
   it.each(["router.test", "10.0.0.1", "localhost.evil.test", "127.0.0.1.evil.test", "[fe80::1]"])(
     "says for %s who reads what",
     (host) => {
       const unpinned = httpWarning(`http://${host}`, false)
-      assert.include(unpinned, "anyone on the path can read and change everything: prompts, answers, the API key")
+      assert.include(unpinned,
+        "anyone on the path can read and change everything: prompts, answers, the API key")
       assert.include(unpinned, "routerKeyFingerprints")
       const pinned = httpWarning(`http://${host}`, true)
       assert.include(pinned, "anyone on the path can read the API key and metadata")

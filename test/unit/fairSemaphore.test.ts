@@ -32,7 +32,11 @@ describe("fair semaphore", () => {
   it.live("has all permits back, whenever their holders or waiters are interrupted", () =>
     Effect.promise(() =>
       FastCheck.assert(FastCheck.asyncProperty(
-        FastCheck.array(FastCheck.record({ work: FastCheck.nat(4), patience: FastCheck.nat(8), fails: FastCheck.boolean() }), { maxLength: 12 }),
+        FastCheck.array(
+          FastCheck.record({ work: FastCheck.nat(4), patience: FastCheck.nat(8),
+            fails: FastCheck.boolean() }),
+          { maxLength: 12 }
+        ),
         FastCheck.integer({ min: 1, max: 3 }),
         (callers, count) =>
           Effect.runPromise(Effect.gen(function*() {

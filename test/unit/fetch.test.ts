@@ -1,7 +1,8 @@
 /** The `fetch` of `nomyo-js/fetch`, over a client that is scripted. */
 import { Readable } from "node:stream"
 import { describe, expect, it } from "vitest"
-import { BASE_URL, type ChatRequest, createFetch, type FetchOptions, openAiOptions } from "../../src/fetch/index.js"
+import { BASE_URL, type ChatRequest, createFetch, type FetchOptions,
+  openAiOptions } from "../../src/fetch/index.js"
 import { APIConnectionError, DisposedError, RateLimitError, SecurityError } from "../../src/NomyoError.js"
 
 const URL_ = `${BASE_URL}/chat/completions`
@@ -42,16 +43,21 @@ const forms: { readonly [name: string]: (text: string) => Parameters<typeof fetc
   "stream": (text) => {
     const bytes = encode(text)
     // within a character
-    return [URL_, { method: "POST", body: streamOf(bytes.slice(0, 71), bytes.slice(71)), duplex: "half" } as RequestInit]
+    return [URL_,
+      { method: "POST", body: streamOf(bytes.slice(0, 71), bytes.slice(71)), duplex: "half" } as RequestInit]
   },
-  "Readable": (text) => [URL_, { method: "POST", body: Readable.from([Buffer.from(text)]) as unknown as BodyInit }],
+  "Readable": (
+    text
+  ) => [URL_, { method: "POST", body: Readable.from([Buffer.from(text)]) as unknown as BodyInit }],
   "Request": (body) => [new Request(URL_, { method: "POST", body })],
   "Request of bytes": (text) => [new Request(URL_, { method: "POST", body: encode(text) })]
 }
 
 const outcome = async (response: Promise<Response>) => {
   const { headers, status } = await response
-  const { error } = await (await response).json() as { readonly error?: { readonly code: string; readonly message: string } }
+  const { error } = await (await response).json() as {
+    readonly error?: { readonly code: string; readonly message: string }
+  }
   return { status, code: error?.code, again: headers.get("x-should-retry") }
 }
 
@@ -63,7 +69,10 @@ describe.each(Object.entries(forms))("a body that is a %s", (_, form) => {
     expect(calls.map(({ request }) => request)).toEqual([REQUEST])
   })
 
-  it.each([["", "invalid_json"], ["not JSON", "invalid_json"], ["[1]", "invalid_json"], ["{\"base_url\":\"https://evil.example\"}", "unsupported_parameter"]])(
+  it.each([["", "invalid_json"], ["not JSON", "invalid_json"], ["[1]", "invalid_json"], [
+    "{\"base_url\":\"https://evil.example\"}",
+    "unsupported_parameter"
+  ]])(
     "and holds %j is refused with the same outcome as any other",
     async (text, code) => {
       const { calls, fetch } = setUp()
@@ -75,7 +84,8 @@ describe.each(Object.entries(forms))("a body that is a %s", (_, form) => {
   it("and is larger than 10 MiB is refused", async () => {
     const { calls, fetch } = setUp()
     const text = JSON.stringify({ ...REQUEST, user: "é".repeat(5 * 1024 * 1024) })
-    expect(await outcome(fetch(...form(text)))).toEqual({ status: 413, code: "request_too_large", again: "false" })
+    expect(await outcome(fetch(...form(text)))).toEqual({ status: 413, code: "request_too_large",
+      again: "false" })
     expect(calls).toEqual([])
   })
 })
@@ -83,11 +93,13 @@ describe.each(Object.entries(forms))("a body that is a %s", (_, form) => {
 describe("bad input", () => {
   const post = { method: "POST", body: JSON.stringify(REQUEST) }
 
-  it.each(["/v1/chat/completions", "not a URL", "https://api.openai.com/v1/chat/completions", "http://nomyo.invalid/v1/chat/completions"])(
+  it.each(["/v1/chat/completions", "not a URL", "https://api.openai.com/v1/chat/completions",
+    "http://nomyo.invalid/v1/chat/completions"])(
     "the URL %s is refused, and nothing is sent",
     async (url) => {
       const { calls, fetch } = setUp()
-      expect(await outcome(fetch(url, post))).toEqual({ status: 400, code: "unknown_origin", again: "false" })
+      expect(await outcome(fetch(url, post))).toEqual({ status: 400, code: "unknown_origin",
+        again: "false" })
       expect(calls).toEqual([])
     }
   )
@@ -97,8 +109,11 @@ describe("bad input", () => {
     const form = new FormData()
     form.set("model", "a")
     for (const body of [form, new URLSearchParams({ a: "b" }), null, undefined]) {
-      expect(await outcome(fetch(URL_, { method: "POST", body: body ?? null }))).toEqual({ status: 400, code: "invalid_json", again: "false" })
-      if (body != null) expect(await outcome(fetch(new Request(URL_, { method: "POST", body })))).toMatchObject({ status: 400, code: "invalid_json" })
+      expect(await outcome(fetch(URL_, { method: "POST", body: body ?? null }))).toEqual({ status: 400,
+        code: "invalid_json", again: "false" })
+      if (body != null)
+        expect(await outcome(fetch(new Request(URL_, { method: "POST", body })))).toMatchObject({ status: 400,
+          code: "invalid_json" })
     }
   })
 
@@ -111,7 +126,8 @@ describe("bad input", () => {
       }
     })
     for (const body of [new Uint8Array([0x7b, 0xff, 0x7d]), strings]) {
-      expect(await outcome(fetch(URL_, { method: "POST", body, duplex: "half" } as RequestInit))).toMatchObject({ status: 400, code: "invalid_json" })
+      expect(await outcome(fetch(URL_, { method: "POST", body, duplex: "half" } as RequestInit)))
+        .toMatchObject({ status: 400, code: "invalid_json" })
     }
   })
 
@@ -122,7 +138,8 @@ describe("bad input", () => {
       pull: (controller) => controller.enqueue(new Uint8Array(1024 * 1024)),
       cancel: () => void (cancelled = true)
     })
-    expect(await outcome(fetch(URL_, { method: "POST", body: endless, duplex: "half" } as RequestInit))).toMatchObject({ status: 413 })
+    expect(await outcome(fetch(URL_, { method: "POST", body: endless, duplex: "half" } as RequestInit)))
+      .toMatchObject({ status: 413 })
     expect(cancelled).toBe(true)
   })
 
@@ -145,13 +162,15 @@ describe("bad input", () => {
 })
 
 describe("what the client is given", () => {
-  const post = { method: "POST", body: JSON.stringify({ ...REQUEST, stream: true, stream_options: { include_usage: true } }) }
+  const post = { method: "POST",
+    body: JSON.stringify({ ...REQUEST, stream: true, stream_options: { include_usage: true } }) }
   const headers = { authorization: "Bearer sk-openai", traceparent: "00-1-2-01", b3: "0" }
 
   it("is the request, 10 minutes, no retries, and no header", async () => {
     const { calls, fetch } = setUp()
     await fetch(URL_, { ...post, headers })
-    expect(calls).toEqual([{ request: REQUEST, options: { signal: undefined, timeout: 600_000, maxRetries: 0 } }])
+    expect(calls).toEqual([{ request: REQUEST,
+      options: { signal: undefined, timeout: 600_000, maxRetries: 0 } }])
   })
 
   it("has the timeout and the retries that were asked for, and the signal", async () => {
@@ -185,8 +204,10 @@ describe("an answer", () => {
 
   it("has the fields that tools rely on, and the payload id as its request id", async () => {
     const response = await setUp().fetch(URL_, post)
-    expect(Object.fromEntries(response.headers)).toEqual({ "content-type": "application/json", "cache-control": "no-store", "x-request-id": "p-1" })
-    expect(await response.json()).toEqual({ ...ANSWER, id: "chatcmpl-p-1", object: "chat.completion", created: 0, model: "" })
+    expect(Object.fromEntries(response.headers)).toEqual({ "content-type": "application/json",
+      "cache-control": "no-store", "x-request-id": "p-1" })
+    expect(await response.json()).toEqual({ ...ANSWER, id: "chatcmpl-p-1", object: "chat.completion",
+      created: 0, model: "" })
   })
 
   it("is a stream of events if that was asked for", async () => {
@@ -202,8 +223,10 @@ describe("an answer", () => {
     const { fetch } = setUp({ models: ["a/b"] })
     expect(await (await fetch(`${BASE_URL}/models`)).json()).toMatchObject({ data: [{ id: "a/b" }] })
     expect(await (await fetch(`${BASE_URL}/models/a%2Fb`)).json()).toMatchObject({ id: "a/b" })
-    expect(await outcome(fetch(`${BASE_URL}/models/c`))).toMatchObject({ status: 404, code: "model_not_found" })
-    expect(await outcome(fetch(`${BASE_URL}/responses`, post))).toMatchObject({ status: 404, code: "unsupported_path", again: "false" })
+    expect(await outcome(fetch(`${BASE_URL}/models/c`))).toMatchObject({ status: 404,
+      code: "model_not_found" })
+    expect(await outcome(fetch(`${BASE_URL}/responses`, post))).toMatchObject({ status: 404,
+      code: "unsupported_path", again: "false" })
   })
 })
 
@@ -213,22 +236,29 @@ describe("an error", () => {
   it("is a response in OpenAI's form", async () => {
     const error = new SecurityError({ reason: "router-key-pin", message: "Not pinned", payloadId: "p-2" })
     const response = await setUp({}, () => Promise.reject(error)).fetch(URL_, post)
-    expect({ status: response.status, headers: Object.fromEntries(response.headers), body: await response.json() }).toEqual({
+    expect({ status: response.status, headers: Object.fromEntries(response.headers),
+      body: await response.json() }).toEqual({
       status: 400,
       headers: { "content-type": "application/json", "x-should-retry": "false", "x-request-id": "p-2" },
-      body: { error: { message: "Not pinned", type: "security_error", param: null, code: "router-key-pin" } }
+      body: {
+        error: { message: "Not pinned", type: "security_error", param: null, code: "router-key-pin" }
+      }
     })
-    const limited = await setUp({}, () => Promise.reject(new RateLimitError({ message: "-", retryAfter: 1500 }))).fetch(URL_, post)
+    const limited = await setUp({},
+      () => Promise.reject(new RateLimitError({ message: "-", retryAfter: 1500 }))).fetch(URL_, post)
     expect(limited.headers.get("retry-after-ms")).toBe("1500")
   })
 
   it("of the network rejects as a fetch does, and says when it was the time", async () => {
     for (const reason of ["network", "timeout"] as const) {
       const error = new APIConnectionError({ reason, message: "What happened" })
-      const rejected: unknown = await setUp({}, () => Promise.reject(error)).fetch(URL_, post).catch((error: unknown) => error)
+      const rejected: unknown = await setUp({}, () => Promise.reject(error)).fetch(URL_, post).catch((
+        error: unknown
+      ) => error)
       expect(rejected).toBeInstanceOf(TypeError)
       const { cause, message } = rejected as TypeError
-      expect({ reason, message, timedOut: /timed? ?out/i.test(String(cause)) }).toEqual({ reason, message: "fetch failed", timedOut: reason === "timeout" })
+      expect({ reason, message, timedOut: /timed? ?out/i.test(String(cause)) }).toEqual({ reason,
+        message: "fetch failed", timedOut: reason === "timeout" })
       expect(reason === "timeout" ? (cause as Error).cause : cause).toBe(error)
     }
   })
@@ -250,8 +280,10 @@ describe("an abort", () => {
     const { calls, fetch } = setUp()
     const controller = new AbortController()
     let cancelled = false
-    const silent = new ReadableStream({ pull: () => new Promise(() => undefined), cancel: () => void (cancelled = true) })
-    const response = fetch(URL_, { method: "POST", body: silent, signal: controller.signal, duplex: "half" } as RequestInit)
+    const silent = new ReadableStream({ pull: () => new Promise(() => undefined),
+      cancel: () => void (cancelled = true) })
+    const response = fetch(URL_,
+      { method: "POST", body: silent, signal: controller.signal, duplex: "half" } as RequestInit)
     controller.abort(reason)
     await expect(response).rejects.toBe(reason)
     expect({ calls, cancelled }).toEqual({ calls: [], cancelled: true })
@@ -263,7 +295,9 @@ describe("an abort", () => {
       controller.abort(new DisposedError())
       return Promise.reject(controller.signal.reason)
     })
-    const rejected: unknown = await fetch(URL_, { method: "POST", body, signal: controller.signal }).catch((error: unknown) => error)
+    const rejected: unknown = await fetch(URL_, { method: "POST", body, signal: controller.signal }).catch((
+      error: unknown
+    ) => error)
     expect(rejected).toBe(controller.signal.reason)
   })
 
@@ -322,16 +356,23 @@ describe("options", () => {
     ["no options", "sk-secret", /^The options are an object$/]
   ])("refuse %s", (_, options, message) => {
     for (const make of [createFetch, openAiOptions]) {
-      expect(() => make(client, options as object)).toThrow(expect.objectContaining({ name: "TypeError", message: expect.stringMatching(message) }))
+      expect(() => make(client, options as object)).toThrow(
+        expect.objectContaining({ name: "TypeError", message: expect.stringMatching(message) })
+      )
     }
   })
 
   it("that only a prototype has do not count", async () => {
-    const { status } = await createFetch(client, Object.create({ origins: ["https://evil.example"] }))("https://evil.example/v1/models")
+    const { status } = await createFetch(client, Object.create({ origins: ["https://evil.example"] }))(
+      "https://evil.example/v1/models"
+    )
     expect(status).toBe(400)
   })
 
-  it.each([undefined, null, {}, Promise.resolve(client), "client"])("are not read for %j, which is no client", (value) => {
-    expect(() => createFetch(value as typeof client)).toThrow(/^The client has no method create: make a SecureChatCompletion/)
-  })
+  it.each([undefined, null, {}, Promise.resolve(client), "client"])("are not read for %j, which is no client",
+    (value) => {
+      expect(() => createFetch(value as typeof client)).toThrow(
+        /^The client has no method create: make a SecureChatCompletion/
+      )
+    })
 })

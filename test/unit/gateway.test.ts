@@ -74,7 +74,10 @@ describe("Gateway.make", () => {
     Effect.gen(function*() {
       let calls = 0
       const limited = yield* start(() =>
-        ++calls === 1 ? Effect.fail(new NomyoError.RateLimitError({ message: "Too many", retryAfter: 1 })) : "Hi")
+        ++calls === 1
+          ? Effect.fail(new NomyoError.RateLimitError({ message: "Too many", retryAfter: 1 }))
+          : "Hi"
+      )
       assert.deepStrictEqual([(yield* limited.send(chat())).status, calls], [200, 2])
       let failures = 0
       const failing = yield* start(() => {
@@ -103,7 +106,8 @@ describe("pathForLog", () => {
       "/v1/chat/completions?key=secret": "/v1/chat/completions",
       "/chat/completions/": "/chat/completions/",
       "/v1/models/secret/model": "/v1/models/{id}",
-      "/openai/deployments/secret/chat/completions?api-version=1": "/openai/deployments/{model}/chat/completions",
+      "/openai/deployments/secret/chat/completions?api-version=1":
+        "/openai/deployments/{model}/chat/completions",
       "/v1/embeddings": "/v1/embeddings",
       "/api/secret": "/api/...",
       "/v1/secret": "/v1/...",

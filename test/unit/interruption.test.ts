@@ -20,7 +20,10 @@ import * as Report from "../support/report.js"
 
 const hello = { model: "m", messages: [{ role: "user", content: "Hello!" }] }
 
-/** Runs `intrude` just before one step of what it schedules, counted from 0, which gives way there: so a fiber can be met anywhere. */
+/**
+ * Runs `intrude` just before one step of what it schedules, counted from 0, which gives way there: so a fiber
+ * can be met anywhere.
+ */
 const makeStepper = (at: number, intrude: () => void) => {
   const base = new Scheduler.MixedScheduler(2048)
   let step = 0
@@ -38,7 +41,8 @@ const makeStepper = (at: number, intrude: () => void) => {
 class Alive extends Supervisor.AbstractSupervisor<ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>> {
   readonly fibers = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   readonly value = Effect.sync(() => this.fibers)
-  override onStart<A, E, R>(_: Context.Context<R>, __: Effect.Effect<A, E, R>, ___: unknown, fiber: Fiber.RuntimeFiber<A, E>) {
+  override onStart<A, E, R>(_: Context.Context<R>, __: Effect.Effect<A, E, R>, ___: unknown,
+    fiber: Fiber.RuntimeFiber<A, E>) {
     this.fibers.add(fiber as Fiber.RuntimeFiber<unknown, unknown>)
   }
   override onEnd<A, E>(_: Exit.Exit<A, E>, fiber: Fiber.RuntimeFiber<A, E>) {
@@ -70,7 +74,8 @@ interface Call {
 }
 
 /** A call that something happens to just before a step of it; whether it got as far as that. */
-const intrudeAt = (step: number, what: "interruption" | "disposal", { isWarm = false, request = hello, statuses = [], within }: Call) =>
+const intrudeAt = (step: number, what: "interruption" | "disposal",
+  { isWarm = false, request = hello, statuses = [], within }: Call) =>
   Effect.gen(function*() {
     const memory = makeMemory()
     const alive = new Alive()
@@ -78,11 +83,15 @@ const intrudeAt = (step: number, what: "interruption" | "disposal", { isWarm = f
     let isCalm = false
     const router = Mocks.scripted((n) => {
       const status = isCalm ? 200 : statuses[n - 1] ?? 200
-      return status === 200 ? Effect.succeed(Mocks.completion("Hi!")) : Effect.fail(fromStatus({ statusCode: status, message: "no" }))
+      return status === 200
+        ? Effect.succeed(Mocks.completion("Hi!"))
+        : Effect.fail(fromStatus({ statusCode: status, message: "no" }))
     })
     const crypto = Layer.succeed(Crypto.Crypto, TestCrypto.make(memory.service))
     const context = yield* NomyoClient.layer({ baseUrl: "https://router.test", keyRotationInterval: 0 }).pipe(
-      Layer.provide(Layer.mergeAll(Layer.provide(Layer.merge(router.layer, KeyStore.layerMemory), crypto), crypto)),
+      Layer.provide(
+        Layer.mergeAll(Layer.provide(Layer.merge(router.layer, KeyStore.layerMemory), crypto), crypto)
+      ),
       Layer.provide(Layer.succeed(SecureMemory.SecureMemory, memory.service)),
       Layer.buildWithScope(scope)
     )
@@ -119,7 +128,9 @@ const outcome = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.match(exit, {
     onSuccess: () => "an answer",
     onFailure: (cause) =>
-      Cause.isInterruptedOnly(cause) ? "interruption" : (Cause.squash(cause) as { readonly _tag?: string })._tag ?? Cause.pretty(cause)
+      Cause.isInterruptedOnly(cause)
+        ? "interruption"
+        : (Cause.squash(cause) as { readonly _tag?: string })._tag ?? Cause.pretty(cause)
   })
 
 const calls: Readonly<Record<string, Call>> = {
@@ -134,15 +145,18 @@ const calls: Readonly<Record<string, Call>> = {
 /** Every step is tried in full runs, every third otherwise; which ones differs from call to call. */
 const stride = Report.isFull ? 1 : 3
 
-describe.each(Object.entries(calls).map(([name, call], i) => [name, call, i % stride] as const))("%s", (_, call, first) => {
-  it.live.each(["interruption", "disposal"] as const)("ends and leaves nothing behind for %s at a step", (what) =>
-    Effect.gen(function*() {
-      const expected = ["an answer", "AuthenticationError", "InvalidRequestError", what === "disposal" ? "DisposedError" : "interruption"]
-      for (let step = first;; step += stride) {
-        const { exit, isReached, left } = yield* intrudeAt(step, what, call)
-        assert.deepStrictEqual({ step, ...left }, { step, fibers: 0, buffers: 0 })
-        if (!isReached) break
-        assert.include(expected, outcome(exit))
-      }
-    }))
-})
+describe.each(Object.entries(calls).map(([name, call], i) => [name, call, i % stride] as const))("%s",
+  (_, call, first) => {
+    it.live.each(["interruption", "disposal"] as const)("ends and leaves nothing behind for %s at a step",
+      (what) =>
+        Effect.gen(function*() {
+          const expected = ["an answer", "AuthenticationError", "InvalidRequestError",
+            what === "disposal" ? "DisposedError" : "interruption"]
+          for (let step = first;; step += stride) {
+            const { exit, isReached, left } = yield* intrudeAt(step, what, call)
+            assert.deepStrictEqual({ step, ...left }, { step, fibers: 0, buffers: 0 })
+            if (!isReached) break
+            assert.include(expected, outcome(exit))
+          }
+        }))
+  })

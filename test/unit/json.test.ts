@@ -50,7 +50,9 @@ describe("chunked JSON", () => {
     ) assert.strictEqual(join(value), JSON.stringify(value))
   })
 
-  it.each([[Object.assign([], { length: 2 })], [{ a: [undefined] }], [{ a: { toJSON: () => 1n } }], [undefined], [() => 1], [[Symbol("a")]], [{ a: Number.NEGATIVE_INFINITY }], [new Set()]])(
+  it.each([[Object.assign([], { length: 2 })], [{ a: [undefined] }], [{ a: { toJSON: () => 1n } }], [
+    undefined
+  ], [() => 1], [[Symbol("a")]], [{ a: Number.NEGATIVE_INFINITY }], [new Set()]])(
     "refuses what would be lost: %o",
     (value) => {
       assert.throws(() => Json.stringify(value))
@@ -58,7 +60,10 @@ describe("chunked JSON", () => {
   )
 
   it("equals JSON.stringify for long strings of any characters, in short chunks", () => {
-    const text = FastCheck.string({ unit: FastCheck.constantFrom("a", "\"", "\\", "\n", "é", "漢", "😀", "\ud83d", "\ude00"), maxLength: 40 })
+    const text = FastCheck.string({
+      unit: FastCheck.constantFrom("a", "\"", "\\", "\n", "é", "漢", "😀", "\ud83d", "\ude00"),
+      maxLength: 40
+    })
     FastCheck.assert(
       FastCheck.property(text, text, FastCheck.integer({ min: -3, max: 3 }), (unit, other, shift) => {
         const long = "x".repeat(LONG + shift) + (unit.repeat(2 * LONG) + other).slice(0, 2 * LONG)
@@ -114,25 +119,30 @@ describe("chunked JSON", () => {
     }
   })
 
-  it.effect.each([11, LONG, LONG + 1, 1024 * 1024, 2 * 1024 * 1024])("makes no bytes before they are read: %i of them", (length) =>
-    Effect.gen(function*() {
-      const long = "x".repeat(length - JSON.stringify({ text: "" }).length)
-      const plaintext = yield* ChatCompletion.encodePayload({ text: long })
-      if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
-      assert.strictEqual(plaintext.length, length)
-      // two at a time, as for two routers
-      const [some, others] = [plaintext.chunks(new Uint8Array(100)), plaintext.chunks(new Uint8Array(1000))].map((pieces) => pieces[Symbol.iterator]())
-      const texts = ["", ""]
-      for (let done = false; !done;) {
-        const taken = [some!.next(), others!.next()]
-        taken.forEach(({ value }, i) => (texts[i] += new TextDecoder().decode(value)))
-        done = taken.every((next) => next.done)
-      }
-      assert.deepStrictEqual(texts, [JSON.stringify({ text: long }), JSON.stringify({ text: long })])
-    }))
+  it.effect.each([11, LONG, LONG + 1, 1024 * 1024, 2 * 1024 * 1024])(
+    "makes no bytes before they are read: %i of them",
+    (length) =>
+      Effect.gen(function*() {
+        const long = "x".repeat(length - JSON.stringify({ text: "" }).length)
+        const plaintext = yield* ChatCompletion.encodePayload({ text: long })
+        if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
+        assert.strictEqual(plaintext.length, length)
+        // two at a time, as for two routers
+        const [some, others] = [plaintext.chunks(new Uint8Array(100)), plaintext.chunks(new Uint8Array(1000))]
+          .map((pieces) => pieces[Symbol.iterator]())
+        const texts = ["", ""]
+        for (let done = false; !done;) {
+          const taken = [some!.next(), others!.next()]
+          taken.forEach(({ value }, i) => (texts[i] += new TextDecoder().decode(value)))
+          done = taken.every((next) => next.done)
+        }
+        assert.deepStrictEqual(texts, [JSON.stringify({ text: long }), JSON.stringify({ text: long })])
+      })
+  )
 
   it("counts the bytes of a text", () => {
-    for (const text of ["", "a", "é", "漢", "😀", "a😀漢é"]) assert.strictEqual(Bytes.utf8Length(text), Buffer.byteLength(text))
+    for (const text of ["", "a", "é", "漢", "😀", "a😀漢é"])
+      assert.strictEqual(Bytes.utf8Length(text), Buffer.byteLength(text))
   })
 
   it.scoped("takes bytes of any realm", () =>
@@ -152,6 +162,10 @@ describe("chunked JSON", () => {
       const plaintext = yield* fiber
       if (ArrayBuffer.isView(plaintext)) return assert.fail("bytes")
       assert.strictEqual(plaintext.length, Buffer.byteLength(expected))
-      assert.strictEqual(Buffer.concat(Array.from(plaintext.chunks(new Uint8Array(1000)), (piece) => Uint8Array.from(piece))).toString(), expected)
+      assert.strictEqual(
+        Buffer.concat(Array.from(plaintext.chunks(new Uint8Array(1000)), (piece) => Uint8Array.from(piece)))
+          .toString(),
+        expected
+      )
     }).pipe(Effect.provide(SecureMemory.layer)))
 })

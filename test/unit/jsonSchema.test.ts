@@ -13,7 +13,8 @@ describe("an instance of a JSON Schema", () => {
     ["a number above a bound", { type: "integer", exclusiveMinimum: 5 }, 6],
     ["a multiple", { type: "integer", multipleOf: 4, minimum: 5 }, 8],
     ["a list", { type: "array", items: { type: "integer" }, minItems: 3 }, [1, 1, 1]],
-    ["a list of different numbers", { type: "array", items: { type: "integer" }, minItems: 2, uniqueItems: true }, [1, 2]],
+    ["a list of different numbers", { type: "array", items: { type: "integer" }, minItems: 2,
+      uniqueItems: true }, [1, 2]],
     ["a tuple", { type: "array", prefixItems: [{ const: 1 }, { type: "null" }], items: false }, [1, null]],
     ["a nullable", { type: ["null", "boolean"] }, true],
     ["a choice", { anyOf: [{ type: "null" }, { type: "integer" }] }, 1],
@@ -24,11 +25,14 @@ describe("an instance of a JSON Schema", () => {
     ],
     [
       "what a reference leads to",
-      { type: "object", properties: { step: { $ref: "#/$defs/step" } }, $defs: { step: { type: "integer" } } },
+      { type: "object", properties: { step: { $ref: "#/$defs/step" } },
+        $defs: { step: { type: "integer" } } },
       { step: 1 }
     ],
     ["the escaped name of a reference", { $ref: "#/$defs/a~1b", $defs: { "a/b": { const: "x" } } }, "x"],
-    ["an object with names of prototypes", { type: "object", required: ["constructor"] }, { constructor: "Hello!" }]
+    ["an object with names of prototypes", { type: "object", required: ["constructor"] }, {
+      constructor: "Hello!"
+    }]
   ]
   for (const [what, schema, value] of cases) {
     it(`is ${what}`, () => assert.deepStrictEqual(JsonSchema.instance(schema, "Hello!"), value))
@@ -36,7 +40,8 @@ describe("an instance of a JSON Schema", () => {
 
   it("ends where a schema refers to itself", () => {
     const next = { anyOf: [{ $ref: "#/$defs/node" }, { type: "null" }] }
-    const node = { type: "object", properties: { name: { type: "string" }, next }, required: ["name", "next"] }
+    const node = { type: "object", properties: { name: { type: "string" }, next },
+      required: ["name", "next"] }
     const value = JsonSchema.instance({ $ref: "#/$defs/node", $defs: { node } }, "x")
     assert.match(JSON.stringify(value), /^(\{"name":"x","next":)+null\}+$/)
   })
@@ -45,9 +50,11 @@ describe("an instance of a JSON Schema", () => {
     ["a million items", { type: "array", items: { type: "integer" }, minItems: 1_000_000 }],
     ["a string of a gigabyte", { type: "string", minLength: 1e9 }],
     ["a reference to itself", { $ref: "#" }],
-    ["an endless object", { type: "object", properties: { a: { $ref: "#" }, b: { $ref: "#" } }, required: ["a", "b"] }]
+    ["an endless object", { type: "object", properties: { a: { $ref: "#" }, b: { $ref: "#" } },
+      required: ["a", "b"] }]
   ]
   for (const [what, schema] of endless) {
-    it(`is refused: ${what}`, () => assert.throws(() => JsonSchema.instance(schema, "x"), JsonSchema.TooLarge))
+    it(`is refused: ${what}`, () =>
+      assert.throws(() => JsonSchema.instance(schema, "x"), JsonSchema.TooLarge))
   }
 })

@@ -56,7 +56,9 @@ describe("KeyHandles", () => {
   it("goes on after an operation or a copy that failed", async () => {
     const handle = {} as CryptoKey
     const pool = new KeyHandles(handle, () => Promise.reject(new Error("no copy")), 2)
-    const failed = await pool.use(() => Promise.reject(new Error("no")), always).catch((error: Error) => error.message)
+    const failed = await pool.use(() => Promise.reject(new Error("no")), always).catch((error: Error) =>
+      error.message
+    )
     const held = pool.use(() => settle(), always)
     const uncopied = await pool.use(async () => 1, always).catch((error: Error) => error.message)
     await held

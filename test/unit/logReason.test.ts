@@ -36,7 +36,8 @@ describe("a model server's words in the log", () => {
   }
 
   it("hide API keys, and steer no terminal", () => {
-    assert.strictEqual(cleaned("Incorrect API key provided: sk-abc***xyz.", {}), "Incorrect API key provided: …")
+    assert.strictEqual(cleaned("Incorrect API key provided: sk-abc***xyz.", {}),
+      "Incorrect API key provided: …")
     assert.strictEqual(cleaned("a\u001b[2Jb\r\nc\u202ed", {}), "a [2Jb c d")
   })
 

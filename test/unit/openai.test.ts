@@ -33,7 +33,8 @@ const refusal = (call: () => unknown) => {
 
 describe("an error", () => {
   const message = "What happened"
-  const reasons: ReadonlyArray<SecurityReason> = ["certificate", "redirect", "router-key-pin", "envelope", "replay", "response-too-large"]
+  const reasons: ReadonlyArray<SecurityReason> = ["certificate", "redirect", "router-key-pin", "envelope",
+    "replay", "response-too-large"]
 
   it("of each status keeps it, and only 429 and 5xx may be repeated", () => {
     const errors = [
@@ -49,7 +50,8 @@ describe("an error", () => {
     ]
     expect(errors.map((error) => {
       const { body, headers, status } = answerOf(error)
-      return { status, type: body.error.type, code: body.error.code, again: headers["x-should-retry"] !== "false" }
+      return { status, type: body.error.type, code: body.error.code,
+        again: headers["x-should-retry"] !== "false" }
     })).toEqual([
       { status: 400, type: "invalid_request_error", code: null, again: false },
       { status: 401, type: "authentication_error", code: "invalid_api_key", again: false },
@@ -75,11 +77,17 @@ describe("an error", () => {
       const answer = answerFor(userAgent, answerOf(fromStatus({ statusCode, message })))
       expect(answer.headers).toEqual({ "x-should-retry": "false" })
       if (answer.status === statusCode) return true
-      expect({ status: answer.status, code: answer.body.error.code }).toEqual({ status: 400, code: `http_${statusCode}` })
+      expect({ status: answer.status, code: answer.body.error.code }).toEqual({ status: 400,
+        code: `http_${statusCode}` })
       return false
     }
-    const all = [402, 405, 406, 407, 408, 409, 410, 411, 412, 413, 415, 418, 421, 422, 423, 425, 431, 451, 499]
-    expect(Object.fromEntries(Object.entries(tools).map(([name, agent]) => [name, all.filter((status) => kept(agent, status))])))
+    const all = [402, 405, 406, 407, 408, 409, 410, 411, 412, 413, 415, 418, 421, 422, 423, 425, 431, 451,
+      499]
+    expect(
+      Object.fromEntries(Object.entries(tools).map(([name, agent]) => [name, all.filter((status) =>
+        kept(agent, status)
+      )]))
+    )
       .toEqual({
         openai: all,
         ai: all.filter((status) => status !== 408 && status !== 409),
@@ -92,14 +100,21 @@ describe("an error", () => {
   it("of security is a 400 with its reason", () => {
     for (const reason of reasons) {
       expect(answerOf(new SecurityError({ reason, message })))
-        .toEqual({ status: 400, headers: { "x-should-retry": "false" }, body: { error: { message, type: "security_error", param: null, code: reason } } })
+        .toEqual({ status: 400, headers: { "x-should-retry": "false" },
+          body: { error: { message, type: "security_error", param: null, code: reason } } })
     }
-    expect(answerOf(new DisposedError())).toMatchObject({ status: 400, body: { error: { code: "disposed" } } })
+    expect(answerOf(new DisposedError())).toMatchObject({ status: 400,
+      body: { error: { code: "disposed" } } })
   })
 
   it("of the network is a 502, and a timeout a 504", () => {
-    const statusOf = (reason: ConnectionReason) => answerOf(new APIConnectionError({ reason, message })).status
-    expect(["network", "truncated", "protocol", "cors", "timeout"].map((reason) => statusOf(reason as ConnectionReason)))
+    const statusOf = (reason: ConnectionReason) =>
+      answerOf(new APIConnectionError({ reason, message })).status
+    expect(
+      ["network", "truncated", "protocol", "cors", "timeout"].map((reason) =>
+        statusOf(reason as ConnectionReason)
+      )
+    )
       .toEqual([502, 502, 502, 502, 504])
   })
 
@@ -110,7 +125,8 @@ describe("an error", () => {
   it("passes on the wait, and forbids to repeat after more than a minute or after the client's own retries", () => {
     const headersOf = (retryAfter: number | undefined, attempts: number) =>
       answerOf(new RateLimitError({ message, retryAfter, attempts, payloadId: "p-1" })).headers
-    expect([headersOf(undefined, 1), headersOf(1500.2, 1), headersOf(60_000, 1), headersOf(60_001, 1), headersOf(undefined, 3)]).toEqual([
+    expect([headersOf(undefined, 1), headersOf(1500.2, 1), headersOf(60_000, 1), headersOf(60_001, 1),
+      headersOf(undefined, 3)]).toEqual([
       { "x-request-id": "p-1" },
       { "x-request-id": "p-1", "retry-after": "2", "retry-after-ms": "1501" },
       { "x-request-id": "p-1", "retry-after": "60", "retry-after-ms": "60000" },
@@ -120,22 +136,31 @@ describe("an error", () => {
   })
 
   it("is known by its tag, of whatever copy of the package", () => {
-    expect([new DisposedError(), { ...new DisposedError() }, new Error("-"), { _tag: "None" }, null, "x"].map(isFailure))
+    expect(
+      [new DisposedError(), { ...new DisposedError() }, new Error("-"), { _tag: "None" }, null, "x"].map(
+        isFailure
+      )
+    )
       .toEqual([true, true, false, false, false, false])
   })
 })
 
 describe("a path", () => {
-  it.each(["/chat/completions", "/v1/chat/completions", "/v1/chat/completions/", "/openai/v1/chat/completions"])("%s is a completion", (path) => {
+  it.each(["/chat/completions", "/v1/chat/completions", "/v1/chat/completions/",
+    "/openai/v1/chat/completions"])("%s is a completion", (path) => {
     expect(routeOf("POST", path)).toEqual({ name: "completions" })
   })
 
   it("of Azure names the deployment", () => {
-    expect(routeOf("POST", "/openai/deployments/Qwen%2FQwen3-0.6B/chat/completions")).toEqual({ name: "completions", deployment: "Qwen/Qwen3-0.6B" })
+    expect(routeOf("POST", "/openai/deployments/Qwen%2FQwen3-0.6B/chat/completions")).toEqual({
+      name: "completions",
+      deployment: "Qwen/Qwen3-0.6B"
+    })
   })
 
   it("of models is the list or one of them, with the slash of an id encoded or not", () => {
-    expect([routeOf("GET", "/v1/models"), routeOf("GET", "/models/a%2Fb"), routeOf("GET", "/v1/models/a/b"), routeOf("GET", "/models/%")]).toEqual([
+    expect([routeOf("GET", "/v1/models"), routeOf("GET", "/models/a%2Fb"), routeOf("GET", "/v1/models/a/b"),
+      routeOf("GET", "/models/%")]).toEqual([
       { name: "models" },
       { name: "model", id: "a/b" },
       { name: "model", id: "a/b" },
@@ -157,27 +182,34 @@ describe("a path", () => {
       code: "unsupported_path",
       type: "invalid_request_error",
       param: null,
-      message: `${name} is not supported: POST /chat/completions, GET /models and GET /models/{id} are supported`
+      message:
+        `${name} is not supported: POST /chat/completions, GET /models and GET /models/{id} are supported`
     })
   })
 
-  it.each([["GET", "/v1/chat/completions"], ["POST", "/v1/models"], ["DELETE", "/v1/models/a"]])("%s %s is refused", (method, path) => {
-    expect(refusal(() => routeOf(method, path))).toMatchObject({ status: 405, code: "method_not_allowed" })
-  })
+  it.each([["GET", "/v1/chat/completions"], ["POST", "/v1/models"], ["DELETE", "/v1/models/a"]])(
+    "%s %s is refused",
+    (method, path) => {
+      expect(refusal(() => routeOf(method, path))).toMatchObject({ status: 405, code: "method_not_allowed" })
+    }
+  )
 })
 
 describe("a body", () => {
-  const map = (body: object | string, options = {}) => mapRequest(typeof body === "string" ? body : JSON.stringify(body), options)
+  const map = (body: object | string, options = {}) =>
+    mapRequest(typeof body === "string" ? body : JSON.stringify(body), options)
 
   it("is passed on without what asks for a stream", () => {
     expect(map({ model: "m", messages: [], stream: true, stream_options: { include_usage: true }, seed: 1 }))
       .toEqual({ request: { model: "m", messages: [], seed: 1 }, stream: true, includeUsage: true })
-    expect(map({ model: "m", stream: null, stream_options: null })).toEqual({ request: { model: "m" }, stream: false, includeUsage: false })
+    expect(map({ model: "m", stream: null, stream_options: null })).toEqual({ request: { model: "m" },
+      stream: false, includeUsage: false })
   })
 
   it.each(["base_url", "api_key"])("with %s is refused, whatever its value", (name) => {
     for (const value of ["https://evil.example", "", null, { a: 1 }]) {
-      expect(refusal(() => map({ model: "m", [name]: value }))).toMatchObject({ status: 400, code: "unsupported_parameter", param: name })
+      expect(refusal(() => map({ model: "m", [name]: value }))).toMatchObject({ status: 400,
+        code: "unsupported_parameter", param: name })
     }
   })
 
@@ -187,11 +219,13 @@ describe("a body", () => {
 
   it("with a stream or stream_options of the wrong type is refused", () => {
     expect(refusal(() => map({ stream: "true" }))).toMatchObject({ status: 400, param: "stream" })
-    expect(refusal(() => map({ stream_options: "x" }))).toMatchObject({ status: 400, param: "stream_options" })
+    expect(refusal(() => map({ stream_options: "x" }))).toMatchObject({ status: 400,
+      param: "stream_options" })
   })
 
   it("gets the key of the header, and the model of the deployment if it has none", () => {
-    expect(map({ messages: [] }, { apiKey: "k", deployment: "d" }).request).toEqual({ messages: [], model: "d", api_key: "k" })
+    expect(map({ messages: [] }, { apiKey: "k", deployment: "d" }).request).toEqual({ messages: [],
+      model: "d", api_key: "k" })
     expect(map({ model: "m" }, { deployment: "d" }).request).toEqual({ model: "m" })
   })
 })
@@ -205,9 +239,11 @@ describe("models", () => {
   it("are listed, found, or not there", () => {
     expect(listOf(["a/b", "c"])).toEqual({
       object: "list",
-      data: [{ id: "a/b", object: "model", created: 0, owned_by: "a" }, { id: "c", object: "model", created: 0, owned_by: "nomyo" }]
+      data: [{ id: "a/b", object: "model", created: 0, owned_by: "a" }, { id: "c", object: "model",
+        created: 0, owned_by: "nomyo" }]
     })
     expect(find(["a/b"], "a/b")).toMatchObject({ id: "a/b" })
-    expect(refusal(() => find(["a/b"], "c"))).toMatchObject({ status: 404, code: "model_not_found", param: "model" })
+    expect(refusal(() => find(["a/b"], "c"))).toMatchObject({ status: 404, code: "model_not_found",
+      param: "model" })
   })
 })

@@ -37,8 +37,15 @@ describe("parse", () => {
   ])("reads %s", (_, text) => expect(isSame(text)).toBe(true))
 
   it("reads anything", () => {
-    const piece = FastCheck.constantFrom(plain, "\"", "\\", ",", ":", "[", "]", "{", "}", "1", " ", "\n", "a", "漢", `"${plain}"`, `"a":`)
-    FastCheck.assert(FastCheck.property(FastCheck.array(piece, { maxLength: 12 }), (pieces) => isSame(pieces.join(""))), { numRuns: 300 })
-    FastCheck.assert(FastCheck.property(FastCheck.jsonValue(), (value) => isSame(JSON.stringify([value, plain, { value, plain }]))))
+    const piece = FastCheck.constantFrom(plain, "\"", "\\", ",", ":", "[", "]", "{", "}", "1", " ", "\n", "a",
+      "漢", `"${plain}"`, `"a":`)
+    FastCheck.assert(
+      FastCheck.property(FastCheck.array(piece, { maxLength: 12 }), (pieces) => isSame(pieces.join(""))),
+      { numRuns: 300 }
+    )
+    FastCheck.assert(
+      FastCheck.property(FastCheck.jsonValue(), (value) =>
+        isSame(JSON.stringify([value, plain, { value, plain }])))
+    )
   })
 })

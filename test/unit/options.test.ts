@@ -6,7 +6,8 @@ import * as Options from "../../src/internal/options.js"
 import { InvalidRequestError, SecureChatCompletion } from "../../src/promise/index.js"
 
 const message = (rules: Options.Rules, options: unknown): string =>
-  Either.match(Options.readOptions(rules, options), { onLeft: (error) => error.message, onRight: () => "accepted" })
+  Either.match(Options.readOptions(rules, options), { onLeft: (error) => error.message, onRight: () =>
+    "accepted" })
 
 const chat = (options: unknown) => message(Options.chatCompletionRules, options)
 
@@ -94,23 +95,27 @@ describe("readOptions", () => {
     baseUrl: ["", "router", "ftp://x.test", "https://x.test?a=1"]
   }
 
-  it.each(Object.entries(outOfRange))("%s out of its range ends every call, by name, before anything is made", async (name, values) => {
-    for (const value of values) {
-      const client = new SecureChatCompletion({ keyDir: "/dev/null/nowhere", [name]: value } as object)
-      const error: unknown = await client.ready().catch((error: unknown) => error)
-      expect(error, String(value)).toBeInstanceOf(InvalidRequestError)
-      expect(String(error)).toContain(`${name} `)
-      client.dispose()
-    }
-  })
+  it.each(Object.entries(outOfRange))("%s out of its range ends every call, by name, before anything is made",
+    async (name, values) => {
+      for (const value of values) {
+        const client = new SecureChatCompletion({ keyDir: "/dev/null/nowhere", [name]: value } as object)
+        const error: unknown = await client.ready().catch((error: unknown) => error)
+        expect(error, String(value)).toBeInstanceOf(InvalidRequestError)
+        expect(String(error)).toContain(`${name} `)
+        client.dispose()
+      }
+    })
 
   it("names a forgotten await", () => {
     const said = chat({ keyRotationPassword: Promise.resolve("correct horse") })
-    expect(said).toBe("keyRotationPassword must be a string of at least 8 characters, not a Promise: await it first")
+    expect(said).toBe(
+      "keyRotationPassword must be a string of at least 8 characters, not a Promise: await it first"
+    )
   })
 
   it("shows no value", () => {
-    for (const [name, value] of Object.entries({ apiKey: ["SECRET"], keyRotationPassword: { SECRET: 1 }, keyDir: ["SECRET"] })) {
+    for (const [name, value] of Object.entries({ apiKey: ["SECRET"], keyRotationPassword: { SECRET: 1 },
+      keyDir: ["SECRET"] })) {
       expect(chat({ [name]: value })).not.toContain("SECRET")
     }
   })
@@ -126,12 +131,16 @@ describe("readOptions", () => {
       logger: console,
       fetch
     })).toBe("accepted")
-    expect(message(Options.batchRules, { signal: new AbortController().signal, concurrency: 2, ordered: true })).toBe("accepted")
+    expect(
+      message(Options.batchRules, { signal: new AbortController().signal, concurrency: 2, ordered: true })
+    ).toBe("accepted")
     expect(message(Options.callRules, { signal: {} })).toBe("signal must be an AbortSignal")
   })
 
   it("says which option has a getter that throws, and nothing of its error", () => {
-    const trap = Object.defineProperty({}, "apiKey", { enumerable: true, get: () => { throw new Error("SECRET") } })
+    const trap = Object.defineProperty({}, "apiKey", { enumerable: true, get: () => {
+      throw new Error("SECRET")
+    } })
     expect(chat(trap)).toBe("Option apiKey cannot be read: its getter throws")
   })
 })

@@ -88,7 +88,8 @@ for (const [name, make] of Object.entries({ request, response })) {
         for (const indexes of FastCheck.sample(order, { numRuns: 500, seed: 1 })) {
           const exit = yield* Effect.exit(read(join([header, ...indexes.map((index) => chunks[index]!)])))
           const isOriginal = indexes.join() === chunks.map((_, index) => index).join()
-          assert.deepStrictEqual({ indexes, isOpened: Exit.isSuccess(exit) }, { indexes, isOpened: isOriginal })
+          assert.deepStrictEqual({ indexes, isOpened: Exit.isSuccess(exit) }, { indexes,
+            isOpened: isOriginal })
           if (Exit.isSuccess(exit)) assert.strictEqual(exit.value, content)
         }
       })), 120_000)

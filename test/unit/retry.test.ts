@@ -101,7 +101,8 @@ describe("retry", () => {
     return Effect.gen(function*() {
       const client = yield* NomyoClient.NomyoClient
       const error = yield* Effect.flip(Effect.zipLeft(
-        Effect.flatMap(ChatCompletion.encodePayload(payload), (bytes) => client.send(bytes, { payloadId: "id" })),
+        Effect.flatMap(ChatCompletion.encodePayload(payload),
+          (bytes) => client.send(bytes, { payloadId: "id" })),
         TestClock.adjust("1 minute"),
         { concurrent: true }
       ))
@@ -121,7 +122,11 @@ describe("retry", () => {
       assert.notInclude(JSON.stringify(messages), "secret")
     }).pipe(
       Effect.provide(Mocks.client(router.layer)),
-      Effect.provide(Logger.replace(Logger.defaultLogger, Logger.make(({ cause, message }) => messages.push([message, String(cause)])))),
+      Effect.provide(
+        Logger.replace(Logger.defaultLogger, Logger.make(({ cause, message }) =>
+          messages.push([message, String(cause)])
+        ))
+      ),
       Logger.withMinimumLogLevel(LogLevel.All)
     )
   })
@@ -139,9 +144,12 @@ describe("retry", () => {
         yield* Effect.promise(() => new Promise(setImmediate))
       }
       yield* Fiber.join(call)
-      const sealed = router.state.sent.map(({ body }) => JSON.parse(new TextDecoder().decode(body)).encrypted_payload)
+      const sealed = router.state.sent.map(({ body }) =>
+        JSON.parse(new TextDecoder().decode(body)).encrypted_payload
+      )
       // the ciphertext for tests is the plaintext
-      for (const { ciphertext } of sealed) assert.isTrue(Buffer.from(ciphertext, "base64").toString() === expected)
+      for (const { ciphertext } of sealed)
+        assert.isTrue(Buffer.from(ciphertext, "base64").toString() === expected)
       assert.strictEqual(new Set(sealed.map(({ nonce }) => nonce)).size, 3)
     }).pipe(Effect.provide(Mocks.client(router.layer)))
   })

@@ -16,16 +16,21 @@ import * as Mocks from "../support/mocks.js"
 import * as Servers from "../support/servers.js"
 
 /**
- * The service's limit, told once more and in another way: what breaks it in a list of times. Of all seconds that begin with a request, none
- * holds more than four. Those that hold more than two and begin within a second of each other are one burst; bursts begin ten seconds apart.
+ * The service's limit, told once more and in another way: what breaks it in a list of times. Of all seconds
+ * that begin with a request, none holds more than four. Those that hold more than two and begin within a
+ * second of each other are one burst; bursts begin ten seconds apart.
  */
 const broken = (times: ReadonlyArray<number>): ReadonlyArray<string> => {
-  const seconds = times.map((start) => ({ start, count: times.filter((at) => at >= start && at < start + 1000).length }))
+  const seconds = times.map((start) => ({ start,
+    count: times.filter((at) => at >= start && at < start + 1000).length })
+  )
   const bursts = seconds.filter(({ count }) => count > 2).map(({ start }) => start)
   const begins = bursts.filter((start, i) => i === 0 || start - bursts[i - 1]! >= 1000)
   const apart = begins.filter((start, i) => i > 0 && start - begins[i - 1]! < 10_000)
   return [
-    ...seconds.filter(({ count }) => count > 4).map(({ count, start }) => `${count} in the second from ${start}`),
+    ...seconds.filter(({ count }) => count > 4).map(({ count, start }) =>
+      `${count} in the second from ${start}`
+    ),
     ...apart.map((start) => `a burst too soon at ${start}`)
   ]
 }
@@ -42,7 +47,10 @@ const waiting = (arrivals: ReadonlyArray<number>): ReadonlyArray<number> => {
 }
 
 describe("the limit", () => {
-  const gaps = FastCheck.array(FastCheck.oneof(FastCheck.constant(0), FastCheck.nat(600), FastCheck.nat(12_000)), { maxLength: 60 })
+  const gaps = FastCheck.array(
+    FastCheck.oneof(FastCheck.constant(0), FastCheck.nat(600), FastCheck.nat(12_000)),
+    { maxLength: 60 }
+  )
 
   it("holds for requests that wait for it, whenever they arrive", () => {
     FastCheck.assert(FastCheck.property(gaps, (gaps) => {
@@ -55,9 +63,11 @@ describe("the limit", () => {
   it("lets through all that it allows: 4 at once, then 2 a second, and 4 again in ten seconds", () => {
     const times = waiting(Array.from({ length: 30 }, () => 0))
     assert.deepStrictEqual(times.slice(0, 8), [0, 0, 0, 0, 1000, 1000, 2000, 2000])
-    assert.deepStrictEqual(times.slice(20), [9000, 9000, 10_000, 10_000, 10_000, 10_000, 11_000, 11_000, 12_000, 12_000])
+    assert.deepStrictEqual(times.slice(20), [9000, 9000, 10_000, 10_000, 10_000, 10_000, 11_000, 11_000,
+      12_000, 12_000])
     // ten seconds are counted from the first of a burst
-    assert.deepStrictEqual(waiting([0, 300, 600, 900, 10_000, 10_000, 10_000]).slice(-3), [10_000, 10_000, 10_000])
+    assert.deepStrictEqual(waiting([0, 300, 600, 900, 10_000, 10_000, 10_000]).slice(-3), [10_000, 10_000,
+      10_000])
   })
 
   it("delays no request by more than a second when the clock is set back", () => {
@@ -95,7 +105,8 @@ describe("throttle", () => {
     return { times, layer: router.layer }
   }
 
-  const batch = (n: number) => Effect.all(Array.from({ length: n }, () => Effect.exit(create)), { concurrency: "unbounded" })
+  const batch = (n: number) =>
+    Effect.all(Array.from({ length: n }, () => Effect.exit(create)), { concurrency: "unbounded" })
 
   it.effect("keeps 60 requests at once within the limit, and a tenth below it", () => {
     const { layer, times } = noting()
@@ -141,10 +152,12 @@ describe("throttle", () => {
       let now = 0
       const late: Clock.Clock = Object.assign(Object.create(yield* Effect.clock), {
         currentTimeMillis: Effect.sync(() => now),
-        sleep: (duration: Duration.Duration) => Effect.sync(() => void (now += Duration.toMillis(duration) + 300))
+        sleep: (duration: Duration.Duration) =>
+          Effect.sync(() => void (now += Duration.toMillis(duration) + 300))
       })
       const turn = RateLimit.makeRateLimiter()(Effect.sync(() => now))
-      assert.deepStrictEqual(yield* Effect.withClock(Effect.replicateEffect(turn, 7), late), [0, 0, 0, 0, 1400, 1400, 2800])
+      assert.deepStrictEqual(yield* Effect.withClock(Effect.replicateEffect(turn, 7), late), [0, 0, 0, 0,
+        1400, 1400, 2800])
     }))
 
   it.effect("keeps to the limit when one request takes longer to the router than the next", () => {
@@ -201,7 +214,8 @@ describe("throttle", () => {
 describe("a router that limits", () => {
   const post = (url: string, apiKey: string) =>
     Effect.promise(() =>
-      fetch(`${url}/v1/chat/secure_completion`, { method: "POST", headers: { Authorization: `Bearer ${apiKey}` } }).then(
+      fetch(`${url}/v1/chat/secure_completion`, { method: "POST",
+        headers: { Authorization: `Bearer ${apiKey}` } }).then(
         ({ headers, status }) => ({ status, wait: headers.get("retry-after") })
       )
     )
@@ -211,7 +225,8 @@ describe("a router that limits", () => {
   it.scoped("takes four at once for each API key, asks the fifth to wait, and locks out a key that ignores it", () =>
     Effect.gen(function*() {
       const url = yield* Servers.router({ rateLimit: true })
-      const statuses = (answers: ReadonlyArray<{ readonly status: number }>) => answers.map(({ status }) => status).toSorted()
+      const statuses = (answers: ReadonlyArray<{ readonly status: number }>) =>
+        answers.map(({ status }) => status).toSorted()
       // 400: the limit let it through, to be found empty
       assert.deepStrictEqual(statuses(yield* posts(url, "one", 5)), [400, 400, 400, 400, 429])
       assert.deepStrictEqual(statuses(yield* posts(url, "two", 4)), [400, 400, 400, 400])
@@ -224,7 +239,8 @@ describe("a router that limits", () => {
   it.effect("admits a key again after its wait, and 30 minutes after a lock", () =>
     Effect.gen(function*() {
       const limit = makeRateLimit()
-      const ask = Effect.map(Effect.either(limit("key")), (either) => either._tag === "Right" ? 200 : either.left.statusCode)
+      const ask = Effect.map(Effect.either(limit("key")),
+        (either) => either._tag === "Right" ? 200 : either.left.statusCode)
       assert.deepStrictEqual(yield* Effect.replicateEffect(ask, 5), [200, 200, 200, 200, 429])
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* Effect.replicateEffect(ask, 3), [200, 200, 429])

@@ -49,9 +49,27 @@ describe("patterns of origins", () => {
   ])("%s is not that of %s", (pattern, url) => assert.isFalse(matches(pattern, url)))
 
   it.each([
-    "", "*", "router.test", "https://", "https://*", "https://*.test", "https://*.*.test", "https://a.*.test", "https://*.1.2.3", "https://*.[::1]",
-    "ftp://router.test", "https://router.test/v1", "https://router.test?x", "https://router.test#x", "https://me@router.test",
-    "https://router.test:*", "https://router.test:123456", "https://router.test ", "https://a b", "https://router.test\\x", "https://%00"
+    "",
+    "*",
+    "router.test",
+    "https://",
+    "https://*",
+    "https://*.test",
+    "https://*.*.test",
+    "https://a.*.test",
+    "https://*.1.2.3",
+    "https://*.[::1]",
+    "ftp://router.test",
+    "https://router.test/v1",
+    "https://router.test?x",
+    "https://router.test#x",
+    "https://me@router.test",
+    "https://router.test:*",
+    "https://router.test:123456",
+    "https://router.test ",
+    "https://a b",
+    "https://router.test\\x",
+    "https://%00"
   ])("%j is none", (pattern) => assert.isUndefined(parsePattern(pattern)))
 
   it("are exact for an origin of one's own", () => {
@@ -63,7 +81,8 @@ describe("patterns of origins", () => {
 })
 
 describe("base_url of a request", () => {
-  const request = (fields: object) => ({ model: "m", messages: [{ role: "user", content: "SENTINEL" }], ...fields })
+  const request = (fields: object) => ({ model: "m", messages: [{ role: "user", content: "SENTINEL" }],
+    ...fields })
 
   /** Where the request went and with which key, or the reason why not. */
   const sent = (options: NomyoConfig.Options, fields: object) => {
@@ -72,7 +91,8 @@ describe("base_url of a request", () => {
       const client = yield* NomyoClient.NomyoClient
       const result = yield* Effect.either(client.create(request(fields)))
       const [first] = router.state.sent
-      if (result._tag === "Right") return `${new URL(first!.url).origin} ${first!.headers["Authorization"] ?? "no key"}`
+      if (result._tag === "Right")
+        return `${new URL(first!.url).origin} ${first!.headers["Authorization"] ?? "no key"}`
       assert.deepStrictEqual(
         { sent: router.state.sent.length, keyFetches: router.state.keyFetches },
         { sent: 0, keyFetches: 0 }
@@ -83,34 +103,54 @@ describe("base_url of a request", () => {
   }
 
   it.effect.each([
-    ["the client's own origin", {}, { base_url: "https://router.test/v2" }, "https://router.test Bearer own-key"],
-    ["a subdomain of nomyo.ai", {}, { base_url: "https://secondary.nomyo.ai:12435" }, "https://secondary.nomyo.ai:12435 Bearer own-key"],
-    ["another, with a key of its own", {}, { base_url: "https://other.test", api_key: "theirs" }, "https://other.test Bearer theirs"],
-    ["another, with an empty key", {}, { base_url: "https://other.test", api_key: "" }, "https://other.test no key"],
-    ["another, which is trusted", { trustedBaseUrls: ["https://other.test"] }, { base_url: "https://other.test" }, "https://other.test Bearer own-key"],
-    ["its own, though others are trusted", { trustedBaseUrls: [] }, { base_url: "https://router.test" }, "https://router.test Bearer own-key"],
-    ["another, with no key to keep", { apiKey: undefined }, { base_url: "https://other.test" }, "https://other.test no key"],
+    ["the client's own origin", {}, { base_url: "https://router.test/v2" },
+      "https://router.test Bearer own-key"],
+    ["a subdomain of nomyo.ai", {}, { base_url: "https://secondary.nomyo.ai:12435" },
+      "https://secondary.nomyo.ai:12435 Bearer own-key"],
+    ["another, with a key of its own", {}, { base_url: "https://other.test", api_key: "theirs" },
+      "https://other.test Bearer theirs"],
+    ["another, with an empty key", {}, { base_url: "https://other.test", api_key: "" },
+      "https://other.test no key"],
+    ["another, which is trusted", { trustedBaseUrls: ["https://other.test"] }, {
+      base_url: "https://other.test"
+    }, "https://other.test Bearer own-key"],
+    ["its own, though others are trusted", { trustedBaseUrls: [] }, { base_url: "https://router.test" },
+      "https://router.test Bearer own-key"],
+    ["another, with no key to keep", { apiKey: undefined }, { base_url: "https://other.test" },
+      "https://other.test no key"],
     ["null, which is none", {}, { base_url: null }, "https://router.test Bearer own-key"]
   ] as const)("leads to %s", ([_, options, fields, expected]) =>
     Effect.map(sent(options, fields), (came) => assert.strictEqual(came, expected)))
 
   it.effect.each([
     ["another", {}, { base_url: "https://other.test" }],
-    ["nomyo.ai, if it is not in the list", { trustedBaseUrls: ["https://a.test"] }, { base_url: "https://api.nomyo.ai" }],
+    ["nomyo.ai, if it is not in the list", { trustedBaseUrls: ["https://a.test"] }, {
+      base_url: "https://api.nomyo.ai"
+    }],
     ["another port of its own host", {}, { base_url: "https://router.test:8443" }],
-    ["any, if none is allowed", { trustedBaseUrls: false }, { base_url: "https://router.test", api_key: "theirs" }]
-  ] as const)("does not lead to %s", ([_, options, fields]) =>
-    Effect.map(sent(options, fields), (came) => assert.deepInclude(came, { _tag: "SecurityError", reason: "untrusted-url" })))
+    ["any, if none is allowed", { trustedBaseUrls: false }, { base_url: "https://router.test",
+      api_key: "theirs" }]
+  ] as const)("does not lead to %s",
+    ([_, options, fields]) =>
+      Effect.map(sent(options, fields), (came) =>
+        assert.deepInclude(came, { _tag: "SecurityError", reason: "untrusted-url" })))
 
   it.effect("says both remedies", () =>
     Effect.map(sent({}, { base_url: "https://other.test/path" }), (came) => {
       assert.match(String(came), /https:\/\/other\.test\b.*trustedBaseUrls.*api_key/)
     }))
 
-  it.effect.each(["https://a.test", ["router.test"], [7], true, ["https://a.test", "https://a.test/v1"]].map((option) => ({ option })))("refuses $option", ({ option }) =>
+  it.effect.each(
+    ["https://a.test", ["router.test"], [7], true, ["https://a.test", "https://a.test/v1"]].map((option) => ({
+      option
+    }))
+  )("refuses $option", ({ option }) =>
     Effect.gen(function*() {
       const router = Mocks.scripted(() => Effect.die("unused"))
-      const error = yield* Effect.flip(Effect.provide(NomyoClient.NomyoClient, Mocks.client(router.layer, { trustedBaseUrls: option as never })))
+      const error = yield* Effect.flip(
+        Effect.provide(NomyoClient.NomyoClient,
+          Mocks.client(router.layer, { trustedBaseUrls: option as never }))
+      )
       assert.deepInclude(error, { _tag: "InvalidRequestError" })
       assert.match(error.message, /^trustedBaseUrls must be false or an array of origins/)
     }))

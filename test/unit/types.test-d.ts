@@ -69,18 +69,28 @@ describe("the Effect API", () => {
         return Effect.succeed(0)
       })
     )
-    expectTypeOf<Effect.Effect.Error<typeof caught>>().toEqualTypeOf<Exclude<Ten, RateLimitError | APIError | SecurityError>>()
+    expectTypeOf<Effect.Effect.Error<typeof caught>>().toEqualTypeOf<
+      Exclude<Ten, RateLimitError | APIError | SecurityError>
+    >()
   })
 
   it("makes batches, by one call or in a pipe", () => {
     const requests: Stream.Stream<ChatCompletionRequest, "no file", "files"> = Stream.fail("no file")
-    type Batch = Stream.Stream<NomyoClient.Outcome, "no file" | DisposedError | InvalidRequestError, "files" | NomyoClient.NomyoClient>
-    expectTypeOf(NomyoClient.createAll(requests, { concurrency: 2, ordered: true, timeout: "1 second", maxRetries: 0 })).toEqualTypeOf<Batch>()
+    type Batch = Stream.Stream<NomyoClient.Outcome, "no file" | DisposedError | InvalidRequestError,
+      "files" | NomyoClient.NomyoClient>
+    expectTypeOf(
+      NomyoClient.createAll(requests, { concurrency: 2, ordered: true, timeout: "1 second", maxRetries: 0 })
+    ).toEqualTypeOf<Batch>()
     expectTypeOf(requests.pipe(NomyoClient.createAll({ concurrency: 2 }))).toEqualTypeOf<Batch>()
     expectTypeOf(requests.pipe(NomyoClient.createAll())).toEqualTypeOf<Batch>()
-    expectTypeOf<Either.Either.Left<NomyoClient.Outcome["result"]>>().toEqualTypeOf<Exclude<Ten, DisposedError>>()
-    const plain = Stream.map(Stream.make("x"), (content) => ({ model: "m", messages: [{ role: "user", content }] }))
-    expectTypeOf(NomyoClient.createAll(plain)).toExtend<Stream.Stream<NomyoClient.Outcome, unknown, NomyoClient.NomyoClient>>()
+    expectTypeOf<Either.Either.Left<NomyoClient.Outcome["result"]>>().toEqualTypeOf<
+      Exclude<Ten, DisposedError>
+    >()
+    const plain = Stream.map(Stream.make("x"),
+      (content) => ({ model: "m", messages: [{ role: "user", content }] }))
+    expectTypeOf(NomyoClient.createAll(plain)).toExtend<
+      Stream.Stream<NomyoClient.Outcome, unknown, NomyoClient.NomyoClient>
+    >()
     // @ts-expect-error no requests
     void NomyoClient.createAll(Stream.make("x"))
   })
@@ -115,7 +125,8 @@ describe("the Promise API", () => {
       maxRetries: 2
     })
     new SecureCompletionClient({ routerUrl: "https://api.nomyo.ai", keySize: 2048 })
-    new SecureChatCompletion({ timeout: "30 seconds", keyRotationInterval: "1.5 days", routerKeyTtl: "1 hour" })
+    new SecureChatCompletion({ timeout: "30 seconds", keyRotationInterval: "1.5 days",
+      routerKeyTtl: "1 hour" })
     new SecureChatCompletion({ fetch, logger: console })
     // @ts-expect-error a time without a unit that exists
     new SecureChatCompletion({ timeout: "30 parsecs" })
@@ -133,16 +144,19 @@ describe("the Promise API", () => {
     // a conversation that grows
     const messages: Array<Message> = [{ role: "user", content: "x" }]
     void ((): ReadonlyArray<ChatCompletionRequest> => [
-      { model: "m", messages, temperature: 0.7, security_tier: "maximum", base_url: "https://x.test", api_key: "k" },
+      { model: "m", messages, temperature: 0.7, security_tier: "maximum", base_url: "https://x.test",
+        api_key: "k" },
       {
         model: "m",
-        messages: [{ role: "user", content: [{ type: "text", text: "x" }, { type: "image_url", image_url: { url: "data:," } }] }],
+        messages: [{ role: "user",
+          content: [{ type: "text", text: "x" }, { type: "image_url", image_url: { url: "data:," } }] }],
         tools: [{
           type: "function",
           function: {
             name: "get_weather",
             description: "Tells the weather",
-            parameters: { type: "object", properties: { location: { type: "string" } }, required: ["location"] }
+            parameters: { type: "object", properties: { location: { type: "string" } },
+              required: ["location"] }
           }
         }],
         tool_choice: "auto"
@@ -158,7 +172,8 @@ describe("the Promise API", () => {
   })
 
   it("gives what the specification reads from an answer", async () => {
-    const response = await secure.create(request, { signal: new AbortController().signal, timeout: 1000, maxRetries: 0 })
+    const response = await secure.create(request, { signal: new AbortController().signal, timeout: 1000,
+      maxRetries: 0 })
     const message = response.choices[0]!.message
     expectTypeOf(message.content).toEqualTypeOf<string | null>()
     expectTypeOf(message.reasoning_content).toEqualTypeOf<string | null | undefined>()
@@ -170,7 +185,8 @@ describe("the Promise API", () => {
   })
 
   it("makes batches", async () => {
-    const options = { concurrency: 2, ordered: true, timeout: 1000, maxRetries: 0, signal: new AbortController().signal }
+    const options = { concurrency: 2, ordered: true, timeout: 1000, maxRetries: 0,
+      signal: new AbortController().signal }
     for await (const result of secure.createAll([request], options)) {
       expectTypeOf(result.index).toEqualTypeOf<number>()
       if (result.status === "fulfilled") expectTypeOf(result.value).toEqualTypeOf<ChatCompletionResponse>()
@@ -195,7 +211,11 @@ describe("the Promise API", () => {
   })
 
   it("lends secret bytes to a callback", () => {
-    expectTypeOf(new SecureByteContext(new Uint8Array(1)).use(async (bytes) => bytes.length)).toEqualTypeOf<Promise<number>>()
-    expectTypeOf(new SecureByteContext(new ArrayBuffer(1), false).use((bytes) => bytes[0])).toEqualTypeOf<Promise<number | undefined>>()
+    expectTypeOf(new SecureByteContext(new Uint8Array(1)).use(async (bytes) => bytes.length)).toEqualTypeOf<
+      Promise<number>
+    >()
+    expectTypeOf(new SecureByteContext(new ArrayBuffer(1), false).use((bytes) => bytes[0])).toEqualTypeOf<
+      Promise<number | undefined>
+    >()
   })
 })

@@ -19,7 +19,8 @@ describe("the URL of an upstream", () => {
     ["http://localhost:11434/api", "http://localhost:11434/v1"],
     ["http://localhost:11434/api/chat", "http://localhost:11434/v1"],
     ["https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"],
-    ["https://generativelanguage.googleapis.com/v1beta/openai/", "https://generativelanguage.googleapis.com/v1beta/openai"],
+    ["https://generativelanguage.googleapis.com/v1beta/openai/",
+      "https://generativelanguage.googleapis.com/v1beta/openai"],
     ["https://host/api/v3", "https://host/api/v3"],
     ["https://host/llm", "https://host/llm/v1"]
   ]

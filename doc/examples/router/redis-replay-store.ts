@@ -1,5 +1,6 @@
 // A memory of requests that the replicas of a router share, in Redis 6.2 or later. Set maxmemory-policy to
-// noeviction, so that Redis forgets nothing early, and appendonly to yes, so that it survives its own restart.
+// noeviction, so that Redis forgets nothing early, and appendonly to yes, so that it survives its own
+// restart.
 import { createClient } from "@redis/client"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,7 +10,9 @@ import { ReplayStore } from "nomyo-js/router"
 const unavailable = () => new ReplayStore.ReplayStoreUnavailable({ retryAfter: 5000 })
 
 /** A store in the Redis at `url`. While Redis does not answer, requests are refused with a 503. */
-export const layerRedis = (url: string): Layer.Layer<ReplayStore.ReplayStore, ReplayStore.ReplayStoreUnavailable> =>
+export const layerRedis = (
+  url: string
+): Layer.Layer<ReplayStore.ReplayStore, ReplayStore.ReplayStoreUnavailable> =>
   Layer.scoped(
     ReplayStore.ReplayStore,
     Effect.gen(function*() {
@@ -21,7 +24,9 @@ export const layerRedis = (url: string): Layer.Layer<ReplayStore.ReplayStore, Re
       // one command: two replicas that get the same request cannot both take it for new
       const add = (id: string, ttl: Duration.Duration) =>
         Effect.tryPromise({
-          try: () => redis.set(`nomyo:${id}`, "", { condition: "NX", expiration: { type: "PX", value: Duration.toMillis(ttl) } }),
+          try: () =>
+            redis.set(`nomyo:${id}`, "", { condition: "NX",
+              expiration: { type: "PX", value: Duration.toMillis(ttl) } }),
           catch: unavailable
         }).pipe(Effect.timeoutFail({ duration: "1 second", onTimeout: unavailable }))
       return {

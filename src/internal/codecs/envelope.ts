@@ -27,7 +27,8 @@ const isEnvelope = (json: unknown): json is Fields =>
   isSealed(json["encrypted_payload"]) &&
   typeof json["encrypted_aes_key"] === "string" &&
   (json["key_algorithm"] ?? keyAlgorithm) === keyAlgorithm && json["key_algorithm"] !== null &&
-  (json["payload_algorithm"] ?? payloadAlgorithm) === payloadAlgorithm && json["payload_algorithm"] !== null &&
+  (json["payload_algorithm"] ?? payloadAlgorithm) === payloadAlgorithm &&
+  json["payload_algorithm"] !== null &&
   Number.isFinite(json["processed_at"] ?? 0)
 
 const isSealed = (json: unknown): boolean =>

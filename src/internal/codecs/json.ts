@@ -57,7 +57,8 @@ const isLost = (value: unknown, given: unknown, inList: boolean): boolean => {
 
 /** The value, unless it would be lost. */
 const strict = function(this: unknown, key: string, value: unknown): unknown {
-  if (isLost(value, (this as { readonly [key: string]: unknown })[key], Array.isArray(this))) throw new TypeError(typeof value)
+  if (isLost(value, (this as { readonly [key: string]: unknown })[key], Array.isArray(this)))
+    throw new TypeError(typeof value)
   return value
 }
 

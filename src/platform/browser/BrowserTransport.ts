@@ -53,8 +53,9 @@ export const layer: Layer.Layer<Transport.Transport> = Layer.sync(Transport.Tran
   // no page, and no CORS
   if (globalThis.location === undefined) return transport
   const page = globalThis.origin
-  const explained = ({ url }: Transport.Request) => <A, R>(exchange: Effect.Effect<A, Transport.TransportError, R>) =>
-    Effect.catchIf(exchange, isNetworkFailure, (error) => explain(error, new URL(url), page))
+  const explained =
+    ({ url }: Transport.Request) => <A, R>(exchange: Effect.Effect<A, Transport.TransportError, R>) =>
+      Effect.catchIf(exchange, isNetworkFailure, (error) => explain(error, new URL(url), page))
   return {
     send: (request) => explained(request)(transport.send(request)),
     open: (request) => explained(request)(transport.open(request))

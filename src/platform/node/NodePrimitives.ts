@@ -1,5 +1,6 @@
 /**
- * Protocol 2's primitives on `node:crypto`, which is several times faster than WebCrypto for messages of this size.
+ * Protocol 2's primitives on `node:crypto`, which is several times faster than WebCrypto for messages of this
+ * size.
  *
  * @since 0.3.0
  */
@@ -24,7 +25,8 @@ const KEY_LENGTH = 32
 
 const privateKeys = new WeakMap<X25519PrivateKey, NodeCrypto.KeyObject>()
 
-const failed = () => new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
+const failed = () =>
+  new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
 
 const attempt = <A>(run: () => A): Effect.Effect<A, SecurityError> => Effect.try({ try: run, catch: failed })
 
@@ -47,7 +49,10 @@ const importKeyPair = (bytes: Uint8Array): X25519KeyPair => {
   }
 }
 
-/** The keys of routers, by the very bytes that a client keeps of them: to import one takes as long as to use it. */
+/**
+ * The keys of routers, by the very bytes that a client keeps of them: to import one takes as long as to use
+ * it.
+ */
 const publicKeys = new WeakMap<Uint8Array, NodeCrypto.KeyObject>()
 
 const importPublicKey = (bytes: Uint8Array): NodeCrypto.KeyObject => {
@@ -63,7 +68,10 @@ const diffieHellman = (privateKey: X25519PrivateKey, bytes: Uint8Array) => {
   return asBytes(NodeCrypto.diffieHellman({ privateKey: privateKeys.get(privateKey)!, publicKey }))
 }
 
-/** The public key comes encoded, which takes less time than to encode it afterwards. Node's types lack this form. */
+/**
+ * The public key comes encoded, which takes less time than to encode it afterwards. Node's types lack this
+ * form.
+ */
 const generateKeyPair = () =>
   NodeCrypto.generateKeyPairSync("x25519", { publicKeyEncoding: SPKI } as never) as unknown as {
     readonly publicKey: Buffer

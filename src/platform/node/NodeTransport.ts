@@ -96,7 +96,12 @@ const toResponse = (
   incoming: Http.IncomingMessage
 ): Effect.Effect<Transport.Response, APIConnectionError> =>
   isCompressed(incoming)
-    ? Effect.fail(protocolError("The router's answer is compressed, which the client did not ask for. Check the proxy in front of the router"))
+    ? Effect.fail(
+      protocolError(
+        "The router's answer is compressed, which the client did not ask for. " +
+          "Check the proxy in front of the router"
+      )
+    )
     : Effect.succeed({
       status: incoming.statusCode ?? 0,
       header: (name) => incoming.headers[name] as string | undefined,
@@ -115,7 +120,11 @@ const listen = (outgoing: Http.ClientRequest, url: string, settle: Settle): void
   // without a listener Node closes the connection and says nothing
   outgoing.on("upgrade", (_response, socket) => {
     socket.destroy()
-    settle(Effect.fail(protocolError("The router switched to another protocol than HTTP. Check the port in baseUrl")))
+    settle(
+      Effect.fail(
+        protocolError("The router switched to another protocol than HTTP. Check the port in baseUrl")
+      )
+    )
   })
   outgoing.on("error", (error) => {
     if (incoming === undefined) settle(Effect.fail(connectionError(error, url)))

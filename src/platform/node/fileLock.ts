@@ -205,6 +205,7 @@ export const acquire = (
       const claim = yield* run(() => makeClaim(path))
       const discard = Effect.ignore(run(() => Fs.rm(claim.file, { force: true })))
       yield* Effect.ensuring(contend({ claim, patience, restore, run }), discard)
-      yield* Effect.addFinalizer(() => Effect.ignore(run(() => release(claim))))
+      const giveBack = Effect.ignore(run(() => release(claim)))
+      yield* Effect.addFinalizer(() => giveBack)
     })
   )

@@ -140,8 +140,8 @@ export const checkMounted = (path: string, stat: Stats): void => {
   if (userId === undefined) return
   if ((stat.mode & (isOurGroup(stat) ? 0o037 : 0o077)) === 0) return
   throw notPermitted(
-    `Others than its owner can write the private key ${path}, or others than a group of this process read it; ` +
-      "run chmod 440, or set defaultMode: 0440 of the Kubernetes volume"
+    `Others than its owner can write the private key ${path}, or others than a group of this process ` +
+      "read it; run chmod 440, or set defaultMode: 0440 of the Kubernetes volume"
   )
 }
 

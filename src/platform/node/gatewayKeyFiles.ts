@@ -1,4 +1,6 @@
-/** A router's keys of protocol 2 in a directory: `protocol2_key.<id>.<start>.pem`, PKCS#8 (RFC 8410) in PEM. */
+/**
+ * A router's keys of protocol 2 in a directory: `protocol2_key.<id>.<start>.pem`, PKCS#8 (RFC 8410) in PEM.
+ */
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
@@ -64,7 +66,9 @@ const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, Secur
         ? error
         : new SecurityError({
           reason: "client-key",
-          message: `The router's keys cannot be ${what} (${Files.codeOf(error) ?? "unknown"}): check --key-dir`
+          message: `The router's keys cannot be ${what} (${
+            Files.codeOf(error) ?? "unknown"
+          }): check --key-dir`
         })
   })
 

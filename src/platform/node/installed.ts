@@ -36,8 +36,8 @@ const isWorkspace = (dir: string): boolean => {
 
 /**
  * The directories whose `node_modules` are the application's own: from its program up to its `package.json`,
- * and the root of its workspace. A program that is an installed package, such as a test runner, belongs to the
- * application that it is installed for.
+ * and the root of its workspace. A program that is an installed package, such as a test runner, belongs to
+ * the application that it is installed for.
  */
 const ownDirectories = (): ReadonlyArray<string> => {
   const [start = ""] = dirname(application()).split(`${sep}node_modules${sep}`)

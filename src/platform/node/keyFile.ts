@@ -148,7 +148,10 @@ export const decode = Effect.fnUntraced(function*(
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
   if (!isEncrypted(block)) {
     if (password !== undefined) {
-      yield* Effect.logWarning("keyRotationPassword is set, but the stored private key is not encrypted. The next rotation encrypts it")
+      yield* Effect.logWarning(
+        "keyRotationPassword is set, but the stored private key is not encrypted. " +
+          "The next rotation encrypts it"
+      )
     }
     return der
   }

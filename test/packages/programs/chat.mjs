@@ -1,4 +1,7 @@
-/** Sealed chats and what surrounds them, on whatever runtime this is. Throws if anything is not as it should be. */
+/**
+ * Sealed chats and what surrounds them, on whatever runtime this is. Throws if anything is not as it should
+ * be.
+ */
 import { RateLimitError, SecureChatCompletion } from "nomyo-js"
 import { BASE_URL, createFetch } from "nomyo-js/fetch"
 
@@ -20,8 +23,8 @@ const cancelled = async (silent, silentUrl) => {
 }
 
 /**
- * `baseUrl` is a router; `silentUrl` one that never answers a chat, and tells when one has arrived and when its
- * connection is closed. Gives the answer's text.
+ * `baseUrl` is a router; `silentUrl` one that never answers a chat, and tells when one has arrived and when
+ * its connection is closed. Gives the answer's text.
  */
 export const chat = async (baseUrl, silentUrl) => {
   const options = { allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 }

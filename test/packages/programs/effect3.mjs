@@ -11,10 +11,12 @@ const program = Effect.gen(function*() {
   const answer = yield* client.create(request("any"))
   const isCaught = yield* client.create(request("status/429")).pipe(
     Effect.as(false),
-    Effect.catchTag("RateLimitError", (error) => Effect.succeed(error instanceof RateLimitError && error instanceof NomyoError.APIError))
+    Effect.catchTag("RateLimitError",
+      (error) => Effect.succeed(error instanceof RateLimitError && error instanceof NomyoError.APIError))
   )
   return `${answer.choices[0].message.content} ${isCaught}`
 })
 
-const client = NomyoNode.layer({ baseUrl: process.argv[2], allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 })
+const client = NomyoNode.layer({ baseUrl: process.argv[2], allowHttp: true, keyDir: false, keySize: 2048,
+  maxRetries: 0 })
 void Effect.runPromise(Effect.provide(program, client)).then(console.log)

@@ -15,5 +15,6 @@ const program = Effect.gen(function*() {
   return `${answer.choices[0].message.content} ${isCaught}`
 })
 
-const client = NomyoClient.layer({ baseUrl: process.argv[2], allowHttp: true, keyDir: false, keySize: 2048, maxRetries: 0 })
+const client = NomyoClient.layer({ baseUrl: process.argv[2], allowHttp: true, keyDir: false, keySize: 2048,
+  maxRetries: 0 })
 void Effect.runPromise(Effect.provide(program, client)).then(console.log)

@@ -36,13 +36,15 @@ describe("generateText", () => {
   })
 
   it("calls a tool and goes on with its result", async () => {
-    const { steps, text } = await generateText({ model: connect()(id), prompt: MARKER, tools, stopWhen: stepCountIs(2) })
+    const { steps, text } = await generateText({ model: connect()(id), prompt: MARKER, tools,
+      stopWhen: stepCountIs(2) })
     expect(text).toContain(`21 °C in ${MARKER}`)
     expect(steps[0]?.toolCalls).toMatchObject([{ toolName: "get_weather", input: { city: MARKER } }])
   })
 
   it("gives an object by its schema", async () => {
-    const { output } = await generateText({ model: connect()(id), prompt: MARKER, output: Output.object({ schema: Sweet }) })
+    const { output } = await generateText({ model: connect()(id), prompt: MARKER,
+      output: Output.object({ schema: Sweet }) })
     expect(Sweet.parse(output)).toEqual(output)
     expect(recipe.seen[0]).toMatchObject({ response_format: { type: "json_schema" } })
   })
@@ -57,7 +59,8 @@ describe("generateText", () => {
       }]
     })
     const url = `data:image/png;base64,${Buffer.from(picture).toString("base64")}`
-    expect(recipe.seen[0]?.messages[0]?.content).toMatchObject([{ type: "text" }, { type: "image_url", image_url: { url } }])
+    expect(recipe.seen[0]?.messages[0]?.content).toMatchObject([{ type: "text" }, { type: "image_url",
+      image_url: { url } }])
   })
 
   it("gives the reasoning of a thinking model", async () => {
@@ -66,7 +69,8 @@ describe("generateText", () => {
   })
 
   it("passes on a security tier", async () => {
-    await generateText({ model: connect()(id), prompt: MARKER, providerOptions: { nomyo: { security_tier: "maximum" } } })
+    await generateText({ model: connect()(id), prompt: MARKER,
+      providerOptions: { nomyo: { security_tier: "maximum" } } })
     expect(recipe.tiers).toEqual(["maximum"])
   })
 })
@@ -86,7 +90,8 @@ describe("streamText", () => {
   })
 
   it("gives an object by its schema", async () => {
-    const { output } = streamText({ model: connect()(id), prompt: MARKER, output: Output.object({ schema: Sweet }) })
+    const { output } = streamText({ model: connect()(id), prompt: MARKER,
+      output: Output.object({ schema: Sweet }) })
     expect(Sweet.parse(await output)).toEqual(await output)
   })
 

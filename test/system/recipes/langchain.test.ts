@@ -10,7 +10,8 @@ import { MARKER, recipes } from "../../support/recipes.js"
 const recipe = recipes()
 
 const connect = (fields: ChatOpenAIFields = {}) =>
-  new ChatOpenAI({ model: "Qwen/Qwen3-0.6B", apiKey: "nomyo", configuration: openAiOptions(recipe.nomyo), ...fields })
+  new ChatOpenAI({ model: "Qwen/Qwen3-0.6B", apiKey: "nomyo", configuration: openAiOptions(recipe.nomyo),
+    ...fields })
 
 const said = `You said: ${MARKER}`
 const Sweet = z.object({ name: z.string(), grams: z.number() })
@@ -35,7 +36,8 @@ describe("ChatOpenAI", () => {
       text += chunk.text
       if (chunk.usage_metadata !== undefined) usage.push(chunk.usage_metadata)
     }
-    expect({ text, usage }).toEqual({ text: said, usage: [expect.objectContaining({ total_tokens: expect.any(Number) })] })
+    expect({ text, usage }).toEqual({ text: said,
+      usage: [expect.objectContaining({ total_tokens: expect.any(Number) })] })
   })
 
   it("bindTools: a call, its result, and the answer", async () => {
@@ -54,11 +56,14 @@ describe("ChatOpenAI", () => {
     expect(whole.tool_calls).toMatchObject([{ name: "get_weather", args: { city: MARKER } }])
   })
 
-  it.each(["jsonSchema", "functionCalling", "jsonMode"] as const)("withStructuredOutput by %s", async (method) => {
-    const schema = method === "jsonMode" ? z.object({ you_said: z.string() }) : Sweet
-    const answer: unknown = await connect().withStructuredOutput(schema, { name: "sweet", method }).invoke(MARKER)
-    expect(schema.parse(answer)).toEqual(answer)
-  })
+  it.each(["jsonSchema", "functionCalling", "jsonMode"] as const)("withStructuredOutput by %s",
+    async (method) => {
+      const schema = method === "jsonMode" ? z.object({ you_said: z.string() }) : Sweet
+      const answer: unknown = await connect().withStructuredOutput(schema, { name: "sweet", method }).invoke(
+        MARKER
+      )
+      expect(schema.parse(answer)).toEqual(answer)
+    })
 
   it("passes on a security tier", async () => {
     await connect({ modelKwargs: { security_tier: "high" } }).invoke(MARKER)

@@ -21,13 +21,16 @@ describe("chat.completions", () => {
   })
 
   it("create with a security tier, which is a header of the exchange", async () => {
-    await connect().chat.completions.create({ model, messages, security_tier: "high" } as OpenAI.ChatCompletionCreateParamsNonStreaming)
+    await connect().chat.completions.create(
+      { model, messages, security_tier: "high" } as OpenAI.ChatCompletionCreateParamsNonStreaming
+    )
     expect(recipe.tiers).toEqual(["high"])
   })
 
   it("create with stream: the text, the reason, the usage", async () => {
     const options = { include_usage: true }
-    const stream = await connect().chat.completions.create({ model, messages, stream: true, stream_options: options })
+    const stream = await connect().chat.completions.create({ model, messages, stream: true,
+      stream_options: options })
     const chunks = []
     for await (const chunk of stream) chunks.push(chunk)
     expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("")).toBe(said)
@@ -53,9 +56,13 @@ describe("chat.completions", () => {
   })
 
   it("several choices and a thinking model", async () => {
-    const completion = await connect().chat.completions.stream({ model: "echo-thinking", messages, n: 3 }).finalChatCompletion()
-    expect(completion.choices.map(({ index, message }) => ({ index, ...message }))).toMatchObject([0, 1, 2].map((index) =>
-      ({ index, content: said, reasoning_content: expect.stringContaining("I am to repeat") })))
+    const completion = await connect().chat.completions.stream({ model: "echo-thinking", messages, n: 3 })
+      .finalChatCompletion()
+    expect(completion.choices.map(({ index, message }) => ({ index, ...message }))).toMatchObject(
+      [0, 1, 2].map((index) => ({ index, content: said,
+        reasoning_content: expect.stringContaining("I am to repeat") })
+      )
+    )
   })
 
   it("parse with zod", async () => {
@@ -63,7 +70,8 @@ describe("chat.completions", () => {
     const response_format = zodResponseFormat(Sweet, "sweet")
     const completion = await connect().chat.completions.parse({ model, messages, response_format })
     expect(Sweet.parse(completion.choices[0]?.message.parsed)).toEqual(completion.choices[0]?.message.parsed)
-    const streamed = await connect().chat.completions.stream({ model, messages, response_format }).finalChatCompletion()
+    const streamed = await connect().chat.completions.stream({ model, messages, response_format })
+      .finalChatCompletion()
     expect(streamed.choices[0]?.message.parsed).toEqual(completion.choices[0]?.message.parsed)
   })
 
@@ -86,21 +94,25 @@ describe("chat.completions", () => {
 
   it("an abort, with the package's own error", async () => {
     const controller = new AbortController()
-    const answer = connect().chat.completions.create({ model: "slow", messages }, { signal: controller.signal })
+    const answer = connect().chat.completions.create({ model: "slow", messages }, {
+      signal: controller.signal
+    })
     await expect.poll(() => recipe.seen.length).toBe(1)
     controller.abort()
     await expect(answer).rejects.toBeInstanceOf(APIUserAbortError)
   })
 
   it("a timeout of the package, with its own error", async () => {
-    const answer = connect().chat.completions.create({ model: "slow", messages }, { timeout: 200, maxRetries: 0 })
+    const answer = connect().chat.completions.create({ model: "slow", messages }, { timeout: 200,
+      maxRetries: 0 })
     await expect(answer).rejects.toBeInstanceOf(APIConnectionTimeoutError)
   })
 
   it("an error of the router, with the package's own class", async () => {
     const answer = connect().chat.completions.create({ model: "status/404", messages })
     await expect(answer).rejects.toBeInstanceOf(NotFoundError)
-    await expect(answer).rejects.toMatchObject({ status: 404, code: "not_found", requestID: expect.any(String) })
+    await expect(answer).rejects.toMatchObject({ status: 404, code: "not_found",
+      requestID: expect.any(String) })
   })
 })
 
@@ -114,7 +126,8 @@ describe("the rest", () => {
 
   it("responses and embeddings are refused at once", async () => {
     const openai = connect()
-    for (const call of [openai.responses.create({ model, input: MARKER }), openai.embeddings.create({ model, input: MARKER })]) {
+    for (const call of [openai.responses.create({ model, input: MARKER }),
+      openai.embeddings.create({ model, input: MARKER })]) {
       await expect(call).rejects.toMatchObject({ status: 404, code: "unsupported_path" })
     }
     expect(recipe.seen).toEqual([])
@@ -122,7 +135,8 @@ describe("the rest", () => {
 
   it("AzureOpenAI: the path of a deployment", async () => {
     const { fetch } = openAiOptions(recipe.nomyo)
-    const azure = new AzureOpenAI({ endpoint: new URL(BASE_URL).origin, apiKey: "-", apiVersion: "2024-10-21", fetch })
+    const azure = new AzureOpenAI({ endpoint: new URL(BASE_URL).origin, apiKey: "-", apiVersion: "2024-10-21",
+      fetch })
     const completion = await azure.chat.completions.create({ model, messages })
     expect(completion.choices[0]?.message.content).toBe(said)
     expect(recipe.seen).toMatchObject([{ model }])
