@@ -343,17 +343,17 @@ describe("options", () => {
   const client = { create: async () => ANSWER }
 
   it.each([
-    ["a misspelled one", { maxRetires: 1 }, /^There is no option "maxRetires". Did you mean maxRetries\?$/],
-    ["an unknown one", { colour: "red" }, /^There is no option "colour". The options are apiKey, /],
-    ["a key in place of its source", { apiKey: "sk-secret" }, /^apiKey is "client" or "header"$/],
-    ["models that are a text", { models: "a/model" }, /^models is a list of strings$/],
-    ["origins that are a text", { origins: "https://api.openai.com" }, /^origins is a list of origins/],
-    ["an origin that is none", { origins: ["api.openai.com"] }, /^origins is a list of origins/],
-    ["a timeout of no time", { timeout: 0 }, /^timeout is a number of more than 0$/],
-    ["a timeout in text", { timeout: "30 seconds" }, /^timeout is a number of more than 0$/],
-    ["half a retry", { maxRetries: 0.5 }, /^maxRetries is a whole number, 0 or more$/],
-    ["a Promise", { maxRetries: Promise.resolve(1) }, /^maxRetries is .*await it first$/],
-    ["no options", "sk-secret", /^The options are an object$/]
+    ["a misspelled one", { maxRetires: 1 }, /^Unknown option "maxRetires". Did you mean maxRetries\?$/],
+    ["an unknown one", { colour: "red" }, /^Unknown option "colour". Options: apiKey, /],
+    ["a key in place of its source", { apiKey: "sk-secret" }, /^apiKey must be "client" or "header"$/],
+    ["models that are a text", { models: "a/model" }, /^models must be an array of strings$/],
+    ["origins that are a text", { origins: "https://api.openai.com" }, /^origins must be a list of origins/],
+    ["an origin that is none", { origins: ["api.openai.com"] }, /^origins must be a list of origins/],
+    ["a timeout of no time", { timeout: 0 }, /^timeout must be a number of more than 0$/],
+    ["a timeout in text", { timeout: "30 seconds" }, /^timeout must be a number of more than 0$/],
+    ["half a retry", { maxRetries: 0.5 }, /^maxRetries must be a whole number, 0 or more$/],
+    ["a Promise", { maxRetries: Promise.resolve(1) }, /^maxRetries must be .*await it first$/],
+    ["no options", "sk-secret", /^The options must be an object such as /]
   ])("refuse %s", (_, options, message) => {
     for (const make of [createFetch, openAiOptions]) {
       expect(() => make(client, options as object)).toThrow(

@@ -101,7 +101,7 @@ describe("readOptions", () => {
         const client = new SecureChatCompletion({ keyDir: "/dev/null/nowhere", [name]: value } as object)
         const error: unknown = await client.ready().catch((error: unknown) => error)
         expect(error, String(value)).toBeInstanceOf(InvalidRequestError)
-        expect(String(error)).toContain(`${name} `)
+        expect(String(error)).toMatch(new RegExp(`\\b${name}\\b`))
         client.dispose()
       }
     })
