@@ -332,8 +332,7 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * HTTP errors keep their status, but for the few 4xx that LangChain and the AI SDK would repeat: these are a
  * 400 to them, with the status in the `code` (`http_422`). A `SecurityError` or `DisposedError` is a 400 with
  * the reason as its `code`. A lost network and a timeout reject with `TypeError("fetch failed")`, whose
- * `cause` is the
- * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
+ * `cause` is the `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
  *
  * Throws a `TypeError` for a client without `create`, and for an option that is unknown or not valid.
  *

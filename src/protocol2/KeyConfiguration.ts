@@ -124,8 +124,7 @@ const parse = (bytes: Uint8Array<ArrayBuffer>): Omit<KeyConfiguration, "fingerpr
 
 /**
  * The configuration that a client uses: the first, in the order of `kemIds`, that the pins allow. Fails with
- * reason
- * `router-key` if none can be used, and with `router-key-pin` if the pins allow none.
+ * reason `router-key` if none can be used, and with `router-key-pin` if the pins allow none.
  *
  * @param kemIds the client's KEMs, the preferred one first
  * @param pins fingerprints. Empty: every configuration is allowed

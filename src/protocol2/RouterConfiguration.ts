@@ -1,3 +1,4 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Cached, makeCached } from "../internal/cached.js"
@@ -53,7 +54,8 @@ export const make = (
   { routerKeyConfig, routerKeyConfigFingerprints, ...times }: NomyoConfig,
   baseUrl: string
 ): Effect.Effect<RouterConfiguration, never, Transport | Primitives | Scope.Scope> =>
-  Effect.flatMap(Effect.context<Transport | Primitives>(), (context) => {
+  Effect.flatMap(Effect.context<Transport | Primitives>(), (all) => {
+    const context = Context.pick(Transport, Primitives)(all)
     const list = routerKeyConfig === undefined ? fetchList(baseUrl) : decodeList(routerKeyConfig)
     const chosen = Effect.flatMap(list, (bytes) =>
       KeyConfiguration.choose(bytes, kemIds, routerKeyConfigFingerprints))

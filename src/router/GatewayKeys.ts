@@ -5,6 +5,7 @@
  * @since 0.3.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SecurityError } from "../NomyoError.js"
@@ -197,7 +198,7 @@ const fingerprintsOf = (keys: ReadonlyArray<Key>, now: number): ReadonlyArray<st
 export const make = Effect.fnUntraced(function*(
   { keysAhead = 3, life = "7 days", storage = inMemory }: Options = {}
 ): Effect.fn.Return<Service, SecurityError, Primitives | SecureMemory> {
-  const context = yield* Effect.context<Primitives | SecureMemory>()
+  const context = Context.pick(Primitives, SecureMemory)(yield* Effect.context<Primitives | SecureMemory>())
   const settings: Settings = { keysAhead, lifeMillis: Duration.toMillis(life), storage }
   let keys: ReadonlyArray<Key> = yield* load(storage)
   const areNew = keys.length === 0

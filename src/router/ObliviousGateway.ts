@@ -8,6 +8,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -367,7 +368,8 @@ const drain = <A, E>(pull: Effect.Effect<A | undefined, E>): Effect.Effect<void,
 export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<HttpApp.Default<never, Scope.Scope>, never, Primitives | SecureMemory> {
-  const context = yield* Effect.context<Primitives | SecureMemory>()
+  // these services and nothing else of the context: its scope would keep every request until the router ends
+  const context = Context.pick(Primitives, SecureMemory)(yield* Effect.context<Primitives | SecureMemory>())
   return Effect.gen(function*() {
     const { headers } = yield* HttpServerRequest.HttpServerRequest
     if (headers["content-type"] !== ObliviousHttp.requestType)

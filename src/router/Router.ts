@@ -10,12 +10,13 @@ import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import { Crypto, type KeyPair } from "../Crypto.js"
 import { type HttpError, type SecurityError, ServerError } from "../NomyoError.js"
-import type { SecureMemory } from "../SecureMemory.js"
+import { SecureMemory } from "../SecureMemory.js"
 import * as Transport from "../Transport.js"
 import { makeAuthorize } from "./authorize.js"
 import { complete } from "./complete.js"
@@ -115,7 +116,7 @@ const withErrors = <E extends HttpError, R>(app: HttpApp.Default<E, R>) =>
 export const make = Effect.fnUntraced(function*(
   options: Options = {}
 ): Effect.fn.Return<HttpApp.Default, SecurityError, Crypto | SecureMemory> {
-  const context = yield* Effect.context<Crypto | SecureMemory>()
+  const context = Context.pick(Crypto, SecureMemory)(yield* Effect.context<Crypto | SecureMemory>())
   const model = options.model ?? (yield* Model.makeEcho)
   const models = options.models ?? (options.model === undefined ? EchoModel.models : noModels)
   const authorize = yield* makeAuthorize(apiKeysOf(options))

@@ -45,8 +45,7 @@ const fresh = () => ({ asked: 0, now: 0, most: 0, gate: Effect.runSync(Deferred.
 
 /**
  * A router for the tests of a file. `seen` counts the requests its model was asked, those it is at work on,
- * and the most at once;
- * `open` lets the model `held` answer.
+ * and the most at once; `open` lets the model `held` answer.
  */
 export const useRouter = () => {
   const router = {

@@ -6,8 +6,7 @@ import * as Stream from "effect/Stream"
 
 /**
  * A stream of what `next` gives, with a `beat` whenever that takes longer than `interval`. Nothing is asked
- * of
- * `next` before it is wanted. It goes on through the beats, and fails with `None` at its end.
+ * of `next` before it is wanted. It goes on through the beats, and fails with `None` at its end.
  */
 export const withHeartbeat = <A, E, R>(
   next: Effect.Effect<A, Option.Option<E>, R>,

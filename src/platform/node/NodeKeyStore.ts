@@ -9,6 +9,7 @@
  *
  * @since 0.2.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { identity } from "effect/Function"
@@ -310,7 +311,7 @@ export const layer = (options: Options): Layer.Layer<KeyStore, SecurityError, Cr
   Layer.effect(
     KeyStore,
     Effect.gen(function*() {
-      const context = yield* Effect.context<Crypto | SecureMemory>()
+      const context = Context.pick(Crypto, SecureMemory)(yield* Effect.context<Crypto | SecureMemory>())
       const store = yield* check(options)
       return {
         load: Effect.provide(load(store), context),
