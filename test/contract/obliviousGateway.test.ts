@@ -104,4 +104,23 @@ describe("the gateway of protocol 2", () => {
         }
       }).pipe(Effect.scoped, Effect.provide(layer)))
   }
+
+  it.scoped("keeps nothing of a request that has ended, while the gateway goes on", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.parse("2026-11-28T12:00:00Z"))
+      let held = 0
+      const { zeroOnly } = SecureMemory
+      const counting: SecureMemory.Service = {
+        ...zeroOnly,
+        guard: (acquire) =>
+          Effect.zipRight(
+            Effect.acquireRelease(Effect.sync(() => held++), () => Effect.sync(() => held--)),
+            zeroOnly.guard(acquire)
+          )
+      }
+      const send = yield* Effect.provideService(makeGateway, SecureMemory.SecureMemory, counting)
+      const before = held
+      const { response } = yield* Effect.scoped(send(bytes(vectors.good[0].request.message)))
+      assert.deepStrictEqual({ status: response.status, held }, { status: 200, held: before })
+    }).pipe(Effect.provide(layer)))
 })
