@@ -59,6 +59,7 @@ export const options = {
     Cli.withDescription("How many keys of protocol 2 are made before they are needed, for clients to pin")
   ),
   authority: Cli.text("authority").pipe(
+    Cli.withPseudoName("HOST"),
     Cli.repeated,
     Cli.withDescription(
       "A name that requests of protocol 2 may be for, as host or host:port; may be repeated. Default: any"

@@ -76,7 +76,8 @@ describe("a deployment that lacks the file of protocol 2", () => {
     for (const name of ["shared2.js", "shared2.cjs"]) Fs.rmSync(Path.join(cwd, "bundle/node", name))
     expect(Matrix.lastLine(await Matrix.node(cwd, Matrix.write(cwd, "dropped.mjs", code)))).toBe(
       "InvalidRequestError protocol 2 is in a file of its own, which is missing: deploy every file that your " +
-        "bundler writes, or leave nomyo-js out of the bundle"
+        "bundler writes, or leave nomyo-js out of the bundle. A page without a bundler loads " +
+        "dist/browser/protocol-2.js"
     )
   }, Matrix.TIMEOUT)
 })

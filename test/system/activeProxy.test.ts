@@ -111,6 +111,11 @@ const withProxy = async <A>(attack: Attack,
     if (request.url === "/pki/public_key") {
       return response.end(attack.ofRouterKey === true ? own.publicKey.pem : routers.publicKey.pem)
     }
+    // the list of models, in the clear, is no part of an exchange
+    if (request.method === "GET") {
+      response.statusCode = 404
+      return response.end()
+    }
     const result = await passOn(request, attack)
     passed.push(result.passed)
     return response.end(result.answer)

@@ -44,8 +44,8 @@ createFetch(client, { /*21*/maxRetries: 1 })
 /** What each hover says: the meaning, the unit and the default, where there is one. */
 const expected: ReadonlyArray<readonly [name: string, ...said: ReadonlyArray<string>]> = [
   ["baseUrl", "URL of the router", "Default `https://api.nomyo.ai`"],
-  ["timeout", "Deadline of one attempt", "A number is milliseconds", "Default 60 seconds"],
-  ["maxRetries", "Number of further attempts", "Default 2"],
+  ["timeout", "Time limit of one attempt", "A number is milliseconds", "Default 60 seconds"],
+  ["maxRetries", "Maximum number of retries", "Default 2"],
   ["keyRotationInterval", "Age at which a key pair is replaced", "milliseconds", "Default 24 hours"],
   ["keySize", "Length of the client's RSA keys in bits", "Default 4096"],
   ["maxResponseBytes", "Largest answer to accept, in bytes", "Default 64 MiB"],
