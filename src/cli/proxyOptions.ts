@@ -3,7 +3,7 @@ import type * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { SecurityTier } from "../ChatCompletion.js"
 import { clientOptions } from "./client.js"
-import { duration, type ServerOptions, serverOptions } from "./serverOptions.js"
+import { duration, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
 
 /** What the command line says of a proxy. */
 export interface Options extends ServerOptions {
@@ -35,20 +35,14 @@ export const options = {
   plainHttp: Cli.boolean("plain-http").pipe(
     Cli.withDescription("Serve other machines without TLS, for a container or behind a server that ends TLS")
   ),
-  tokenFile: Cli.text("token-file").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription(
-      "A file with the token that tools must send as their API key; - is standard input. " +
-        "Default: NOMYO_PROXY_TOKEN"
-    )
+  tokenFile: pathOption(
+    "token-file",
+    "A file with the token that tools must send as their API key; - is standard input. " +
+    "Default: NOMYO_PROXY_TOKEN"
   ),
-  apiKeyFile: Cli.text("api-key-file").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription(
-      "A file with the API key for the router; - is standard input. Default: NOMYO_API_KEY"
-    )
+  apiKeyFile: pathOption(
+    "api-key-file",
+    "A file with the API key for the router; - is standard input. Default: NOMYO_API_KEY"
   ),
   models,
   tier: clientOptions.tier,

@@ -2,7 +2,7 @@ import * as Cli from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import type { Format } from "./log.js"
-import { duration, type ServerOptions, serverOptions } from "./serverOptions.js"
+import { duration, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
 
 /** What the command line says of a router. */
 export interface Options extends ServerOptions {
@@ -21,28 +21,23 @@ export interface Options extends ServerOptions {
 
 export const options = {
   ...serverOptions("router", 12435),
-  apiKeyFile: Cli.text("api-key-file").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription(
-      "API keys of clients, one on each line after a label; - is standard input. " +
-        "Default: NOMYO_ROUTER_API_KEY"
-    )
+  apiKeyFile: pathOption(
+    "api-key-file",
+    "API keys of clients, one on each line after a label; - is standard input. " +
+    "Default: NOMYO_ROUTER_API_KEY"
   ),
   upstream: Cli.text("upstream").pipe(
     Cli.withPseudoName("URL"),
     Cli.optional,
     Cli.withDescription("An OpenAI-compatible server that answers, in place of the echo model")
   ),
-  upstreamApiKeyFile: Cli.text("upstream-api-key-file").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription("A file with the API key for that server. Default: NOMYO_UPSTREAM_API_KEY")
+  upstreamApiKeyFile: pathOption(
+    "upstream-api-key-file",
+    "A file with the API key for that server. Default: NOMYO_UPSTREAM_API_KEY"
   ),
-  keyDir: Cli.text("key-dir").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription("A directory that keeps the keys, for clients to pin. Default: new keys")
+  keyDir: pathOption(
+    "key-dir",
+    "A directory that keeps the keys, for clients to pin. Default: new keys"
   ),
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,

@@ -53,6 +53,10 @@ export const duration = (name: string): Cli.Options<Duration.Duration> =>
       onSome: Effect.succeed
     }))
 
+/** The path of a file or a directory. */
+export const pathOption = (name: string, description: string): Cli.Options<Option.Option<string>> =>
+  Cli.text(name).pipe(Cli.withPseudoName("PATH"), Cli.optional, Cli.withDescription(description))
+
 /**
  * An origin as browsers send it. `*` would open the server to every page, and `null` to every sandboxed one.
  */
@@ -88,16 +92,8 @@ export const serverOptions = (
       `An origin whose pages may use this ${what}, such as https://chat.example; repeatable`
     )
   ),
-  tlsCert: Cli.text("tls-cert").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription("A TLS certificate in PEM, with its chain")
-  ),
-  tlsKey: Cli.text("tls-key").pipe(
-    Cli.withPseudoName("PATH"),
-    Cli.optional,
-    Cli.withDescription("The TLS certificate's private key in PEM")
-  )
+  tlsCert: pathOption("tls-cert", "A TLS certificate in PEM, with its chain"),
+  tlsKey: pathOption("tls-key", "The TLS certificate's private key in PEM")
 })
 
 /** Reads the certificate and its private key, if the options name them. */

@@ -7,12 +7,12 @@ import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
 import { text } from "node:stream/consumers"
 import { promisify } from "node:util"
+import { startTap } from "../support/tap.mjs"
 
 const run = promisify(execFile)
 const here = import.meta.dirname
@@ -70,21 +70,6 @@ const start = async (args, pattern) => {
     lines.on("close", () => reject(new Error(`nomyo ${args[0]} did not start: ${log}`)))
   })
   return { url, log: () => log, stop: () => child.kill("SIGINT") }
-}
-
-/** Forwards connections, and keeps every byte that passes. */
-const startTap = async (target) => {
-  const chunks = []
-  const { hostname, port } = new URL(target)
-  const server = Net.createServer((near) => {
-    const far = Net.connect(Number(port), hostname).on("error", () => near.destroy())
-    near.on("error", () => far.destroy())
-    near.on("data", (chunk) => chunks.push(chunk)).pipe(far)
-    far.on("data", (chunk) => chunks.push(chunk)).pipe(near)
-  }).listen(0, "127.0.0.1")
-  await once(server, "listening")
-  return { url: `http://127.0.0.1:${server.address().port}`,
-    bytes: () => Buffer.concat(chunks).toString("latin1"), stop: () => server.close() }
 }
 
 await install()

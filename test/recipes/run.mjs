@@ -5,11 +5,11 @@
  */
 import { execFile, spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
 import { promisify } from "node:util"
+import { startTap } from "../support/tap.mjs"
 
 const run = promisify(execFile)
 const here = import.meta.dirname
@@ -52,21 +52,6 @@ const startRouter = async () => {
     lines.on("close", () => reject(new Error("The router did not start")))
   })
   return { url, stop: () => child.kill() }
-}
-
-/** Forwards connections to the router, and keeps every byte that passes. */
-const startTap = async (target) => {
-  const chunks = []
-  const { hostname, port } = new URL(target)
-  const server = Net.createServer((near) => {
-    const far = Net.connect(Number(port), hostname).on("error", () => near.destroy())
-    near.on("error", () => far.destroy())
-    near.on("data", (chunk) => chunks.push(chunk)).pipe(far)
-    far.on("data", (chunk) => chunks.push(chunk)).pipe(near)
-  })
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve))
-  return { url: `http://127.0.0.1:${server.address().port}`,
-    bytes: () => Buffer.concat(chunks).toString("latin1"), stop: () => server.close() }
 }
 
 /** What a recipe promises to print, below its code. */

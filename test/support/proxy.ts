@@ -9,13 +9,13 @@ import type { AddressInfo } from "node:net"
 import { createInterface } from "node:readline"
 import { text as textOf } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
+import { MARKER } from "./marker.js"
 import { type RunningRouter, startRouter } from "./cli.js"
 import * as Servers from "./servers.js"
 
 const BIN = "dist/cli/nomyo.cjs"
 
-/** Words that stand in prompts, answers, model names and paths, and nowhere else. */
-export const MARKER = "marzipan from Lübeck"
+export { MARKER }
 
 /** The variables that would change what the proxy does. */
 const CLEAN = Object.fromEntries(

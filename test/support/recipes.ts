@@ -4,11 +4,11 @@ import { afterAll, beforeAll, beforeEach, expect, vi } from "vitest"
 import type { SecurityTier } from "../../src/ChatCompletion.js"
 import { SecureChatCompletion } from "../../src/index.js"
 import * as Model from "../../src/router/Model.js"
+import { MARKER } from "./marker.js"
 import { disguises } from "./disguises.js"
 import * as Servers from "./servers.js"
 
-/** Words that stand in prompts, arguments, tool results and pictures of the recipes, and nowhere else. */
-export const MARKER = "marzipan from Lübeck"
+export { MARKER }
 /** What the echo model says, and what is in every answer. */
 const MARKERS = [MARKER, "You said:", "chat.completion", "assistant", "get_weather"]
 

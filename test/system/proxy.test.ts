@@ -2,12 +2,11 @@
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import OpenAI, { APIUserAbortError, BadRequestError, NotFoundError } from "openai"
-import { zodFunction } from "openai/helpers/zod"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { z } from "zod"
 import { disguises } from "../support/disguises.js"
 import { type Chain, MARKER, startChain, startProxy } from "../support/proxy.js"
 import { ensureHttpx, PYTHON } from "../support/python.js"
+import { runWeatherTool } from "../support/weather.js"
 
 const run = promisify(execFile)
 
@@ -54,20 +53,7 @@ describe("the package openai", () => {
   })
 
   it.each([false, true])("runs a tool, stream %s", async (stream) => {
-    const cities: Array<unknown> = []
-    const tools = [zodFunction({
-      name: "get_weather",
-      parameters: z.object({ city: z.string() }),
-      function: (args) => {
-        cities.push(args)
-        return `${MARKER}: 21 °C`
-      }
-    })]
-    const runner = stream
-      ? connect().chat.completions.runTools({ model, messages, tools, stream: true })
-      : connect().chat.completions.runTools({ model, messages, tools })
-    expect(await runner.finalContent()).toBe(`The tool says: ${MARKER}: 21 °C`)
-    expect(cities).toEqual([{ city: MARKER }])
+    await runWeatherTool(connect(), model, stream)
   })
 
   it.each([false, true])("cancels the call up to the model server when it aborts, stream %s",

@@ -1,10 +1,11 @@
 /** The package `openai`, through the real router. */
 import OpenAI, { APIConnectionTimeoutError, APIUserAbortError, AzureOpenAI, NotFoundError } from "openai"
-import { zodFunction, zodResponseFormat } from "openai/helpers/zod"
+import { zodResponseFormat } from "openai/helpers/zod"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { BASE_URL, openAiOptions } from "../../../src/fetch/index.js"
 import { MARKER, recipes } from "../../support/recipes.js"
+import { runWeatherTool } from "../../support/weather.js"
 
 const recipe = recipes()
 const connect = () => new OpenAI(openAiOptions(recipe.nomyo))
@@ -76,20 +77,7 @@ describe("chat.completions", () => {
   })
 
   it.each([false, true])("runTools, stream %s", async (stream) => {
-    const cities: Array<unknown> = []
-    const tools = [zodFunction({
-      name: "get_weather",
-      parameters: z.object({ city: z.string() }),
-      function: (args) => {
-        cities.push(args)
-        return `${MARKER}: 21 °C`
-      }
-    })]
-    const runner = stream
-      ? connect().chat.completions.runTools({ model, messages, tools, stream: true })
-      : connect().chat.completions.runTools({ model, messages, tools })
-    expect(await runner.finalContent()).toBe(`The tool says: ${MARKER}: 21 °C`)
-    expect(cities).toEqual([{ city: MARKER }])
+    await runWeatherTool(connect(), model, stream)
   })
 
   it("an abort, with the package's own error", async () => {
