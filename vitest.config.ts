@@ -14,9 +14,9 @@ export default defineConfig({
     alias: { "#platform": fileURLToPath(new URL("./src/platform/node/index.ts", import.meta.url)) }
   },
   test: {
-    // most of the time goes to other processes and to keys: one worker would leave a core idle
-    maxWorkers: 2,
-    minWorkers: 2,
+    // most of the time goes to other processes and to keys: a worker for each core would leave cores idle
+    maxWorkers: 3,
+    minWorkers: 3,
     projects: [
       {
         extends: true,
@@ -44,8 +44,8 @@ export default defineConfig({
       provider: "v8",
       include: ["src/**"],
       // not counted, since other processes run it: the command line (test/system/cli.test.ts), and what needs
-      // a browser (test/system/browser.test.ts)
-      exclude: ["src/cli/!(serve).ts", "src/platform/browser/**"],
+      // a browser (test/system/{browser,examplePage}.test.ts)
+      exclude: ["src/cli/!(serve).ts", "src/cli/doctor/**", "src/page/**", "src/platform/browser/**"],
       // vitest's own summary stays the last line
       reporter: [],
       thresholds: { lines: 95, branches: 90 }
