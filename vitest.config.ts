@@ -24,6 +24,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/{unit,contract}/**/*.test.ts"],
           exclude: processes,
+          isolate: false,
+          setupFiles: "test/support/plainIt.ts",
           testTimeout: TIMEOUT,
           hookTimeout: TIMEOUT
         }

@@ -29,9 +29,13 @@ const SHORTEST_PART = 5
 export const misspelled = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const meant = plain(name)
   if (meant === "" || name.length > LONGEST_NAME) return undefined
-  const slips = (known: string) => distance(meant, plain(known))
-  const closest = names.toSorted((a, b) => slips(a) - slips(b))[0] ?? ""
-  return slips(closest) <= Math.min(MOST_SLIPS, meant.length - 1) ? closest : undefined
+  let closest: string | undefined
+  let fewest = Math.min(MOST_SLIPS, meant.length - 1) + 1
+  for (const known of names) {
+    const slips = distance(meant, plain(known))
+    if (slips < fewest) [closest, fewest] = [known, slips]
+  }
+  return closest
 }
 
 /** The name that contains this one, or is contained in it, if there is one. */

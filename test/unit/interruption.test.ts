@@ -142,8 +142,8 @@ const calls: Readonly<Record<string, Call>> = {
   "a call whose caller waits whatever comes": { isWarm: true, within: Effect.uninterruptible }
 }
 
-/** Every step is tried in full runs, every third otherwise; which ones differs from call to call. */
-const stride = Report.isFull ? 1 : 3
+/** Every step is tried in full runs, every seventh otherwise; which ones differs from call to call. */
+const stride = Report.isFull ? 1 : 7
 
 describe.each(Object.entries(calls).map(([name, call], i) => [name, call, i % stride] as const))("%s",
   (_, call, first) => {
