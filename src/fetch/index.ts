@@ -329,10 +329,10 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * ends the model's work. A stream that breaks off throws the client's error. Headers of the tool go no
  * further.
  *
- * HTTP errors keep their status, but for the few 4xx that LangChain and the AI SDK would repeat: these are a
- * 400 to them, with the status in the `code` (`http_422`). A `SecurityError` or `DisposedError` is a 400 with
- * the reason as its `code`. A lost network and a timeout reject with `TypeError("fetch failed")`, whose
- * `cause` is the `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
+ * HTTP errors keep their status, but for 408 and 409 with the AI SDK, which would repeat them: these are a
+ * 400 with the `code` `http_408` or `http_409`. A `SecurityError` or `DisposedError` is a 400 with the reason
+ * as its `code`. A lost network and a timeout reject with `TypeError("fetch failed")`, whose `cause` is the
+ * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
  *
  * Throws a `TypeError` for a client without `create`, and for an option that is unknown or not valid.
  *

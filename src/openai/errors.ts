@@ -114,27 +114,38 @@ export const answerOf = (error: Failure): ErrorAnswer => {
 interface Repeater {
   readonly userAgent: RegExp
   readonly repeats: (status: number) => boolean
+  /** The status and the code that the tool takes for final instead. */
+  readonly final: (status: number) => { readonly status: number; readonly code: string }
 }
 
 /** LangChain repeats every status but these (`STATUS_NO_RETRY` of `@langchain/core`). */
 const FINAL_TO_LANGCHAIN = new Set([400, 401, 402, 403, 404, 405, 406, 407, 409, 413])
 
 const repeaters: ReadonlyArray<Repeater> = [
-  { userAgent: /\bai-sdk/, repeats: (status) => status === 408 || status === 409 },
-  { userAgent: /\blangchainjs/, repeats: (status) => !FINAL_TO_LANGCHAIN.has(status) }
+  {
+    userAgent: /\bai-sdk/,
+    repeats: (status) => status === 408 || status === 409,
+    // the AI SDK looks at nothing but the status
+    final: (status) => ({ status: 400, code: `http_${status}` })
+  },
+  {
+    userAgent: /\blangchainjs/,
+    repeats: (status) => !FINAL_TO_LANGCHAIN.has(status),
+    // the code that LangChain never repeats (`defaultFailedAttemptHandler` of `@langchain/core`)
+    final: (status) => ({ status, code: "ECONNABORTED" })
+  }
 ]
 
 /**
- * The answer as a tool is to get it, by its `User-Agent`: a 4xx that the tool would repeat is a 400 with the
- * code `http_<status>`. The service locks out an API key that asks too often.
+ * The answer as a tool is to get it, by its `User-Agent`: a 4xx that the tool would repeat gets a code, or
+ * for the AI SDK a status, that the tool does not repeat. The service locks out an API key that asks too
+ * often.
  */
 export const answerFor = (userAgent: string | null | undefined, answer: ErrorAnswer): ErrorAnswer => {
-  const { body, headers, status } = answer
-  const isRepeated = isFinal(status) &&
-    repeaters.some((tool) => tool.userAgent.test(userAgent ?? "") && tool.repeats(status))
-  return isRepeated
-    ? { status: 400, headers, body: { error: { ...body.error, code: `http_${status}` } } }
-    : answer
+  const tool = repeaters.find((tool) => tool.userAgent.test(userAgent ?? ""))
+  if (tool === undefined || !isFinal(answer.status) || !tool.repeats(answer.status)) return answer
+  const { code, status } = tool.final(answer.status)
+  return { ...answer, status, body: { error: { ...answer.body.error, code } } }
 }
 
 const tags = new Set([

@@ -61,15 +61,17 @@ const status = (code: number, headers = {}): Hostile.Behaviour =>
 const names = Object.keys(tools)
 
 describe("retries are the tool's own, and do not multiply", () => {
-  /** Those that a tool would repeat reach it as a 400, whose code names the status. */
-  const repeated: { readonly [tool: string]: ReadonlyArray<number> } = { openai: [], ai: [408, 409],
-    langchain: [408, 422, 451] }
+  /** What differs for the tools that would repeat a status: a code, and a status where nothing else helps. */
+  const final = (tool: string, code: number) => {
+    if (tool === "ai" && [408, 409].includes(code)) return { status: 400, code: `http_${code}` }
+    if (tool === "langchain" && [408, 422, 451].includes(code)) return { status: code, code: "ECONNABORTED" }
+    return { status: code }
+  }
   const statuses = [400, 401, 403, 404, 408, 409, 413, 422, 451]
 
   it.each(names.flatMap((tool) => statuses.map((code) => [tool, code] as const)))("%s posts once for a %d",
     async (tool, code) => {
-      const error = repeated[tool]!.includes(code) ? { status: 400, code: `http_${code}` } : { status: code }
-      expect(await posts(tool, status(code))).toMatchObject({ count: 1, error })
+      expect(await posts(tool, status(code))).toMatchObject({ count: 1, error: final(tool, code) })
     })
 
   const own: { readonly [tool: string]: { readonly [what: string]: number } } = {
@@ -150,6 +152,19 @@ describe("a SecurityError is one call and a 400 with its reason", () => {
   })
 })
 
+describe("a client that was disposed", () => {
+  it.each(names)("is a 400 for %s, at once", async (tool) => {
+    const disposed = connect()
+    disposed.dispose()
+    const before = router.requests()
+    const error = await tools[tool]!.ask(disposed, "Hi").then(() => "answered", tools[tool]!.thrown)
+    expect({ error, requests: router.requests() - before }).toEqual({
+      error: { status: 400, code: "disposed" },
+      requests: 0
+    })
+  })
+})
+
 describe("what leaves", () => {
   const body = JSON.stringify({ model: "a/model", messages: [{ role: "user", content: "Hi" }], stream: true })
   const headers = { authorization: "Bearer sk-openai", traceparent: "00-1-2-01", b3: "0",
@@ -204,8 +219,11 @@ describe("what leaves", () => {
       const response = await createFetch(client)(`${BASE_URL}/chat/completions`, { method: "POST", body })
       expect(response.status).toBe(200)
     }
+    const withKey = createFetch(client, { apiKey: "header" })
+    await withKey(`${BASE_URL}/chat/completions`, { method: "POST", body: sent,
+      headers: { authorization: "Bearer sk-own" } })
     await close()
-    expect(bodies).toEqual([sent, sent])
+    expect(bodies).toEqual([sent, sent, sent])
   })
 
   it.each(names)("%s: nothing of the stream or the direction reaches a server behind the router",
@@ -246,6 +264,7 @@ describe("an abort closes the router's socket within 100 ms, and keeps the calle
 
   it.each([
     ["before the router's headers", () => undefined],
+    ["during the router's headers", Hostile.raw("HTTP/1.1 200 OK\r\ncontent-le")],
     ["after the router's headers", Hostile.raw("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{")]
   ] as ReadonlyArray<[string, Hostile.Behaviour]>)("%s", async (_, behaviour) => {
     const controller = new AbortController()

@@ -34,23 +34,24 @@ const streamOf = (...chunks: ReadonlyArray<Uint8Array>) => new ReadableStream<Ui
 })
 
 /** Every form that a body of this text can have. */
-const forms: { readonly [name: string]: (text: string) => Parameters<typeof fetch> } = {
-  "string": (body) => [URL_, { method: "POST", body }],
-  "bytes": (text) => [new URL(URL_), { method: "POST", body: encode(text) }],
-  "Buffer": (text) => [URL_, { method: "POST", body: Buffer.from(text) }],
-  "ArrayBuffer": (text) => [URL_, { method: "POST", body: encode(text).buffer }],
-  "Blob": (text) => [URL_, { method: "post", body: new Blob([text]) }],
-  "stream": (text) => {
+const forms: { readonly [name: string]: (text: string, url?: string) => Parameters<typeof fetch> } = {
+  "string": (body, url = URL_) => [url, { method: "POST", body }],
+  "bytes": (text, url = URL_) => [new URL(url), { method: "POST", body: encode(text) }],
+  "Buffer": (text, url = URL_) => [url, { method: "POST", body: Buffer.from(text) }],
+  "ArrayBuffer": (text, url = URL_) => [url, { method: "POST", body: encode(text).buffer }],
+  "Blob": (text, url = URL_) => [url, { method: "post", body: new Blob([text]) }],
+  "stream": (text, url = URL_) => {
     const bytes = encode(text)
     // within a character
-    return [URL_,
-      { method: "POST", body: streamOf(bytes.slice(0, 71), bytes.slice(71)), duplex: "half" } as RequestInit]
+    const body = streamOf(bytes.slice(0, 71), bytes.slice(71))
+    return [url, { method: "POST", body, duplex: "half" } as RequestInit]
   },
-  "Readable": (
-    text
-  ) => [URL_, { method: "POST", body: Readable.from([Buffer.from(text)]) as unknown as BodyInit }],
-  "Request": (body) => [new Request(URL_, { method: "POST", body })],
-  "Request of bytes": (text) => [new Request(URL_, { method: "POST", body: encode(text) })]
+  "Readable": (text, url = URL_) => {
+    const body = Readable.from([Buffer.from(text)]) as unknown as BodyInit
+    return [url, { method: "POST", body }]
+  },
+  "Request": (body, url = URL_) => [new Request(url, { method: "POST", body })],
+  "Request of bytes": (text, url = URL_) => [new Request(url, { method: "POST", body: encode(text) })]
 }
 
 const outcome = async (response: Promise<Response>) => {
@@ -80,6 +81,27 @@ describe.each(Object.entries(forms))("a body that is a %s", (_, form) => {
       expect(calls).toEqual([])
     }
   )
+
+  it("and goes to another origin is refused, and nothing is sent", async () => {
+    const { calls, fetch } = setUp()
+    const sent = fetch(...form(JSON.stringify(REQUEST), "https://api.openai.com/v1/chat/completions"))
+    expect(await outcome(sent)).toEqual({ status: 400, code: "unknown_origin", again: "false" })
+    expect(calls).toEqual([])
+  })
+
+  it("and comes with an aborted signal rejects with its reason, and nothing is sent", async () => {
+    const { calls, fetch } = setUp()
+    const reason = new Error("The caller's own reason")
+    const [input, init] = form(JSON.stringify(REQUEST))
+    await expect(fetch(input, { ...init, signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect(calls).toEqual([])
+  })
+
+  it("and meets a disposed client is a 400", async () => {
+    const { fetch } = setUp({}, () => Promise.reject(new DisposedError()))
+    expect(await outcome(fetch(...form(JSON.stringify(REQUEST))))).toEqual({ status: 400, code: "disposed",
+      again: "false" })
+  })
 
   it("and is larger than 10 MiB is refused", async () => {
     const { calls, fetch } = setUp()
@@ -150,11 +172,6 @@ describe("bad input", () => {
     await expect(fetch(request)).rejects.toThrow(TypeError)
   })
 
-  it("a disposed client is a 400", async () => {
-    const { fetch } = setUp({}, () => Promise.reject(new DisposedError()))
-    expect(await outcome(fetch(URL_, post))).toEqual({ status: 400, code: "disposed", again: "false" })
-  })
-
   it("whatever else the client throws is thrown", async () => {
     const error = new RangeError("a defect")
     await expect(setUp({}, () => Promise.reject(error)).fetch(URL_, post)).rejects.toBe(error)
@@ -217,6 +234,18 @@ describe("an answer", () => {
     expect(events.slice(-2)).toEqual(["data: [DONE]", ""])
     expect(events.slice(0, -2).map((event) => JSON.parse(event.replace("data: ", "")).choices[0].delta))
       .toEqual([{ role: "assistant", content: "" }, { content: "Hi" }, {}])
+  })
+
+  it("of 100 kB is streamed in pieces of 1 to 4 kB", async () => {
+    const message = { role: "assistant", content: "a".repeat(100_000) }
+    const choices = [{ index: 0, message, finish_reason: "stop" }]
+    const { body } = await setUp({}, async () => ({ ...ANSWER, choices })).fetch(URL_, stream)
+    const sizes: Array<number> = []
+    for await (const bytes of body!) sizes.push(bytes.length)
+    // before them is the role; after them the last piece, the reason of the end, and [DONE]
+    const pieces = sizes.slice(1, -3)
+    expect(pieces).toHaveLength(97)
+    expect(pieces.filter((size) => size < 1000 || size > 4096)).toEqual([])
   })
 
   it("is the list of models, or one of them", async () => {
