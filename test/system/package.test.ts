@@ -21,6 +21,15 @@ let files: ReadonlyArray<string>
 const versioned = (name: "@effect/platform" | "sodium-native") =>
   `${name}@${packageJson.devDependencies[name]}`
 
+/** What attw finds, by kind. */
+interface Problems {
+  readonly [kind: string]: ReadonlyArray<{
+    readonly kind: string
+    readonly entrypoint: string
+    readonly resolutionKind: string
+  }>
+}
+
 /** With Effect alone, which other test files share; and with all peers, which this one writes to. */
 let bare: string
 let full: string
@@ -125,11 +134,19 @@ describe("the package", () => {
 
   it("is shaped as publint and attw want it", async () => {
     const check = (file: string, ...args: ReadonlyArray<string>) =>
-      run(process.execPath, [Path.join(root, "node_modules", file), ...args], { cwd: root })
+      run(process.execPath, [Path.join(root, "node_modules", file), ...args], { cwd: root,
+        maxBuffer: 1 << 26 })
     const publint = await check("publint/src/cli.js", "--strict", "--pack", "false")
     expect(publint.stdout).toContain("All good!")
-    // its settings are in .attw.json; it exits with 1 if it finds a problem
-    await check("@arethetypeswrong/cli/dist/index.js", tarball)
+    // the second ends with 1: it takes every Node for one that cannot require() an ES module
+    const attw = await check("@arethetypeswrong/cli/dist/index.js", tarball, "--format", "json")
+      .catch((error) => error)
+    const { problems } = JSON.parse(attw.stdout) as { readonly problems: Problems }
+    const found = Object.values(problems).flat().filter(({ resolutionKind }) => resolutionKind !== "node10")
+    expect([...new Set(found.map(({ kind }) => kind))]).toEqual(["CJSResolvesToESM"])
+    const entries = found.map(({ entrypoint }) => entrypoint)
+    expect(entries).toContain("./effect")
+    expect(entries.filter((name) => [".", "./fetch"].includes(name))).toEqual([])
   })
 
   it("locks memory if sodium-native is there, and says so", async () => {
@@ -153,6 +170,11 @@ describe("the package", () => {
       client.create({ model: "m", messages: [{ role: "user", content: "x" }] }).catch((e) => console.log(e instanceof SecurityError))
     `)
     expect(required.stdout).toBe("true\n")
+    const effect = await node(bare, "--input-type=commonjs", "-e", `
+      const { NomyoClient } = require("nomyo-js/effect")
+      console.log(NomyoClient.layer === require("nomyo-js/NomyoClient").layer)
+    `)
+    expect(effect.stdout).toBe("true\n")
   })
 
   it("has one copy of the errors and of the switch for zeroing, whichever way it is imported", async () => {
