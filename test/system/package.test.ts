@@ -133,15 +133,18 @@ describe("the package", () => {
   })
 
   it("is shaped as publint and attw want it", async () => {
-    const check = (file: string, ...args: ReadonlyArray<string>) =>
-      run(process.execPath, [Path.join(root, "node_modules", file), ...args], { cwd: root,
-        maxBuffer: 1 << 26 })
-    const publint = await check("publint/src/cli.js", "--strict", "--pack", "false")
-    expect(publint.stdout).toContain("All good!")
-    // the second ends with 1: it takes every Node for one that cannot require() an ES module
-    const attw = await check("@arethetypeswrong/cli/dist/index.js", tarball, "--format", "json")
-      .catch((error) => error)
-    const { problems } = JSON.parse(attw.stdout) as { readonly problems: Problems }
+    const bin = (file: string) => Path.join(root, "node_modules", file)
+    const publint = [bin("publint/src/cli.js"), "--strict", "--pack", "false"]
+    expect((await run(process.execPath, publint, { cwd: root })).stdout).toContain("All good!")
+    // to a file: it ends before a pipe has taken all
+    const report = Path.join(full, "attw.json")
+    const file = Fs.openSync(report, "w")
+    const command = [bin("@arethetypeswrong/cli/dist/index.js"), tarball, "--format", "json"]
+    const attw = spawn(process.execPath, command, { cwd: root, stdio: ["ignore", file, "inherit"] })
+    Fs.closeSync(file)
+    // with 1: it takes every Node for one that cannot require() an ES module
+    expect(await once(attw, "close")).toEqual([1, null])
+    const { problems }: { readonly problems: Problems } = JSON.parse(Fs.readFileSync(report, "utf8"))
     const found = Object.values(problems).flat().filter(({ resolutionKind }) => resolutionKind !== "node10")
     expect([...new Set(found.map(({ kind }) => kind))]).toEqual(["CJSResolvesToESM"])
     const entries = found.map(({ entrypoint }) => entrypoint)
