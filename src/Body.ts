@@ -25,7 +25,7 @@ export interface Body {
 const invalidBody = () =>
   new SecurityError({
     reason: "encryption",
-    message: "The request's body is not ASCII or does not have its stated length"
+    message: "The request's body is not ASCII, or its length is wrong. Correct the code that makes it"
   })
 
 /**

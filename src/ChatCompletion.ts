@@ -136,7 +136,8 @@ export const MAX_PAYLOAD_BYTES = 10 * 1024 * 1024
 
 const invalid = (message: string) => new InvalidRequestError({ message })
 
-const unreadable = () => invalid("The request cannot be read: one of its getters or proxies throws")
+const unreadable = () =>
+  invalid("The request cannot be read: one of its getters or proxies throws. Pass plain objects")
 
 /** `undefined` if JSON cannot carry it all, `null` if it cannot be read. */
 const toJson = (value: unknown): Json.Json | undefined | null => {
@@ -248,7 +249,7 @@ export const decodePayload = (
       const payload: unknown = JSON.parse(text)
       return isObject(payload) ? withSourceText(payload, text) : payload
     },
-    catch: () => invalid("The payload is not JSON")
+    catch: () => invalid("The payload must be the UTF-8 bytes of a request's JSON")
   }).pipe(Effect.filterOrElse(
     (payload): payload is ChatCompletionRequest => checkPayload(payload) === undefined,
     (payload) => Effect.fail(invalid(String(checkPayload(payload))))
@@ -294,7 +295,7 @@ export const encodeRequest = (
     }))
   })
 
-const REPLAYED = "The answer belongs to another request. Someone may have repeated an old answer"
+const REPLAYED = "The answer belongs to another request: someone may repeat an old one. Report the payloadId"
 
 const noChatCompletion = (missing: string) =>
   new APIError<"APIError">({

@@ -122,7 +122,7 @@ const hasCredentials = (name: string) =>
   new SecurityError({
     reason: "url-credentials",
     message:
-      `${name} holds a user name or a password, which logs may show. Remove it; for an API key, set apiKey`
+      `${name} holds a user name or a password, which logs may show. Remove it. Set an API key with apiKey`
   })
 
 const notHttps = (name: string, { origin }: URL) =>

@@ -208,7 +208,7 @@ const checkStatus = (
 const tooLarge = ({ maxResponseBytes }: Request) =>
   new SecurityError({
     reason: "response-too-large",
-    message: `The answer is larger than ${maxResponseBytes} bytes (maxResponseBytes)`
+    message: `The answer is larger than ${maxResponseBytes} bytes. Raise maxResponseBytes, or ask for less`
   })
 
 /** All of a body. */

@@ -43,7 +43,7 @@ const readUpTo = async (path: string, limit: number): Promise<Buffer> => {
 const cannotRead = (path: string) => (error: unknown) => {
   const { code, message } = error as NodeJS.ErrnoException
   const reason = code === "ENOENT" ? "there is no such file" : code ?? message
-  return refuse(`${path} cannot be sent along: ${reason}`)
+  return refuse(`${path} cannot be sent: ${reason}`)
 }
 
 /** Reads a file to be sent: text by its encoding, an image by its first bytes. */
@@ -59,7 +59,7 @@ export const readAttachment = Effect.fnUntraced(function*(path: string) {
   }
   const text = decodeText(bytes)
   if (text === undefined) {
-    const message = `${path} is neither text in UTF-8 or UTF-16 nor a PNG, JPEG, GIF or WebP image`
+    const message = `${path} is neither UTF-8 or UTF-16 text nor a PNG, JPEG, GIF or WebP image. Convert it`
     return yield* Effect.fail(refuse(message))
   }
   const attachment: Attachment = { type: "text", name: Path.basename(path), text }

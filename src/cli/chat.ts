@@ -72,7 +72,7 @@ const readPrompt = Effect.fnUntraced(function*({ file, prompt }: Given) {
   const given = isTyped || argument === "" || isStdinGiven() ? yield* readStdin : ""
   const text = given.trim() === "" ? argument : argument === "" ? given : `${argument}\n\n${given}`
   if (text.trim() === "" && file.length === 0) {
-    return yield* Effect.fail(invalid("There is no prompt: give one as an argument or on standard input"))
+    return yield* Effect.fail(invalid("There is no prompt. Pass one as an argument or on standard input"))
   }
   return text
 })

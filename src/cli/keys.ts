@@ -84,7 +84,7 @@ const generate = Command.make("generate", options, (parsed) =>
   withStore(parsed, ({ dir }) =>
     Effect.gen(function*() {
       const store = yield* KeyStore
-      const exists = refuse(`${dir} holds a key pair already; nomyo keys rotate replaces it`)
+      const exists = refuse(`${dir} already holds a key pair. Replace it with nomyo keys rotate`)
       if (Option.isSome(yield* store.load)) return yield* Effect.fail(exists)
       const pair = yield* make
       if ((yield* store.save(pair, undefined)) !== pair) return yield* Effect.fail(exists)
@@ -94,7 +94,7 @@ const generate = Command.make("generate", options, (parsed) =>
 const existing = (dir: string) =>
   Effect.flatMap(KeyStore, ({ load }) => load).pipe(
     Effect.flatMap(Option.match({
-      onNone: () => Effect.fail(refuse(`${dir} holds no key pair; nomyo keys generate makes one`)),
+      onNone: () => Effect.fail(refuse(`${dir} holds no key pair. Create one with nomyo keys generate`)),
       onSome: Effect.succeed
     }))
   )

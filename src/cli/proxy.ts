@@ -27,12 +27,12 @@ const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | 
   if (isLoopback(host)) return Effect.void
   if (!hasToken) {
     return refuse(
-      `Other machines reach ${host}: set NOMYO_PROXY_TOKEN or --token-file, or listen on 127.0.0.1`
+      `Other machines can reach ${host}. Set NOMYO_PROXY_TOKEN or --token-file, or listen on 127.0.0.1`
     )
   }
   return tls === undefined && !plainHttp
     ? refuse(
-      `Prompts would come to ${host} in the clear: name --tls-cert and --tls-key, or --plain-http if ` +
+      `Prompts would reach ${host} in the clear. Pass --tls-cert and --tls-key, or --plain-http if ` +
         "something else keeps them safe on their way"
     )
     : Effect.void

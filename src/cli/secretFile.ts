@@ -28,7 +28,7 @@ const readStdin = Effect.tryPromise({
     }
     return text
   },
-  catch: () => invalid(`API keys cannot be read from standard input, or are more than ${LARGEST_FILE} bytes`)
+  catch: () => invalid(`API keys could not be read from standard input. Write at most ${LARGEST_FILE} bytes`)
 })
 
 /** The text of a small regular file. A pipe or a device could be read without end. */

@@ -54,7 +54,7 @@ const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, InvalidRequest
       const options = { keepAliveTimeout: KEEP_ALIVE }
       return tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
     },
-    catch: () => invalid("--tls-cert and --tls-key are not PEM, or do not belong together")
+    catch: () => invalid("--tls-cert and --tls-key must be PEM, and the key must belong to the certificate")
   })
 
 /** Counts the requests in flight. `onNone` is called whenever there are none any more. */

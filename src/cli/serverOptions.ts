@@ -27,7 +27,7 @@ const LARGEST_PORT = 65535
 export const checkPort = (port: number) =>
   Number.isInteger(port) && port >= 0 && port <= LARGEST_PORT
     ? Effect.succeed(port)
-    : invalid(`--port is a number from 0 to ${LARGEST_PORT}`)
+    : invalid(`--port must be a number from 0 to ${LARGEST_PORT}, such as --port 12500`)
 
 const port = (byDefault: number) =>
   Cli.integer("port").pipe(
@@ -49,7 +49,7 @@ const spelledOut = (text: string): string => {
 export const duration = (name: string): Cli.Options<Duration.Duration> =>
   Cli.mapEffect(Cli.withPseudoName(Cli.text(name), "TIME"), (text) =>
     Option.match(Duration.decodeUnknown(spelledOut(text)), {
-      onNone: () => invalid(`--${name} is a time such as "30 days" or 10s`),
+      onNone: () => invalid(`--${name} must be a time such as "30 days" or 10s`),
       onSome: Effect.succeed
     }))
 
@@ -65,7 +65,7 @@ const checkOrigin = (text: string) => {
   const origin = /^https?:/i.test(trimmed) && URL.canParse(trimmed) ? new URL(trimmed).origin : trimmed
   return /^[a-z][a-z0-9+.-]*:\/\/[^\s*/]+$/i.test(origin)
     ? Effect.succeed(origin)
-    : invalid("--allow-origin is an origin such as https://chat.example or app://obsidian.md")
+    : invalid("--allow-origin must be an origin such as https://chat.example or app://obsidian.md")
 }
 
 /** The options of a server, which its help calls `what`. */
@@ -101,7 +101,7 @@ export const readTls = Effect.fnUntraced(function*({ tlsCert, tlsKey }: ServerOp
   if (Option.isNone(tlsCert) && Option.isNone(tlsKey)) return undefined
   if (Option.isNone(tlsCert) || Option.isNone(tlsKey)) {
     return yield* Effect.fail(
-      new InvalidRequestError({ message: "--tls-cert and --tls-key belong together: name both" })
+      new InvalidRequestError({ message: "--tls-cert and --tls-key belong together. Pass both" })
     )
   }
   const tls: Tls = {

@@ -93,9 +93,11 @@ const unknownCommand = (page: HelpPage, name: string): string => {
 const badValue = (entry: Entry, value: string | undefined): string | undefined => {
   if (value === undefined) return `${entry.name} needs a value: ${label(entry)}`
   const allowed = choices(entry)
-  if (allowed.length > 0 && !allowed.includes(value)) return `${entry.name} is one of: ${allowed.join(", ")}`
+  if (allowed.length > 0 && !allowed.includes(value)) {
+    return `${entry.name} must be one of: ${allowed.join(", ")}`
+  }
   return entry.value === INTEGER && !/^[+-]?\d+$/.test(value)
-    ? `${entry.name} is a whole number, such as ${entry.name} 12500`
+    ? `${entry.name} must be a whole number, such as ${entry.name} 12500`
     : undefined
 }
 
@@ -124,5 +126,5 @@ export const mistake = (page: HelpPage, words: ReadonlyArray<string>): string | 
 
 const tooMany = (page: HelpPage): string =>
   page.args.length === 0
-    ? `${page.command} takes options alone. ${more(page, "options")}`
-    : `There are too many arguments. Put the ${page.args[0]!.name.replace(/[<>]/g, "")} in quotes.`
+    ? `${page.command} takes only options. ${more(page, "options")}`
+    : `Too many arguments. Put the ${page.args[0]!.name.replace(/[<>]/g, "")} in quotes.`

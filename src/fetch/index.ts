@@ -151,7 +151,7 @@ interface Call {
 const callOf = (input: string | URL | Request, init: RequestInit = {}): Call => {
   const request = typeof input === "string" || input instanceof URL ? undefined : input
   if (request?.bodyUsed === true && init.body === undefined) {
-    throw new TypeError("The body of this Request has been read already")
+    throw new TypeError("The body of this Request has already been read. Pass a clone()")
   }
   return {
     method: (init.method ?? request?.method ?? "GET").toUpperCase(),
@@ -166,14 +166,15 @@ const callOf = (input: string | URL | Request, init: RequestInit = {}): Call => 
 const pathOf = (url: string, origins: ReadonlySet<string>): string => {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed !== undefined && origins.has(parsed.origin)) return parsed.pathname
-  const message = "Nothing was sent, since nomyo-js/fetch does not serve this URL"
-  throw new Refusal(400, "unknown_origin", `${message}: set the base URL to ${BASE_URL}`)
+  const message = "Nothing was sent: nomyo-js/fetch does not serve this URL"
+  throw new Refusal(400, "unknown_origin", `${message}. Set the base URL to ${BASE_URL}`)
 }
 
 const apiKeyOf = (headers: Headers): string => {
   const key = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? headers.get("api-key") ?? ""
   if (key !== "") return key
-  throw new Refusal(401, "invalid_api_key", "The request has no API key in its Authorization header")
+  const message = "The request has no API key in its Authorization header. Set your library's apiKey"
+  throw new Refusal(401, "invalid_api_key", message)
 }
 
 const encoder = /* @__PURE__ */ new TextEncoder()
@@ -352,7 +353,7 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
 export const createFetch = (client: ChatClient, options: FetchOptions = {}): typeof globalThis.fetch => {
   if (!hasMethod(client, "create")) {
     throw new TypeError(
-      "The client has no method create: make a SecureChatCompletion, and pass it to createFetch"
+      "createFetch needs a SecureChatCompletion, such as createFetch(new SecureChatCompletion({ apiKey }))"
     )
   }
   const settings = settingsOf(options)

@@ -77,7 +77,8 @@ const authorizationOf = (headers: Headers): string =>
 
 const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+)$/i.exec(authorization)?.[1]
 
-const unauthorized = () => new Refusal(401, "invalid_api_key", "The gateway's token is missing or not valid")
+const unauthorized = () =>
+  new Refusal(401, "invalid_api_key", "The API key must be a token of this gateway. Set it in your tool")
 
 const makeAuthorize = (tokens: ReadonlyArray<Redacted.Redacted>) =>
   tokens.length === 0
@@ -89,7 +90,7 @@ const makeAuthorize = (tokens: ReadonlyArray<Redacted.Redacted>) =>
 const makeSettings = Effect.fnUntraced(function*(options: Options) {
   const { apiKey = "client", models = Models.DEFAULT_MODELS, tokens = [] } = options
   if (apiKey === "header" && tokens.length > 0) {
-    const message = "tokens need apiKey \"client\": the router is not to get a tool's token as its API key"
+    const message = "tokens need apiKey: \"client\". Otherwise the router gets the token as its API key"
     return yield* Effect.fail(new InvalidRequestError({ message }))
   }
   const settings: Settings = {

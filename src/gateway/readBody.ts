@@ -23,7 +23,7 @@ const decode = (bytes: Uint8Array): string => {
   }
 }
 
-const broken = () => new Refusal(400, "invalid_body", "The body ended before it was complete")
+const broken = () => new Refusal(400, "invalid_body", "The body ended before it was complete. Send it again")
 
 /**
  * Reads a body to its end, whatever its length, and keeps no more than the limit: a connection that is closed

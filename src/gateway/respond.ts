@@ -20,7 +20,7 @@ export const errorResponse = (
 
 /** A defect's message may repeat the prompt: the tool does not get it. */
 export const DEFECT: ErrorAnswer =
-  new Refusal(500, "gateway_failed", "The gateway failed: this is a bug in nomyo-js").answer
+  new Refusal(500, "gateway_failed", "The gateway failed. Report this as a bug in nomyo-js").answer
 
 /** The error that a call ended with, in OpenAI's form. */
 export const causeAnswer = (cause: Cause.Cause<NomyoError>): ErrorAnswer =>

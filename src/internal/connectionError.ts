@@ -76,7 +76,7 @@ export const connectionError = (error: unknown, url: string): APIConnectionError
   const code = codeOf(error)
   if (certificateCode.test(code)) return untrusted(code, url)
   if (timeoutCode.test(code)) {
-    const message = `${originOf(url)} was silent for too long (${code})`
+    const message = `${originOf(url)} was silent for too long (${code}). Try again, or raise timeout`
     return new APIConnectionError({ reason: "timeout", message })
   }
   if (parserCode.test(code)) return notHttp(code)

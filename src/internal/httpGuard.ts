@@ -71,10 +71,10 @@ const mediaType = (headers: Headers): string =>
 const refusalOf = (method: string, headers: Headers, options: Options): Refusal | undefined => {
   const { host, origin } = headers
   if (!isHost(host, [...LOOPBACK, ...options.hosts.map((name) => name.toLowerCase())])) {
-    return { status: 403, message: "The Host header names no host of this server; --allow-host adds one" }
+    return { status: 403, message: "The Host is not a name of this server. Allow it with --allow-host" }
   }
   if (origin === undefined ? isForeignFetch(headers) : !isAllowedOrigin(origin, host!, options)) {
-    const message = "Pages of this origin may not use this server; --allow-origin lets one in"
+    const message = "Pages of this origin may not use this server. Allow it with --allow-origin"
     return { status: 403, message }
   }
   return hasBody(method) && !options.contentTypes.includes(mediaType(headers))

@@ -70,7 +70,7 @@ const readOne = (options: object, name: string, known: Rule, read: { [name: stri
     return undefined
   } catch {
     // a getter may throw anything, which is not passed on
-    return `Option ${name} cannot be read: its getter throws`
+    return `Option ${name} cannot be read: its getter throws. Pass a plain value`
   }
 }
 

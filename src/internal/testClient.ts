@@ -62,7 +62,7 @@ const readPayload = (
   Effect.catchTag(
     withBytes(zeroOnly, payload, ChatCompletion.decodePayload),
     "UnknownException",
-    () => Effect.fail(new InvalidRequestError({ message: "The payload cannot be read" }))
+    () => Effect.fail(new InvalidRequestError({ message: "The payload must be a request's JSON" }))
   )
 
 /** A client that answers from a function. Its payload ids count up: `test-1`, `test-2`, … */

@@ -19,12 +19,12 @@ export const MAX_BODY_BYTES = 10 * 1024 * 1024
 
 /** Throws the refusal of a body that is not a JSON object. */
 export const notJson = (): never => {
-  throw new Refusal(400, "invalid_json", "The body is not a JSON object")
+  throw new Refusal(400, "invalid_json", "The body must be a JSON object such as { model, messages }")
 }
 
 /** Throws the refusal of a body over the limit. */
 export const tooLarge = (): never => {
-  const message = "The body is larger than 10 MiB; messages is usually the largest field"
+  const message = "The body is larger than 10 MiB. Shorten it; messages is usually the largest field"
   throw new Refusal(413, "request_too_large", message)
 }
 
@@ -68,11 +68,11 @@ export const mapRequest = (text: string, { apiKey, deployment, securityTier }: G
   const { stream = null, stream_options = null, ...rest } = parse(text)
   for (const name of REFUSED) {
     if (!Object.hasOwn(rest, name)) continue
-    const message = `${name} is not accepted in a body: set it where the client is made`
+    const message = `${name} is not allowed in a body. Set it where you create the client`
     throw new Refusal(400, "unsupported_parameter", message, name)
   }
-  if (stream !== null && typeof stream !== "boolean") invalid("stream", "stream is not true or false")
-  if (typeof stream_options !== "object") invalid("stream_options", "stream_options is not an object")
+  if (stream !== null && typeof stream !== "boolean") invalid("stream", "stream must be true or false")
+  if (typeof stream_options !== "object") invalid("stream_options", "stream_options must be an object")
   const request = {
     ...known({ model: deployment, security_tier: securityTier }),
     ...rest,

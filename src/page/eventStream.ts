@@ -19,5 +19,5 @@ export async function* values(body: ReadableStream<Uint8Array<ArrayBuffer>>): As
     if (data === "[DONE]") return
     yield JSON.parse(data)
   }
-  throw new Error("The connection to the proxy was lost within the answer")
+  throw new Error("The connection to the proxy broke during the answer. Send the message again")
 }

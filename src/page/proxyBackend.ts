@@ -71,7 +71,7 @@ interface OpenAiError {
 
 /** A failure in OpenAI's form, for `showError`. */
 const failure = (error: OpenAiError | undefined, statusCode?: number) =>
-  Object.assign(new Error(error?.message ?? "The proxy answered in a form that is not OpenAI's"), {
+  Object.assign(new Error(error?.message ?? "The proxy's answer is not in OpenAI's form. Reload the page"), {
     name: error?.type ?? "error",
     reason: error?.code ?? undefined,
     statusCode

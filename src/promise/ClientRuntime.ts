@@ -56,7 +56,7 @@ const severalVersions = Layer.scopedDiscard(
 const followed = () =>
   new SecurityError({
     reason: "redirect",
-    message: "The fetch option followed a redirect. It must obey redirect: \"manual\""
+    message: "The fetch option followed a redirect. Pass one that obeys redirect: \"manual\""
   })
 
 /**

@@ -88,7 +88,7 @@ export const stream = (
   const finalCompletion = async () => {
     while ((await chunks.next()).done !== true);
     if (isComplete) return completionOfChunks(read) as unknown as ChatCompletionResponse
-    const message = "You left the stream before its end, so there is no final completion"
+    const message = "There is no final completion, because you left the stream early. Read it to its end"
     throw new InvalidRequestError({ message })
   }
   return Object.assign(chunks, { finalCompletion })

@@ -139,7 +139,7 @@ export const choose = Effect.fnUntraced(function*(
 ): Effect.fn.Return<KeyConfiguration, SecurityError, Primitives> {
   const usable = yield* Effect.try({
     try: () => split(list).map((bytes) => ({ bytes, parsed: parse(bytes) })),
-    catch: () => malformed("The router's key configurations are malformed")
+    catch: () => malformed("The router's key configurations are malformed. Report this to its operator")
   })
   const known = yield* Effect.forEach(
     usable.flatMap(({ bytes, parsed }) =>
@@ -149,7 +149,9 @@ export const choose = Effect.fnUntraced(function*(
       Effect.map(fingerprint(bytes), (fingerprint): KeyConfiguration => ({ ...parsed, fingerprint }))
   )
   if (known.length === 0) {
-    return yield* Effect.fail(malformed("The router offers no key that this client can use for protocol 2"))
+    return yield* Effect.fail(
+      malformed("The router has no protocol 2 key that this client supports. Use protocol 1")
+    )
   }
   const allowed = known.filter(({ fingerprint }) => pins.length === 0 || pins.includes(fingerprint))
   const chosen =
@@ -157,7 +159,7 @@ export const choose = Effect.fnUntraced(function*(
   return chosen ?? (yield* Effect.fail(new SecurityError({
     reason: "router-key-pin",
     message:
-      "No key configuration of the router has a pinned fingerprint. " +
-        "If the router's key has changed, pin the new one."
+      "The router's key is not in routerKeyConfigFingerprints. " +
+        "Confirm its fingerprint with the router's operator before you add it"
   })))
 })

@@ -164,7 +164,7 @@ const noKeys = Effect.suspend(() =>
   Effect.fail(
     new SecurityError({
       reason: "unsupported",
-      message: "Protocol 2 has no client key, and no RSA key of the router: each request has keys of its own"
+      message: "Protocol 2 has no client key and no RSA router key. Remove this call"
     })
   ))
 

@@ -36,7 +36,7 @@ const fetchList = Effect.fnUntraced(function*(baseUrl: string) {
     maxResponseBytes: KeyConfiguration.MAX_LIST_LENGTH
   })
   if (opened.header("content-type") !== KeyConfiguration.mediaType) {
-    const message = "The router has no keys of protocol 2 where they should be: it may not speak protocol 2"
+    const message = "The router offers no keys for protocol 2. Check baseUrl, or set protocol to 1"
     return yield* Effect.fail(unusable(message))
   }
   return yield* readAll(opened)
@@ -45,7 +45,7 @@ const fetchList = Effect.fnUntraced(function*(baseUrl: string) {
 const decodeList = (base64: string) => {
   const list = Base64.decodePublic(base64.trim())
   return list === undefined
-    ? Effect.fail(unusable("routerKeyConfig is not base64"))
+    ? Effect.fail(unusable("routerKeyConfig must be base64, as the router prints it"))
     : Effect.succeed(list)
 }
 

@@ -76,7 +76,7 @@ const post = Effect.fnUntraced(function*({ baseUrl, maxResponseBytes }: Asked, b
     asUnauthenticated
   )
   if (opened.header("content-type") === ObliviousHttp.responseType) return opened
-  const message = "The answer is not encrypted: it may come from anybody on the path, and is not read"
+  const message = "The answer is not encrypted, so anyone on the path may have sent it. Check the proxies"
   return yield* Effect.fail(new SecurityError({ reason: "envelope", message }))
 })
 

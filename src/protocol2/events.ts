@@ -10,7 +10,7 @@ import type { Answer } from "./SealedExchange.js"
 const unreadable = () =>
   new APIError<"APIError">({
     statusCode: 200,
-    message: "The router's answer was opened, but an event of it is no chunk of a chat completion",
+    message: "An event of the router's answer is not a chunk of a chat completion. Report the payloadId",
     authenticated: true
   })
 

@@ -132,13 +132,13 @@ const usageOf = (
 
 /** Fails for a number of choices, or a length of them together, that is not made. */
 const checkedChoice = Effect.fnUntraced(function*(request: ChatCompletionRequest, prompt: string, n: number) {
-  if (n > MAX_CHOICES) return yield* Effect.fail(invalid(`n is larger than ${MAX_CHOICES}`))
+  if (n > MAX_CHOICES) return yield* Effect.fail(invalid(`n must be at most ${MAX_CHOICES}`))
   const choice = yield* Effect.try({
     try: () => choiceOf(request, prompt),
-    catch: () => invalid("response_format or tools has a schema that is too large, or not valid")
+    catch: () => invalid("A schema in response_format or tools is invalid or too large. Correct it")
   })
   return (choice.message.content?.length ?? 0) * n * (1 + Logprobs.repetitions(request)) > MAX_LENGTH
-    ? yield* Effect.fail(invalid("n answers of this length are too many"))
+    ? yield* Effect.fail(invalid("The answers are too long together. Lower n"))
     : choice
 })
 

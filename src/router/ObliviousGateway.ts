@@ -140,7 +140,9 @@ const firstDate = ({ keys, replayStore: { remembersSince } }: Options): number =
 const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, options: Options) {
   const now = yield* Clock.currentTimeMillis
   const first = firstDate(options)
-  if (now < first) return yield* Effect.fail(refuse(503, "The router has just started", first - now))
+  if (now < first) {
+    return yield* Effect.fail(refuse(503, "The router is starting. Try again soon", first - now))
+  }
   const text = headers["date"] ?? ""
   const date = Date.parse(text)
   const isWithin = httpDate(date) === text && date >= Math.max(first, now - MAX_AGE) &&
@@ -154,7 +156,7 @@ const checkHead = Effect.fnUntraced(function*(head: BinaryHttp.RequestHead, opti
     return yield* Effect.fail(refuse(404, "There is no such path"))
   }
   if (options.authorities !== undefined && !options.authorities.includes(head.authority.toLowerCase())) {
-    return yield* Effect.fail(refuse(421, "This router does not answer for that name"))
+    return yield* Effect.fail(refuse(421, "This router does not answer for that host name. Check the URL"))
   }
   yield* Effect.mapError(options.authorize(head.headers["authorization"]), refusal)
   yield* checkDate(head, options)
@@ -166,9 +168,9 @@ const checkReplay = Effect.fnUntraced(function*(enc: Uint8Array<ArrayBuffer>, { 
   const digest = yield* Effect.orDie(sha256(enc))
   const isNew = yield* Effect.mapError(
     replayStore.add(Bytes.toHex(digest.subarray(0, ID_LENGTH)), REMEMBERED),
-    ({ retryAfter }) => refuse(503, "The router cannot tell whether it has seen this request", retryAfter)
+    ({ retryAfter }) => refuse(503, "The router's memory of requests fails. Try again later", retryAfter)
   )
-  if (!isNew) return yield* Effect.fail(refuse(409, "This request has been answered already"))
+  if (!isNew) return yield* Effect.fail(refuse(409, "This request was already answered. Send a new one"))
 })
 
 /** The body of a request as a pull: bytes, or `undefined` at the end. A body over 11 MiB fails with a 413. */
@@ -235,7 +237,7 @@ const receive = Effect.fnUntraced(function*(
   const payload = yield* guard(Effect.sync(() => Bytes.concat(content)))
   for (const part of content) part.fill(0)
   if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES)
-    return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
+    return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB. Shorten it"))
   yield* checkDate(head!, options)
   yield* checkReplay(exchange.enc, options)
   return { head: head!, payload }

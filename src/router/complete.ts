@@ -30,14 +30,14 @@ const readHeaders = Effect.gen(function*() {
   const { headers } = yield* HttpServerRequest.HttpServerRequest
   const crypto = yield* Crypto
   const payloadId = payloadIdOf(headers)
-  if (payloadId === undefined) return yield* refuse(400, "X-Payload-ID is missing or not valid")
+  if (payloadId === undefined) return yield* refuse(400, "X-Payload-ID must be at most 128 ASCII characters")
   const securityTier = headers["x-security-tier"]
   if (securityTier !== undefined && !isSecurityTier(securityTier)) {
-    return yield* refuse(400, "X-Security-Tier is not a tier")
+    return yield* refuse(400, "X-Security-Tier must be standard, high or maximum")
   }
   const clientKey = yield* Effect.orElse(
     crypto.importPublicKey(percentDecode(headers["x-public-key"] ?? "")),
-    () => refuse(400, "X-Public-Key is not a percent-encoded RSA key of at least 2048 bits in SPKI PEM")
+    () => refuse(400, "X-Public-Key must be an RSA key of at least 2048 bits, in SPKI PEM, percent-encoded")
   )
   return { payloadId, securityTier, clientKey }
 })
@@ -50,7 +50,7 @@ const openWith = (
   envelope: Uint8Array<ArrayBuffer>
 ): Effect.Effect<Payload, HttpError, Crypto | SecureMemory> =>
   key === undefined
-    ? refuse(400, "The envelope could not be opened with the router's key")
+    ? refuse(400, "The envelope could not be opened. Fetch the router's key again")
     : Effect.catchTag(
       Envelope.open(key, envelope, ({ plaintext }) => ChatCompletion.decodePayload(plaintext)),
       "SecurityError",

@@ -14,10 +14,10 @@ const isSecurityTier = Schema.is(ChatCompletion.SecurityTier)
 /** What a request asks for. Its JSON is zeroed once it is read. */
 const read = Effect.fnUntraced(function*({ head, payload }: Question): Effect.fn.Return<Opened, HttpError> {
   const payloadId = payloadIdOf(head.headers)
-  if (payloadId === undefined) return yield* refuse(400, "X-Payload-ID is missing or not valid")
+  if (payloadId === undefined) return yield* refuse(400, "X-Payload-ID must be at most 128 ASCII characters")
   const securityTier = head.headers["x-security-tier"]
   if (securityTier !== undefined && !isSecurityTier(securityTier)) {
-    return yield* refuse(400, "X-Security-Tier is not a tier")
+    return yield* refuse(400, "X-Security-Tier must be standard, high or maximum")
   }
   return { payloadId, securityTier, payload: yield* ChatCompletion.decodePayload(payload) }
 })

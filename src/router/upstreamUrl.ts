@@ -28,7 +28,7 @@ const pathOf = (pathname: string): string => {
 const refuse = (why: string) =>
   Effect.fail(
     new InvalidRequestError({
-      message: `The upstream ${why}; name a base URL such as http://127.0.0.1:11434/v1`
+      message: `The upstream URL ${why}. Pass a base URL such as http://127.0.0.1:11434/v1`
     })
   )
 
@@ -40,15 +40,15 @@ const refuse = (why: string) =>
 export const parse = (text: string): Effect.Effect<string, InvalidRequestError> => {
   const trimmed = text.trim()
   if (trimmed === "") return refuse("is empty")
-  if (/[\s\\]/.test(trimmed)) return refuse("is not a URL")
+  if (/[\s\\]/.test(trimmed)) return refuse("is malformed")
   const withItsScheme = withScheme(trimmed)
-  if (!URL.canParse(withItsScheme)) return refuse("is not a URL")
+  if (!URL.canParse(withItsScheme)) return refuse("is malformed")
   const url = new URL(withItsScheme)
   if (url.protocol !== "http:" && url.protocol !== "https:") return refuse("is neither http:// nor https://")
   if (url.username !== "" || url.password !== "") {
-    return refuse("holds a user name or password, which belongs into NOMYO_UPSTREAM_API_KEY")
+    return refuse("holds a user name or password. Put the API key into NOMYO_UPSTREAM_API_KEY")
   }
-  if (url.search !== "" || url.hash !== "") return refuse("has a query or a fragment, which cannot be kept")
+  if (url.search !== "" || url.hash !== "") return refuse("has a query or a fragment")
   return Effect.succeed(`${url.origin}${pathOf(url.pathname)}`)
 }
 

@@ -139,7 +139,7 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         assert.lengthOf(yield* exchange((_, response) => body(response, 200, "x".repeat(1000))), 1000)
         const large = yield* Effect.flip(exchange((_, response) => body(response, 200, "x".repeat(1001))))
         assert.deepInclude(large, { _tag: "SecurityError", reason: "response-too-large",
-          message: "The answer is larger than 1000 bytes (maxResponseBytes)" })
+          message: "The answer is larger than 1000 bytes. Raise maxResponseBytes, or ask for less" })
         let written = 0
         const endless = yield* Effect.flip(exchange((_, response) => {
           response.writeHead(200)

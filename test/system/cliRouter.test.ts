@@ -239,7 +239,7 @@ describe("nomyo router", () => {
     expect(await ask(router.url)).toMatchObject({ code: 0, stdout: "You said: Hello!\n" })
     expect((await ask(router.url, "0".repeat(64))).stderr).toContain("SecurityError")
     const named = await startRouter(["--authority", "Router.Example", "--protocol", "2"])
-    expect((await ask(named.url, pinOf(named))).stderr).toContain("does not answer for that name")
+    expect((await ask(named.url, pinOf(named))).stderr).toContain("does not answer for that host name")
   })
 
   it("serves TLS", async () => {
@@ -256,7 +256,7 @@ describe("nomyo router", () => {
       stdout: "You said: Hello!\n" })
     const swapped = await listens(["--tls-cert", Path.join(dir, "key.pem"), "--tls-key",
       Path.join(dir, "cert.pem")])
-    expect(swapped.stderr).toContain("not PEM, or do not belong together")
+    expect(swapped.stderr).toContain("must be PEM, and the key must belong to the certificate")
   })
 
   it("has no time limit of its own for a model server: it does not ask through fetch", async () => {

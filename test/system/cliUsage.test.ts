@@ -46,12 +46,12 @@ describe("wrong usage", () => {
     ["chat --volume 11", "There is no option --volume. nomyo chat --help lists the options."],
     ["chat --modell x", "Did you mean --model?"],
     ["chat --model", "--model needs a value: --model ID"],
-    ["chat hi --tier ultra", "--tier is one of: standard, high, maximum"],
+    ["chat hi --tier ultra", "--tier must be one of: standard, high, maximum"],
     ["chat what is this", "Put the prompt in quotes."],
-    ["keys show mine", "nomyo keys show takes options alone."],
+    ["keys show mine", "nomyo keys show takes only options."],
     ["router --port many", "--port is a whole number"],
-    ["router --port 70000", "--port is a number from 0 to 65535"],
-    ["proxy --timeout soon", "--timeout is a time such as"],
+    ["router --port 70000", "--port must be a number from 0 to 65535"],
+    ["proxy --timeout soon", "--timeout must be a time such as"],
     ["chat hi --base-url example", "--base-url"]
   ])("ends with 2 and says what to do: nomyo %s", async (line, said) => {
     const { code, stderr, stdout } = await nomyo(line.split(" "))

@@ -157,6 +157,10 @@ describe("pages", () => {
     expect(broken).toEqual([])
   })
 
+  it.each(Pages.pages.filter((page) => page.startsWith("doc/")))("%s says its job first", (page) => {
+    expect(Pages.read(page)).toMatch(/^# .+\n\n(Tutorial|How-to|Reference|Explanation): /)
+  })
+
   it("link by whole URLs where npm shows them", () => {
     const relative = [...Pages.read("README.md").matchAll(/\]\((?!https:|#)([^)]*)\)/g)].map(([, target]) =>
       target
@@ -171,7 +175,7 @@ describe("pages", () => {
     const unproven = claims.filter(({ file, name }) =>
       !Fs.existsSync(Path.join(Pages.root, file)) || !Pages.read(file).includes(name))
     expect(unproven).toEqual([])
-    for (const page of ["README.md", "doc/security-guide.md", "doc/protocol.md"]) {
+    for (const page of ["README.md", "doc/security-guide.md", "doc/protocol.md", "doc/protocol-2.md"]) {
       expect(claims.map((claim) => claim.page)).toContain(page)
     }
   })
@@ -187,7 +191,7 @@ describe("pages", () => {
             }\`\`\``
           return `${begin}\n${text}\n\n${end}`
         })
-      // to write it anew: npx vitest run test/system/docs.test.ts --update
+      // to write it again: npx vitest run test/system/docs.test.ts --update
       await expect(filled).toMatchFileSnapshot(Path.join(Pages.root, page))
     }
   )

@@ -118,7 +118,7 @@ describe("the development router", () => {
         [400, /envelope/, text("{}"), auth],
         [400, /envelope/, text("<html>"), auth],
         [400, /envelope/, flipped, auth],
-        [400, /payload is not JSON/, yield* seal("not JSON"), auth],
+        [400, /payload must be the UTF-8 bytes of a request's JSON/, yield* seal("not JSON"), auth],
         [400, /^model must be a model id/, yield* seal({}), auth],
         [400, /^messages must be a non-empty array of { role, content }$/,
           yield* seal({ model: "m", messages: [] }), auth],
@@ -213,7 +213,7 @@ describe("the development router", () => {
       const foreign = yield* post(url, yield* Envelope.seal(client.publicKey, text(hello)), headers)
       assert.deepStrictEqual({ status: foreign.status, detail: detail(foreign) }, {
         status: 400,
-        detail: "The envelope could not be opened with the router's key"
+        detail: "The envelope could not be opened. Fetch the router's key again"
       })
     }).pipe(Effect.provide(Servers.platform)))
 

@@ -78,7 +78,7 @@ describe("ChatCompletion.decodePayload", () => {
       assert.match(error.message, /^messages/)
       assert.notMatch(error.message, /secret|SENTINEL/)
       assert.strictEqual((yield* Effect.flip(ChatCompletion.decodePayload(Uint8Array.of(0x7b)))).message,
-        "The payload is not JSON")
+        "The payload must be the UTF-8 bytes of a request's JSON")
     }))
 })
 

@@ -81,6 +81,6 @@ describe("connectionError", () => {
     (code) => {
       const error = connectionError(Object.assign(new Error("x"), { code }))
       assert.deepInclude(error, { _tag: "APIConnectionError", reason: "timeout",
-        message: `https://router.test was silent for too long (${code})` })
+        message: `https://router.test was silent for too long (${code}). Try again, or raise timeout` })
     })
 })

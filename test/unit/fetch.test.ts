@@ -401,7 +401,7 @@ describe("options", () => {
   it.each([undefined, null, {}, Promise.resolve(client), "client"])("are not read for %j, which is no client",
     (value) => {
       expect(() => createFetch(value as typeof client)).toThrow(
-        /^The client has no method create: make a SecureChatCompletion/
+        /^createFetch needs a SecureChatCompletion/
       )
     })
 })

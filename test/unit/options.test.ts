@@ -141,7 +141,7 @@ describe("readOptions", () => {
     const trap = Object.defineProperty({}, "apiKey", { enumerable: true, get: () => {
       throw new Error("SECRET")
     } })
-    expect(chat(trap)).toBe("Option apiKey cannot be read: its getter throws")
+    expect(chat(trap)).toBe("Option apiKey cannot be read: its getter throws. Pass a plain value")
   })
 })
 

@@ -32,8 +32,8 @@ describe("the URL of an upstream", () => {
   const refused: ReadonlyArray<readonly [given: string, why: RegExp]> = [
     ["", /is empty/],
     ["  ", /is empty/],
-    ["http://", /is not a URL/],
-    ["two words", /is not a URL/],
+    ["http://", /is malformed/],
+    ["two words", /is malformed/],
     ["ftp://host/", /neither http/],
     ["unix:///run/ollama.sock", /neither http/],
     ["http://user:SENTINEL@host/v1", /user name or password/],
@@ -43,7 +43,7 @@ describe("the URL of an upstream", () => {
     it.effect(`is refused, without being repeated: ${JSON.stringify(given)}`, () =>
       Effect.map(Effect.flip(UpstreamUrl.parse(given)), ({ message }) => {
         assert.match(message, why)
-        assert.match(message, /name a base URL such as/)
+        assert.match(message, /Pass a base URL such as/)
         assert.notInclude(message, "SENTINEL")
       }))
   }

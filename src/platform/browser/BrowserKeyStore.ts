@@ -97,7 +97,7 @@ export const layerIndexedDb: Layer.Layer<KeyStore.KeyStore, SecurityError> = Lay
       ? Effect.fail(
         new SecurityError({
           reason: "unsupported",
-          message: "There is no IndexedDB here; keyPersistence \"memory\" keeps keys in memory"
+          message: "This platform has no IndexedDB. Set keyPersistence: \"memory\""
         })
       )
       : Effect.succeed(store)
@@ -128,7 +128,7 @@ const store: KeyStore.Service = {
       const stored = await transaction("readonly", read)
       return stored === undefined ? Option.none() : Option.some(await pairOf(stored))
     },
-    catch: failure("The key pair in IndexedDB cannot be read; if that lasts, forgetKeys() removes it")
+    catch: failure("The key pair in IndexedDB cannot be read. Reload; if that fails, call forgetKeys()")
   }),
 
   save: (pair, replacing) =>
@@ -146,7 +146,7 @@ const store: KeyStore.Service = {
         })
         return kept.privateKey === privateKey ? pair : await pairOf(kept)
       },
-      catch: failure("The key pair cannot be kept in IndexedDB; keyPersistence \"memory\" keeps it in memory")
+      catch: failure("The key pair cannot be stored in IndexedDB. Set keyPersistence: \"memory\"")
     }),
 
   // without locks, or while a suspended tab holds it, `save` still keeps one pair: the others are in vain
@@ -160,6 +160,6 @@ const store: KeyStore.Service = {
 
   remove: Effect.tryPromise({
     try: () => transaction("readwrite", (keys) => result(keys.delete(CURRENT))),
-    catch: failure("The key pair cannot be removed from IndexedDB")
+    catch: failure("The key pair cannot be removed from IndexedDB. Clear the site's data")
   })
 }

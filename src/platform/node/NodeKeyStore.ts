@@ -94,7 +94,7 @@ const readPrivateKey = Effect.fnUntraced(function*(path: string, access: Files.A
   )
   while ((yield* read) > 0);
   if (length === bytes.length) {
-    return yield* fail(`The private key ${path} is larger than ${KeyDirectory.LARGEST_FILE} bytes`)
+    return yield* fail(`The private key ${path} has more than ${KeyDirectory.LARGEST_FILE} bytes; check it`)
   }
   return { pem: bytes.subarray(0, length), createdAt: Math.round(stat.mtimeMs) }
 })
@@ -142,7 +142,7 @@ export const loadKeyPair = Effect.fnUntraced(function*(
 const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, path: string, privateKeyPath: string) {
   const read = () => Files.readSmall(path, KeyDirectory.LARGEST_FILE, KeyDirectory.namedFile)
   const pem = yield* io(`The public key ${path} cannot be read`)(read)
-  if (pem === undefined) return yield* fail(`The public key ${path} does not exist`)
+  if (pem === undefined) return yield* fail(`The public key ${path} does not exist; check its path`)
   if (yield* isPublicKeyOf(pair, pem)) return
   yield* fail(`The public key ${path} does not belong to the private key ${privateKeyPath}`)
 })
@@ -280,7 +280,7 @@ const removeFrom = Effect.fnUntraced(function*(dir: string) {
 
 const remove = (store: Store): Effect.Effect<void, SecurityError> =>
   store.keyDirReadOnly
-    ? fail(`Keys are not removed from ${store.keyDir}, which is read-only (keyDirReadOnly)`)
+    ? fail(`Keys in ${store.keyDir} are read-only; remove them there, or unset keyDirReadOnly`)
     : Effect.forEach(directoriesOf(store), removeFrom, { discard: true })
 
 const isPath = (value: unknown): boolean => typeof value === "string" && value.trim() !== ""
@@ -289,8 +289,8 @@ const isPath = (value: unknown): boolean => typeof value === "string" && value.t
 const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Store, SecurityError> {
   const { keyDir, keyRotationPassword: password } = options
   const { keyDirReadOnly = false, keyHistory = 0, keyRotationDir = keyDir } = options
-  if (!isPath(keyDir)) return yield* fail("keyDir must be the path of a directory, or false")
-  if (!isPath(keyRotationDir)) return yield* fail("keyRotationDir must be the path of a directory")
+  if (!isPath(keyDir)) return yield* fail("keyDir must be a path such as \"client_keys\", or false")
+  if (!isPath(keyRotationDir)) return yield* fail("keyRotationDir must be a path such as \"new_keys\"")
   if (typeof keyDirReadOnly !== "boolean") return yield* fail("keyDirReadOnly must be true or false")
   if (!Number.isInteger(keyHistory) || keyHistory < 0) {
     return yield* fail("keyHistory must be a whole number, 0 or more")

@@ -167,7 +167,7 @@ const takeOver = (
 }
 
 const isHeld = ({ path }: Claim) =>
-  Effect.fail(Files.refuse(`${path} is held by another process; if none is writing keys, delete that file`))
+  Effect.fail(Files.refuse(`Another process holds ${path}; if none is writing keys, delete that file`))
 
 /** Fails if the claim has not become the lock when the patience is at an end. */
 const contend = Effect.fnUntraced(function*(contest: Contest) {

@@ -40,11 +40,11 @@ export interface OpenFile {
   readonly stat: Stats
 }
 
-const notRegular = (path: string) => refuse(`${path} is not a regular file`)
+const notRegular = (path: string) => refuse(`${path} is not a regular file; remove it, or name another`)
 
 export const notFollowed = (path: string) =>
   refuse(
-    `${path} is a symbolic link, which is not followed; put the file itself there, ` +
+    `${path} is a symbolic link, which the client does not follow; put the file itself there, ` +
       "or set keyDirReadOnly for a mounted secret"
   )
 
@@ -85,7 +85,7 @@ export const readSmall = async (
     for (;;) {
       const { bytesRead } = await opened.file.read(bytes, length, bytes.length - length, null)
       length += bytesRead
-      if (length > limit) throw refuse(`${path} is larger than ${limit} bytes`)
+      if (length > limit) throw refuse(`${path} is larger than ${limit} bytes; check that it is a key file`)
       if (bytesRead === 0) return bytes.subarray(0, length)
     }
   } finally {
@@ -106,7 +106,7 @@ const checkOwner = (path: string, { uid }: Stats): void => {
 
 /** Throws if another user could put a file of theirs into the directory, or is its owner. */
 export const checkDirectory = (path: string, stat: Stats): void => {
-  if (!stat.isDirectory()) throw refuse(`${path} is not a directory`)
+  if (!stat.isDirectory()) throw refuse(`${path} is not a directory; name another`)
   checkOwner(path, stat)
   if (userId !== undefined && (stat.mode & 0o022) !== 0) {
     throw notPermitted(

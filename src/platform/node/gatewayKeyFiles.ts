@@ -34,7 +34,7 @@ const read = async (path: string): Promise<Uint8Array<ArrayBuffer>> => {
   } finally {
     pem.fill(0)
   }
-  throw Files.refuse(`${path} holds no X25519 private key; remove it, and the router makes another`)
+  throw Files.refuse(`${path} holds no X25519 private key; remove it, and the router creates another`)
 }
 
 const load = async (dir: string): Promise<ReadonlyArray<StoredKey>> => {

@@ -84,7 +84,11 @@ export const encode = (
     ? Effect.flatMap(SecureMemory, (memory) => memory.guard(Effect.sync(() => Pem.encode(PLAIN, pkcs8))))
     : Effect.mapError(
       encrypt(pkcs8, password),
-      () => new SecurityError({ reason: "client-key", message: "The private key could not be encrypted" })
+      () =>
+        new SecurityError({
+          reason: "client-key",
+          message: "The private key could not be encrypted; report this as a bug"
+        })
     )
 
 const decipher = ({ cipher, ciphertext, iv }: Pbes2.Encrypted, key: Uint8Array): Uint8Array<ArrayBuffer> => {
@@ -117,11 +121,11 @@ const encryptedOf = ({ der, label }: Block): Effect.Effect<Pbes2.Encrypted, Secu
   if (Der.elements(der)?.length !== 1) return Effect.fail(wrongPassword())
   const encrypted = Pbes2.decode(der)
   if (encrypted === undefined) {
-    return refuse(`The private key is encrypted by a scheme that is obsolete or unknown; ${CONVERT}`)
+    return refuse(`The private key is encrypted with an unsupported scheme; ${CONVERT}`)
   }
   return Pbes2.isBounded(encrypted.kdf)
     ? Effect.succeed(encrypted)
-    : refuse(`The private key's file asks for more work to derive its key than is reasonable; ${CONVERT}`)
+    : refuse(`The private key's file demands too many rounds of key derivation; ${CONVERT}`)
 }
 
 interface Block {
@@ -142,7 +146,9 @@ export const decode = Effect.fnUntraced(function*(
   const block = Pem.decode(pem, ENCRYPTED, PLAIN, PKCS1)
   if (block === undefined && asBuffer(pem).includes(ENCRYPTED)) return yield* Effect.fail(wrongPassword())
   if (block === undefined) {
-    return yield* refuse("The private key's file holds no private key in PEM")
+    return yield* refuse(
+      "The private key's file holds no private key in PEM; move it away, and the next start makes a new pair"
+    )
   }
   const { der, label } = block
   if (label === PKCS1) return yield* memory.guard(Effect.sync(() => Der.pkcs8OfPkcs1(der)))
