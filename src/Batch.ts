@@ -1,8 +1,8 @@
 /**
  * Many requests, some at a time: the engine under `createAll` of both APIs.
  *
- * It knows nothing of a client, a stream or an iterator: it takes requests from one effect, answers them by a
- * function, and gives outcomes by another effect.
+ * It is independent of clients, streams and iterators: one effect supplies requests, a function answers them,
+ * and another effect yields outcomes.
  *
  * @since 0.3.0
  */
@@ -29,8 +29,8 @@ export interface Settled<A, E> {
 }
 
 /**
- * Gives the next outcome, each time it runs. It fails with `None` after the last one, and with the input's
- * own failure after the outcomes of every request that was read.
+ * Yields the next outcome, each time it runs. After the last outcome it fails with `None`, or with the
+ * failure of the input.
  *
  * @since 0.3.0
  * @category models
@@ -57,13 +57,13 @@ const readAll = Effect.fnUntraced(function*<Request, InputError, R>(
 })
 
 /**
- * Starts a batch, which ends with the scope: closing it interrupts what is in flight.
+ * Starts a batch. Closing the scope interrupts the requests in flight.
  *
- * Backpressure: a request is read when fewer than `concurrency` requests are in flight or answered and not
- * taken. A failed request is an outcome like any other. Fails with an `InvalidRequestError` for a
- * `concurrency` that is not a whole number from 1.
+ * Backpressure: it reads a request when fewer than `concurrency` requests are in flight or answered and
+ * unread. A failed request is an outcome too. Fails with an `InvalidRequestError` if `concurrency` is not a
+ * whole number, 1 or more.
  *
- * @param next gives the next request, each time it runs; fails with `None` at the end of the input
+ * @param next supplies the next request, each time it runs; fails with `None` at the end of the input
  * @param create answers one request
  * @since 0.3.0
  * @category constructors

@@ -1,7 +1,7 @@
 /**
- * Chat-completion requests and answers: the OpenAI shapes, with what NOMYO adds to them.
+ * Chat-completion requests and answers: OpenAI's shapes, with the fields that NOMYO adds.
  *
- * Fields that are not named here pass through untouched, both ways.
+ * Other fields pass through unchanged, both ways.
  *
  * @since 0.2.0
  */
@@ -68,8 +68,8 @@ export const SecurityTier: Schema.Schema<SecurityTier> = Schema.Literal("standar
 export type SecurityTier = Requests.SecurityTier
 
 /**
- * A request. It checks what the client checks before it sends one: an object with a model and messages, and
- * no mistaken directing field.
+ * A request. It has the client's own checks: an object with a model and messages, and no misspelled
+ * `api_key`, `base_url` or `security_tier`.
  *
  * @since 0.2.0
  * @category schemas
@@ -256,7 +256,7 @@ export const decodePayload = (
   ))
 
 /**
- * A request taken apart: what is encrypted, and what directs it.
+ * A request in two parts: the encrypted payload, and the fields that direct it.
  *
  * @since 0.2.0
  * @category models

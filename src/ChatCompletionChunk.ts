@@ -40,7 +40,7 @@ export const ToolCallDelta = open({
 export type ToolCallDelta = typeof ToolCallDelta.Type
 
 /**
- * What a chunk adds to a message. Texts of all chunks are joined.
+ * The part of a message in one chunk. Join the texts of all chunks.
  *
  * @since 0.3.0
  * @category schemas
@@ -56,7 +56,7 @@ export const Delta = open({
 })
 
 /**
- * What a chunk adds to a message.
+ * The part of a message in one chunk.
  *
  * @since 0.3.0
  * @category models

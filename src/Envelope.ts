@@ -83,7 +83,7 @@ export const sealWith = <A, E, R>(
     crypto.seal(key, plaintext, (sealed) => use(Codec.encode(sealed, options?.processedAt))))
 
 /**
- * Seals a plaintext to a public key, under a fresh AES key and nonce, and gives the envelope as bytes. Fails
+ * Seals a plaintext to a public key, under a fresh AES key and nonce. Returns the envelope as bytes. Fails
  * with a `SecurityError` with reason `encryption`.
  *
  * @example

@@ -24,8 +24,8 @@ import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
 
 /**
- * A change of the client's key pair. `fingerprint` identifies the pair in use afterwards; it is absent if
- * there is none.
+ * A change of the client's key pair. `fingerprint` identifies the new current pair; it is absent if the
+ * client has no pair.
  *
  * @since 0.2.0
  * @category models
@@ -62,9 +62,8 @@ export interface Service {
     use: (pair: KeyPair) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SecurityError, R>
   /**
-   * Generates a pair, stores it, and then puts it in place of the current one. On failure the current pair
-   * and the stored one stay. If another process has rotated the stored pair meanwhile, that pair becomes the
-   * current one.
+   * Generates a pair, stores it, and makes it the current one. On failure the current pair and the stored
+   * one stay. If another process rotated the stored pair first, that pair becomes the current one.
    */
   readonly rotate: Effect.Effect<KeyPair, SecurityError>
   /** Puts a pair in place of the current one, without storing it. Its age counts from now. */

@@ -18,13 +18,13 @@ import type { SecurityError } from "./NomyoError.js"
  * @category models
  */
 export interface Service {
-  /** The newest pair that was saved, with the time it was made; none if there is none. */
+  /** The newest stored pair and its creation time, or `None`. */
   readonly load: Effect.Effect<Option.Option<KeyPair>, SecurityError>
   /**
-   * Keeps `pair` in place of `replacing`, or as the first one; gives the pair that is kept. That is another
-   * one if the store already has one that is newer than `replacing`: another process with the same store
-   * was first, and both use its pair. A pair that is dated more than a minute ahead of the clock is older
-   * than any other. Fails, and overwrites nothing, if the stored pair cannot be read.
+   * Stores `pair` in place of `replacing`, or as the first one, and returns the stored pair. If another
+   * process already stored a pair newer than `replacing`, it returns that pair instead, and both processes
+   * use it. A pair dated more than a minute ahead of the clock counts as the oldest. If the stored pair
+   * cannot be read, it fails and overwrites nothing.
    */
   readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
   /**

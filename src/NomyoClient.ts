@@ -89,7 +89,7 @@ export interface SendOptions extends RequestOptions {
   readonly payloadId: string
   /** The bearer token, in visible ASCII. Default: the client's `apiKey`. */
   readonly apiKey?: string | undefined
-  /** The `X-Security-Tier`. Default: none is sent. */
+  /** The `X-Security-Tier`. Default: no such header. */
   readonly securityTier?: ChatCompletion.SecurityTier | undefined
 }
 
@@ -101,8 +101,8 @@ export interface SendOptions extends RequestOptions {
  */
 export interface OpenStream {
   /**
-   * The next chunks; `undefined` after the last, once the answer has proved to be complete. There may be none
-   * yet: the router is alive, and the model is not ready.
+   * The next chunks; `undefined` after the last, once the answer is known to be complete. An empty list means
+   * that the router is alive but the model has no text yet.
    */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, NomyoError>
 }
@@ -130,9 +130,9 @@ export interface Service {
     options?: RequestOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /**
-   * Checks a request, sends it, and opens its answer, to be read chunk by chunk. `NomyoClient.stream` gives
-   * the chunks as a stream. An attempt is repeated as `create` repeats it, until the answer begins. `timeout`
-   * counts until then; later, 60 seconds without a byte are a timeout. The scope's end closes the connection.
+   * Checks a request, sends it, and opens its answer chunk by chunk. `NomyoClient.stream` wraps this as a
+   * stream. It retries as `create` does until the answer begins. `timeout` counts until then; later, 60
+   * seconds without a byte are a timeout. The scope's end closes the connection.
    */
   readonly openStream: (
     request: ChatCompletion.ChatCompletionRequest,
@@ -147,12 +147,11 @@ export interface Service {
     options: SendOptions
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /**
-   * Loads or generates the client's key pair, so that the first request need not wait for it. Gives its
-   * public key.
+   * Loads or generates the client's key pair ahead of the first request. Returns its public key.
    */
   readonly ready: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /**
-   * Replaces the client's key pair now, and gives the new public key. Requests in flight keep the old pair.
+   * Replaces the client's key pair now and returns the new public key. Requests in flight keep the old pair.
    */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /**
@@ -160,7 +159,7 @@ export interface Service {
    * keep the old pair, and the earlier pairs that `keyHistory` keeps stay.
    */
   readonly forgetKeys: Effect.Effect<void, SecurityError | DisposedError>
-  /** Subscribes to the changes of the key pair. `NomyoClient.keyEvents` gives them as a stream. */
+  /** Subscribes to the changes of the key pair. `NomyoClient.keyEvents` wraps this as a stream. */
   readonly keyEvents: Effect.Effect<Queue.Dequeue<KeyRing.KeyEvent>, never, Scope.Scope>
 }
 
@@ -432,14 +431,14 @@ const batchOf = <E, R>(
   }))
 
 /**
- * Makes a request of each element, `concurrency` at a time. A request that fails does not end the batch:
- * its error is its outcome, and every request that was read has one.
+ * Sends each element as a request, `concurrency` at a time. A failed request does not end the batch: its
+ * error is its outcome.
  *
- * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not
- * taken (`Stream.fromIterable` reads chunks of 4096 all the same). When the input fails, the stream fails
- * after the outcomes of what was read. When the client is disposed, the stream fails with a
- * `DisposedError`; for a `concurrency` that is not a whole number from 1, with an `InvalidRequestError`.
- * Interruption, and the end of the stream's consumer, cancel what is in flight.
+ * Backpressure: it reads the input when fewer than `concurrency` requests are in flight or answered and
+ * unread. `Stream.fromIterable` reads 4096 elements at once all the same. If the input fails, the stream
+ * fails after the outcomes of the requests read so far. It fails with a `DisposedError` when the client is
+ * disposed, and with an `InvalidRequestError` if `concurrency` is not a whole number, 1 or more.
+ * Interruption, and the end of the stream's consumer, cancel the requests in flight.
  *
  * @example
  * import * as Stream from "effect/Stream"

@@ -50,7 +50,7 @@ export interface NomyoConfig {
   readonly protocol: 1 | 2
   /** Of protocol 2: lower-case, without colons; empty if any key is accepted. */
   readonly routerKeyConfigFingerprints: ReadonlyArray<string>
-  /** Of protocol 2: a key configuration in base64, in place of what the router publishes. */
+  /** Of protocol 2: a key configuration in base64, in place of the router's own list. */
   readonly routerKeyConfig: string | undefined
   readonly routerKeyTtl: Duration.Duration
   readonly maxResponseBytes: number

@@ -34,7 +34,7 @@ export interface HttpContext extends Context {
   /** The HTTP status. Defaults to the one the class stands for (400 for `InvalidRequestError`, …). */
   readonly statusCode?: number | undefined
   /**
-   * The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels.
+   * The router's JSON error body, parsed. Absent without a body, above 64 KiB, or above 32 levels.
    */
   readonly errorDetails?: unknown
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
@@ -83,7 +83,7 @@ export class APIError<Tag extends string = "APIError"> extends Failure<HttpField
   /** The HTTP status. */
   declare readonly statusCode: number
   /**
-   * The router's JSON error body, parsed; absent when it sent none, or one of more than 64 KiB or 32 levels.
+   * The router's JSON error body, parsed. Absent without a body, above 64 KiB, or above 32 levels.
    */
   declare readonly errorDetails?: unknown
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
@@ -198,19 +198,19 @@ export class APIConnectionError extends Failure<Context & { readonly reason: Con
  * Which security rule ended the request:
  *
  * - `plain-http`: the URL is not HTTPS and `allowHttp` is off
- * - `untrusted-url`: a request's `base_url` is none of `trustedBaseUrls`, and the request brings no API key
+ * - `untrusted-url`: a request's `base_url` is not in `trustedBaseUrls`, and the request has no API key
  * of its own
  * - `url-credentials`: the URL carries a user name or password
- * - `header`: an API key or payload id holds a character that may not stand in a header
- * - `redirect`: the router answered with a redirect, which is never followed
+ * - `header`: an API key or payload id holds a character that a header cannot carry
+ * - `redirect`: the router answered with a redirect, which the client never follows
  * - `certificate`: the router's TLS certificate is not trusted
- * - `router-key`: what the router published is not an RSA public key of at least 2048 bits
- * - `router-key-pin`: the router's key is none of the pinned ones
+ * - `router-key`: the router's published key is not an RSA public key of at least 2048 bits
+ * - `router-key-pin`: the router's key is not pinned
  * - `response-too-large`: the answer is larger than the limit
  * - `envelope`: the answer could not be opened: not an envelope, not sealed to this client, or altered
- * - `replay`: the answer was opened, and says that it belongs to another request
+ * - `replay`: the answer belongs to another request
  * - `encryption`: the request could not be sealed
- * - `client-key`: the client's own key pair could not be made, read or stored
+ * - `client-key`: the client's key pair could not be created, read or stored
  * - `key-permissions`: users other than the owner can read the private key file
  * - `key-password`: a key file's password is missing or wrong, or the file is damaged
  * - `unsupported`: this platform has no such feature

@@ -1,6 +1,6 @@
 /**
- * What is sealed: bytes, or chunks that are written as they are taken, so that a long text is never in memory
- * as a whole.
+ * The input of sealing: bytes, or chunks that are written on demand, so a long text is never in memory as a
+ * whole.
  *
  * @since 0.3.0
  */
@@ -10,7 +10,7 @@ import { yieldToEventLoop } from "./internal/fibers/yieldToEventLoop.js"
 import type { Service as SecureMemory } from "./SecureMemory.js"
 
 /**
- * A plaintext in chunks. You can take it more than once, each time with a window of its own.
+ * A plaintext in chunks. You can read it more than once, each time with a new window.
  *
  * @since 0.3.0
  * @category models
@@ -27,7 +27,7 @@ export interface ChunkedPlaintext {
 }
 
 /**
- * What is sealed: bytes or chunks.
+ * The input of sealing: bytes or chunks.
  *
  * @since 0.3.0
  * @category models
@@ -48,7 +48,7 @@ export const CHUNK_LENGTH = 48 * 1024
 const SHORTEST_WINDOW = 6
 
 /**
- * How long a window for the chunks of a plaintext should be, in bytes: 0 for bytes, which need none.
+ * Length of a window for the chunks of a plaintext, in bytes; 0 if the plaintext is bytes.
  *
  * @since 0.3.0
  * @category utils
@@ -58,7 +58,7 @@ export const windowLength = (plaintext: Plaintext): number =>
 
 /**
  * The chunks of any plaintext, each at most `CHUNK_LENGTH` long. Throws a `RangeError` if the owner of the
- * bytes has resized them meanwhile.
+ * bytes has resized them.
  *
  * @since 0.3.0
  * @category utils

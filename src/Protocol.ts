@@ -13,7 +13,7 @@ import type { Plaintext } from "./Plaintext.js"
 import type { TransportError } from "./Transport.js"
 
 /**
- * A checked request: what all of its attempts have in common.
+ * A checked request: the parts that all its attempts share.
  *
  * @since 0.3.0
  * @category models
@@ -50,30 +50,29 @@ export interface Limits {
  */
 export interface Chunks {
   /**
-   * The next chunks; `undefined` after the last, once the answer has proved to be complete. There may be none
-   * yet: the router is alive, and the model is not ready.
+   * The next chunks; `undefined` after the last, once the answer is known to be complete. An empty list means
+   * that the router is alive but the model has no text yet.
    */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, TransportError>
 }
 
 /**
- * One router. It keeps what the protocol needs to know of it, such as its key.
+ * One router, with the protocol's knowledge of it, such as its key.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Router {
-  /** One attempt that gives the answer whole. */
+  /** One attempt. Returns the whole answer. */
   readonly create: (request: Request, limits: Limits) => Effect.Effect<ChatCompletionResponse, TransportError>
   /**
-   * One attempt that gives the answer in chunks. It ends when the answer begins; the scope's end closes the
-   * connection.
+   * One attempt. Returns the answer in chunks, as soon as it begins. The scope's end closes the connection.
    */
   readonly stream: (request: Request, limits: Limits) => Effect.Effect<Chunks, TransportError, Scope.Scope>
 }
 
 /**
- * What a protocol does.
+ * The operations of a protocol.
  *
  * @since 0.3.0
  * @category models

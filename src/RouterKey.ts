@@ -23,7 +23,7 @@ export interface CachedRouterKey extends Dated<PublicKey> {}
 
 /**
  * The operations of `RouterKey`. A fetch fails with a `SecurityError` with reason `router-key` if the key
- * cannot be used, and with reason `router-key-pin` if it is none of the pinned ones.
+ * cannot be used, and with reason `router-key-pin` if it is not pinned.
  *
  * @since 0.2.0
  * @category models

@@ -103,14 +103,14 @@ const none: MemoryProtectionInfo = {
 }
 
 /**
- * Memory that a platform gives and takes back.
+ * Memory of a platform's allocator.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Allocation {
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** Gives the bytes back. They are zero by then and not used afterwards. */
+  /** Releases the bytes, which the caller has zeroed and no longer uses. */
   readonly free: () => void
 }
 
@@ -138,7 +138,7 @@ const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new 
  * @category models
  */
 export interface Options {
-  /** Memory of `length` zero bytes; `undefined` if there is none, and ordinary memory is used. */
+  /** Memory of `length` zero bytes. If it is `undefined`, the caller uses ordinary memory. */
   readonly allocate: (length: number) => Allocation | undefined
   /** Runs when `allocate` gave no memory, for example to log that. Default: nothing. */
   readonly onRefused?: Effect.Effect<void> | undefined
@@ -147,8 +147,8 @@ export interface Options {
 }
 
 /**
- * A service with a platform's memory. Where the platform gives none, the service uses ordinary memory, zeroes
- * it, and runs `onRefused`.
+ * A service with a platform's memory. If the platform refuses, the service uses ordinary memory, zeroes it,
+ * and runs `onRefused`.
  *
  * @since 0.2.0
  * @category constructors
@@ -262,7 +262,7 @@ export class SecureByteContext {
   #isZeroed = false
 
   /**
-   * Takes the buffer itself, not a copy. It is zeroed after use and not locked.
+   * Wraps the buffer itself, without a copy. It is zeroed after use, but not locked.
    *
    * @param data the secret bytes
    * @param secure `false` leaves the buffer as it is. Default `true`.

@@ -34,8 +34,8 @@ export interface Request {
   /** The largest body of a successful answer, in bytes. A larger one fails with a `SecurityError`. */
   readonly maxResponseBytes: number
   /**
-   * Whether the answer is a router's key that is compared with pins. Without it, a transport fails where TLS
-   * would not prove who sent the key. Default `false`.
+   * Whether the answer is a router's key that the caller compares with pins. If `false` (the default), a
+   * transport fails if TLS does not prove who sent the key.
    *
    * @since 0.3.0
    */
@@ -43,7 +43,7 @@ export interface Request {
 }
 
 /**
- * What a platform's HTTP client gives once the headers have arrived.
+ * A response of a platform's HTTP client, once its headers have arrived.
  *
  * @since 0.2.0
  * @category models
@@ -72,13 +72,13 @@ export type TransportError = HttpError | APIConnectionError | SecurityError
  */
 export interface Service {
   /**
-   * Sends a request and gives the body of a 200 answer. Any other status fails with its error. A redirect is
-   * never followed. Interruption closes the connection.
+   * Sends a request and returns the body of a 200 answer. Any other status fails with its error. It never
+   * follows a redirect. Interruption closes the connection.
    */
   readonly send: (request: Request) => Effect.Effect<Uint8Array<ArrayBuffer>, TransportError>
   /**
-   * Sends a request and gives a 200 answer as soon as its headers are there, for you to read its body as it
-   * arrives. It fails as `send` does. The scope's end closes the connection.
+   * Sends a request and returns a 200 answer as soon as its headers arrive. You read the body as it arrives.
+   * It fails as `send` does. The scope's end closes the connection.
    */
   readonly open: (request: Request) => Effect.Effect<Opened, TransportError, Scope.Scope>
 }
@@ -231,10 +231,9 @@ const openBody = (request: Request, { body, response }: Begun): Opened => {
 }
 
 /**
- * One exchange of a platform's HTTP client, which must not follow redirects. It gives `onEnd` a function that
- * closes its connection, as soon as there is one; that runs when the exchange is over, however it ends. The
- * chunks of the request's body throw a `SecurityError` if they are not right, and the exchange fails with
- * that error.
+ * One exchange of a platform's HTTP client, which must not follow redirects. It passes `onEnd` a function
+ * that closes its connection. That function runs when the exchange ends, however it ends. The chunks of the
+ * request's body throw a `SecurityError` if they are wrong, and the exchange fails with that error.
  *
  * @since 0.3.0
  * @category models

@@ -13,7 +13,7 @@ import {
 } from "../promise/index.js"
 
 /**
- * What a batch may set for itself. `timeout` and `maxRetries` apply to each of its requests.
+ * Options of one batch. `timeout` and `maxRetries` apply to each of its requests.
  *
  * @since 0.3.0
  * @category models

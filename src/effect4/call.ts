@@ -9,7 +9,7 @@ import {
 } from "../promise/index.js"
 
 /**
- * What one call may set for itself. Interruption takes the place of a signal.
+ * Options of one call. Interrupt the effect instead of passing a signal.
  *
  * @since 0.3.0
  * @category models

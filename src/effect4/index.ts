@@ -1,9 +1,8 @@
 /**
  * `nomyo-js/effect4`: the client as a service of Effect 4.
  *
- * It is a facade over the Promise classes, which bring what they need. So the client's own services cannot be
- * replaced, its waits are real ones whatever the `TestClock` says, and its inner spans are not seen: the
- * modules of `nomyo-js/effect` can do all that, with Effect 3.
+ * It is a facade over the Promise classes. You cannot replace the client's own services, control its waits
+ * with `TestClock`, or see its inner spans. With Effect 3, `nomyo-js/effect` can do all that.
  *
  * @since 0.3.0
  */
@@ -31,7 +30,7 @@ export type { BatchOptions, CallOptions, NomyoError, Options, Outcome }
 export { config }
 
 /**
- * What the client does.
+ * The operations of the client.
  *
  * @since 0.3.0
  * @category models

@@ -10,7 +10,7 @@ import type { ChatCompletionConfig } from "../promise/index.js"
  * @category models
  */
 export interface Options extends Omit<ChatCompletionConfig, "apiKey" | "keyRotationPassword"> {
-  /** API key, sent as a bearer token. Default: none is sent. */
+  /** API key, sent as a bearer token. Default: no key. */
   readonly apiKey?: string | Redacted.Redacted | undefined
   /**
    * Password that encrypts the private key files, on Node. At least 8 characters. Default: they are not

@@ -15,8 +15,8 @@ import { routeOf } from "../openai/routes.js"
 import { readText } from "./body.js"
 
 /**
- * The base URL to give to a tool. The name never resolves (RFC 2606): a tool that was not given the `fetch`
- * cannot send anything in the clear.
+ * The base URL for your library. The name never resolves (RFC 2606), so a library without the encrypting
+ * `fetch` cannot send anything in the clear.
  *
  * @since 0.3.0
  * @category constants
@@ -24,7 +24,7 @@ import { readText } from "./body.js"
 export const BASE_URL = "https://nomyo.invalid/v1"
 
 /**
- * What `createFetch` passes to the client with each call.
+ * Options that `createFetch` passes to the client with each call.
  *
  * @since 0.3.0
  * @category models
@@ -39,16 +39,16 @@ export interface CallOptions {
 }
 
 /**
- * What `createFetch` needs of a client: a `SecureChatCompletion`, or whatever has its `create` and, for
- * answers that stream, its `stream`.
+ * A client for `createFetch`: a `SecureChatCompletion`, or an object with its `create` and, for streamed
+ * answers, its `stream`.
  *
  * @since 0.3.0
  * @category models
  */
 export interface ChatClient {
-  /** Gives the whole answer, or rejects with an error of `nomyo-js`. */
+  /** Returns the whole answer, or rejects with an error of `nomyo-js`. */
   create(request: ChatRequest, options: CallOptions): Promise<object>
-  /** Gives the answer's chunks as they come. Without it, streams are made of the whole answer. */
+  /** Yields the answer's chunks as they arrive. Without it, streams are cut from the whole answer. */
   stream?(request: ChatRequest, options: CallOptions): AsyncIterable<object>
 }
 
@@ -75,15 +75,15 @@ export interface ChatRequest {
  */
 export interface FetchOptions {
   /**
-   * Whose API key the router gets: that of the client, or the one in the tool's `Authorization: Bearer` (or
-   * Azure's `api-key`) header. Default `client`: a tool may put its key for OpenAI there.
+   * The API key for the router: the client's, or the one in the library's `Authorization: Bearer` (or Azure's
+   * `api-key`) header. Default `client`, because a library may put its OpenAI key there.
    */
   readonly apiKey?: "client" | "header" | undefined
   /** The ids that `GET /models` answers with. Default: those that the service's documentation names. */
   readonly models?: ReadonlyArray<string> | undefined
   /**
-   * Origins to accept beside that of `BASE_URL`, for tools whose base URL is fixed, such as
-   * `https://api.openai.com`. Default: none.
+   * Origins to accept beside that of `BASE_URL`, such as `https://api.openai.com` for a library with a fixed
+   * base URL. Default: no others.
    */
   readonly origins?: ReadonlyArray<string> | undefined
   /**
@@ -92,8 +92,8 @@ export interface FetchOptions {
    */
   readonly timeout?: number | undefined
   /**
-   * How many times the client repeats a request that failed, in place of its own setting. Default 0: the tool
-   * has retries of its own.
+   * Number of times the client retries a failed request, in place of its own setting. Default 0, because the
+   * library retries too.
    */
   readonly maxRetries?: number | undefined
 }
@@ -370,7 +370,7 @@ export const createFetch = (client: ChatClient, options: FetchOptions = {}): typ
 }
 
 /**
- * What to make an `OpenAI` client of the package `openai` with.
+ * Constructor options for `OpenAI` of the package `openai`.
  *
  * @since 0.3.0
  * @category models

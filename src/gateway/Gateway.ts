@@ -36,16 +36,16 @@ export interface Options {
    */
   readonly models?: ReadonlyArray<string> | Effect.Effect<ReadonlyArray<string>> | undefined
   /**
-   * Whose API key the router gets: that of the client, or the one in the tool's `Authorization: Bearer` (or
-   * Azure's `api-key`) header, if it has one. Default `client`.
+   * The API key for the router: the client's, or the one in the tool's `Authorization: Bearer` (or Azure's
+   * `api-key`) header, if present. Default `client`.
    */
   readonly apiKey?: "client" | "header" | undefined
   /**
-   * Tools must send one of these as their bearer token. `GET /` and `GET /health` need none. Default: none is
-   * asked for, which is right where only the user's own machine reaches the gateway.
+   * Tokens: tools must send one of these as their bearer token, except to `GET /` and `GET /health`. Default:
+   * no token, for a gateway that only your own machine can reach.
    */
   readonly tokens?: ReadonlyArray<Redacted.Redacted> | undefined
-  /** The tier of requests that name none. Default: the service's. */
+  /** The tier of requests without a tier. Default: the service's. */
   readonly securityTier?: SecurityTier | undefined
   /** For one attempt. Default 10 minutes: the tool's own timeout comes first. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -146,13 +146,12 @@ const onDefect = () =>
  * `stream: true`, `GET /v1/models` and `/v1/models/{id}`, `GET /` and `/health`; all of them with and without
  * `/v1`. Every other path is a 404 in OpenAI's form.
  *
- * Only requests that name the gateway's host come in, none from a page of an origin that is not allowed, and
- * bodies as `application/json` alone. A stream waits 5 seconds for its true status. After that it is a 200
- * with comments until the answer is there, and a failure is an event in it. A caller that leaves cancels its
- * call.
+ * It accepts only requests with its own host name, from allowed origins, with a body of `application/json`.
+ * After 5 seconds without an answer, a stream starts with status 200 and comments; a later failure is an
+ * event in it. If the caller disconnects, the gateway cancels the call.
  *
- * Each request is one entry in the log, with method, path, status, milliseconds and payload id. Making it
- * fails with an `InvalidRequestError` for an option that is not valid.
+ * Each request is one entry in the log, with method, path, status, milliseconds and payload id. `make`
+ * fails with an `InvalidRequestError` for an invalid option.
  *
  * @example
  * import * as HttpServer from "@effect/platform/HttpServer"

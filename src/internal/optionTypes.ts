@@ -11,20 +11,20 @@ export interface PortableOptions<Time, Secret> {
   readonly baseUrl?: string | undefined
   /** Allows a `baseUrl` without TLS, for local development. Default `false`. */
   readonly allowHttp?: boolean | undefined
-  /** API key, sent as a bearer token. Default: none is sent. */
+  /** API key, sent as a bearer token. Default: no key. */
   readonly apiKey?: Secret | undefined
   /**
-   * Origins that may receive the client's API key when a request's `base_url` names them, in addition to the
-   * client's own, such as `https://router.test`, with `*.` for one label in front of a host
-   * (`https://*.router.test`), and with a port if you mean only that one. A request to any other router
-   * needs an `api_key` of its own. `false` refuses every `base_url`. Default `["https://*.nomyo.ai"]`.
+   * Origins that may receive the client's API key when a request's `base_url` names them, beside the client's
+   * own. Example: `https://router.test`. `*.` stands for one label (`https://*.router.test`). An origin
+   * without a port matches every port. A request to another router needs its own `api_key`. `false` refuses
+   * every `base_url`. Default `["https://*.nomyo.ai"]`.
    */
   readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
   /**
    * Time limit of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
-   * Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests does not
-   * count. On Node, `Transport.layer` (Node's `fetch`) gives up after five minutes of silence, whatever this
-   * option says; `NodeTransport.layer` does not.
+   * Default 60 seconds. A client has up to 64 requests in flight; waiting for a place does not count.
+   * On Node, `Transport.layer` (Node's `fetch`) always gives up after five minutes of silence;
+   * `NodeTransport.layer` does not.
    */
   readonly timeout?: Time | undefined
   /**
@@ -32,10 +32,9 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly maxRetries?: number | undefined
   /**
-   * Keeps this client's requests, retries included, within the service's limit (2 in a second, and up to 4 in
-   * one second out of ten). Requests wait in order, for as long as that takes; `timeout` does not count the
-   * wait. All requests of the client count as those of one API key; those of other clients and processes do
-   * not count. Default `false`.
+   * Keeps this client's requests and retries within the service's limit for one API key: 2 in a second, and
+   * up to 4 in one second out of ten. Requests wait in order; `timeout` does not count the wait. Requests of
+   * other clients and processes do not count. Default `false`.
    */
   readonly throttle?: boolean | undefined
   /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
@@ -48,9 +47,9 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
   /**
-   * Protocol between client and router: 1 is the NOMYO service's, and 2 is that of `nomyo router`, where only
-   * the asker can open the answer. The client never speaks the other one. Default 1, or 2 with one of the
-   * next two options.
+   * Protocol between client and router: 1 for the NOMYO service, 2 for `nomyo router`. Under protocol 2 only
+   * the sender of a request can open its answer. The client never speaks the other one. Default 1, or 2 with
+   * one of the next two options.
    */
   readonly protocol?: 1 | 2 | undefined
   /**
@@ -94,9 +93,9 @@ export interface PlatformOptions<Secret> {
   /** Number of replaced private keys to keep, on Node, as `private_key.<time>.pem`. Default 0. */
   readonly keyHistory?: number | undefined
   /**
-   * Place of the key pair in a browser: `memory`, or `indexeddb`, where it survives reloads and is shared by
-   * the tabs of an origin. Default `memory`. On Node `memory` is the same as `keyDir: false`, and `indexeddb`
-   * fails with reason `unsupported`.
+   * Storage of the key pair in a browser: `memory`, or `indexeddb`, which survives reloads and which the tabs
+   * of an origin share. Default `memory`. On Node `memory` means `keyDir: false`, and `indexeddb` fails with
+   * reason `unsupported`.
    */
   readonly keyPersistence?: "memory" | "indexeddb" | undefined
   /** Zeroes secret buffers after use, and locks them in memory where the platform can. Default `true`. */
@@ -119,8 +118,7 @@ export interface BatchOptions {
    */
   readonly concurrency?: number | undefined
   /**
-   * Gives the outcomes in the order of the requests. Default `false`: each outcome comes as soon as it is
-   * there.
+   * Yields outcomes in the order of the requests. Default `false`: in the order of their arrival.
    */
   readonly ordered?: boolean | undefined
 }

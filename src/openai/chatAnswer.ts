@@ -1,11 +1,10 @@
 /**
- * What an answer holds: OpenAI's `ChatCompletion`, with a thinking model's reasoning and the client's
- * `_metadata`.
+ * Answers: OpenAI's `ChatCompletion`, with a thinking model's reasoning and the client's `_metadata`.
  *
- * The types are OpenAI's, so that an answer can go to code that was written for its package. What a model
- * server leaves out of its answer is filled in where the meaning is plain (doc/reliability.md, "Answers of
- * real servers"); `logprobs` and `refusal` may be absent in place of `null`. What it says beyond OpenAI's
- * fields is kept.
+ * The types are OpenAI's, so you can pass an answer to code for the package `openai`. The client fills in
+ * fields that a model server leaves out, where the meaning is clear (doc/reliability.md, "Answers of
+ * real servers"); `logprobs` and `refusal` may be absent in place of `null`. Other fields
+ * are kept.
  *
  * @since 0.3.0
  */
@@ -68,7 +67,7 @@ export interface TopLogprob {
 }
 
 /**
- * A token of the answer, how likely it was, and what was likely in its place.
+ * A token of the answer, its probability, and likely alternatives.
  *
  * @since 0.3.0
  * @category models
@@ -110,13 +109,13 @@ export interface Annotation {
 }
 
 /**
- * What the model says.
+ * The model's message.
  *
  * @since 0.3.0
  * @category models
  */
 export interface AnswerMessage {
-  /** The one who speaks. */
+  /** The speaker. */
   readonly role: "assistant"
   /** `null` when the model calls tools instead of answering. */
   readonly content: string | null
@@ -124,7 +123,7 @@ export interface AnswerMessage {
   readonly refusal: string | null
   /** A thinking model's reasoning. */
   readonly reasoning_content?: string | null
-  /** The tools that the model calls; absent if it calls none. */
+  /** The tools that the model calls. Absent without calls. */
   readonly tool_calls?: Array<ToolCall>
   /** The sources that the answer names. */
   readonly annotations?: Array<Annotation>
@@ -150,7 +149,7 @@ export interface AnswerMessage {
 export interface Choice {
   /** Which one it is, counted from 0. */
   readonly index: number
-  /** What the model says. */
+  /** The model's message. */
   readonly message: AnswerMessage
   /**
    * Why the model stopped: it was done, the limit of tokens was reached, it calls tools, or content was
@@ -176,7 +175,7 @@ export interface Usage {
   readonly completion_tokens: number
   /** Sum of both. */
   readonly total_tokens: number
-  /** What the tokens of the answers are made of. */
+  /** The kinds of tokens in the answers. */
   readonly completion_tokens_details?: {
     readonly accepted_prediction_tokens?: number
     readonly audio_tokens?: number
@@ -184,7 +183,7 @@ export interface Usage {
     readonly rejected_prediction_tokens?: number
     readonly text_tokens?: number
   }
-  /** What the tokens of the prompt are made of. */
+  /** The kinds of tokens in the prompt. */
   readonly prompt_tokens_details?: {
     readonly audio_tokens?: number
     readonly cache_write_tokens?: number
@@ -195,7 +194,7 @@ export interface Usage {
 }
 
 /**
- * What the client knows of an answer, beside what the router put there.
+ * The client's and the router's data about an answer.
  *
  * @since 0.2.0
  * @category models
@@ -209,7 +208,7 @@ export interface Metadata {
   readonly is_encrypted: true
   /** The algorithms of the envelope that the answer came in. */
   readonly encryption_algorithm: string
-  /** What else the router says, such as `security_tier`. */
+  /** Other data of the router, such as `security_tier`. */
   readonly [field: string]: unknown
 }
 
@@ -237,6 +236,6 @@ export interface ChatCompletionResponse {
   readonly system_fingerprint?: string
   /** How soon the request was served, if the model server has tiers. */
   readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null
-  /** What the client and the router know of the exchange. */
+  /** The client's and the router's data about the exchange. */
   readonly _metadata: Metadata
 }

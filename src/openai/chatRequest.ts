@@ -1,5 +1,5 @@
 /**
- * What a chat-completion request may hold: OpenAI's fields, and what NOMYO adds to them.
+ * Chat-completion requests: OpenAI's fields, and those that NOMYO adds.
  *
  * Plain interfaces, so that a program can add its model server's own fields to them:
  * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
@@ -108,7 +108,7 @@ export interface ContentPart {
 }
 
 /**
- * A tool call in the history of a conversation: what an assistant's message asked for.
+ * A tool call of an assistant's message in the history of a conversation.
  *
  * @since 0.3.0
  * @category models
@@ -131,7 +131,7 @@ export interface ToolCallParam {
  * @category models
  */
 export interface Message {
-  /** Who says it: one of these, or what else the model knows. */
+  /** The speaker: one of these, or another role that the model knows. */
   readonly role: "developer" | "system" | "user" | "assistant" | "tool" | "function" | OrAnyText
   /** `null` in an assistant's message that calls tools. */
   readonly content?: string | ReadonlyArray<ContentPart> | null | undefined
@@ -162,7 +162,7 @@ export interface Message {
 export interface FunctionDefinition {
   /** Name by which the model calls the function. */
   readonly name: string
-  /** What the function does, for the model. */
+  /** Tells the model what the function does. */
   readonly description?: string | null | undefined
   /** JSON Schema of the arguments. */
   readonly parameters?: object | null | undefined
@@ -179,9 +179,9 @@ export interface FunctionDefinition {
 export interface CustomTool {
   /** Name by which the model calls the tool. */
   readonly name: string
-  /** What the tool does, for the model. */
+  /** Tells the model what the tool does. */
   readonly description?: string | undefined
-  /** What the text must look like. Default: anything. */
+  /** Format of the text. Default: any text. */
   readonly format?:
     | { readonly type: "text" }
     | {
@@ -227,7 +227,7 @@ export interface NamedToolChoice {
 }
 
 /**
- * What the answer must look like.
+ * Format of the answer.
  *
  * @since 0.3.0
  * @category models
@@ -254,7 +254,7 @@ export interface ResponseFormat {
  * @category models
  */
 export interface WebSearchOptions {
-  /** How much of what it finds the model reads. Default `medium`. */
+  /** How much of the search results the model reads. Default `medium`. */
   readonly search_context_size?: "low" | "medium" | "high" | undefined
   /** Where the user is, roughly. Default: unknown. */
   readonly user_location?: {
@@ -290,9 +290,8 @@ export interface Moderation {
  * A request. All but `api_key`, `base_url` and `security_tier` goes to the model server, encrypted. `null`
  * counts as absent.
  *
- * Fields that are not named here go through as well. For one of your model server's own, give it in
- * `extra_body`, or declare it: `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?:
- * object } }`.
+ * Other fields pass through too. For a field of your model server, use `extra_body`, or declare it:
+ * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
  *
  * @since 0.2.0
  * @category models
@@ -325,7 +324,7 @@ export interface ChatCompletionRequest {
    * server's, often 1.
    */
   readonly temperature?: number | null | undefined
-  /** Takes only the likeliest tokens that make up this share of the probability, 0 to 1. Default 1. */
+  /** Samples only from the likeliest tokens with this total probability, 0 to 1. Default 1. */
   readonly top_p?: number | null | undefined
   /**
    * Largest number of tokens in an answer. Default: the model server's limit. OpenAI's newer models take
@@ -333,17 +332,16 @@ export interface ChatCompletionRequest {
    */
   readonly max_tokens?: number | null | undefined
   /**
-   * Largest number of tokens in an answer, those of its reasoning included. Default: the model server's
-   * limit.
+   * Maximum number of tokens in an answer, including its reasoning. Default: the model server's limit.
    */
   readonly max_completion_tokens?: number | null | undefined
   /** Number of answers. Default 1. */
   readonly n?: number | null | undefined
-  /** Ends the answer before any of these texts. Default: none. */
+  /** Ends the answer before any of these texts. Default: no texts. */
   readonly stop?: string | ReadonlyArray<string> | null | undefined
   /**
-   * Whole number that makes answers repeatable: the same request with the same seed gives the same answer, as
-   * far as the model server can. Default: a random one.
+   * Whole number that makes answers repeatable, as far as the model server can: the same request with the
+   * same seed returns the same answer. Default: random.
    */
   readonly seed?: number | null | undefined
   /** Makes repetition of frequent tokens less likely, -2 to 2. Default 0. */
@@ -352,33 +350,33 @@ export interface ChatCompletionRequest {
   readonly presence_penalty?: number | null | undefined
   /** How much likelier a token becomes, by its id, -100 to 100. Default: no token. */
   readonly logit_bias?: { readonly [token: string]: number } | null | undefined
-  /** Gives the log probabilities of the answer's tokens. Default `false`. */
+  /** Returns the log probabilities of the answer's tokens. Default `false`. */
   readonly logprobs?: boolean | null | undefined
-  /** Number of alternatives to give for each token, 0 to 20, with `logprobs`. Default 0. */
+  /** Number of alternatives for each token, 0 to 20, with `logprobs`. Default 0. */
   readonly top_logprobs?: number | null | undefined
 
-  /** What the answer must look like: text, JSON, or JSON of a schema. Default: text. */
+  /** Format of the answer: text, JSON, or JSON of a schema. Default: text. */
   readonly response_format?: ResponseFormat | null | undefined
   /** How long a thinking model thinks. Default: the model server's choice. */
   readonly reasoning_effort?: ReasoningEffort | null | undefined
   /** How wordy the answer is. Default `medium`. */
   readonly verbosity?: "low" | "medium" | "high" | null | undefined
-  /** What the answer is made of. Default: text. */
+  /** Media of the answer. Default: text. */
   readonly modalities?: ReadonlyArray<"text" | "audio"> | null | undefined
   /** How a spoken answer sounds, with the modality `audio`. */
   readonly audio?: {
     readonly format: "wav" | "aac" | "mp3" | "flac" | "opus" | "pcm16"
     readonly voice: string | { readonly id: string }
   } | null | undefined
-  /** Text that the answer will mostly repeat, such as a file to edit: it then comes sooner. Default: none. */
+  /** Text that the answer will mostly repeat, such as a file to edit. It makes the answer faster. */
   readonly prediction?: {
     readonly type: "content"
     readonly content: string | ReadonlyArray<ContentPart>
   } | null | undefined
 
-  /** Tools that the model may call. Default: none. */
+  /** Tools that the model may call. Default: no tools. */
   readonly tools?: ReadonlyArray<Tool> | null | undefined
-  /** Whether the model calls tools: `auto`, `none`, `required`, or a certain one. Default `auto`. */
+  /** Whether the model calls tools: `auto`, `none`, `required`, or a named tool. Default `auto`. */
   readonly tool_choice?: "auto" | "none" | "required" | OrAnyText | NamedToolChoice | null | undefined
   /** Whether several tools may be called at once. Default `true`. */
   readonly parallel_tool_calls?: boolean | null | undefined
@@ -393,13 +391,13 @@ export interface ChatCompletionRequest {
   readonly metadata?: { readonly [name: string]: string } | null | undefined
   /** Keeps the answer at the model server. Default `false`. */
   readonly store?: boolean | null | undefined
-  /** How soon the request is served, and at what price. Default `auto`. */
+  /** Speed and price class of the request. Default `auto`. */
   readonly service_tier?: "auto" | "default" | "flex" | "scale" | "priority" | "fast" | null | undefined
   /** The end user, by a name that does not identify the person. */
   readonly user?: string | null | undefined
   /** The end user, hashed, for the model server's abuse checks. */
   readonly safety_identifier?: string | null | undefined
-  /** Has a moderation model check the prompt and the answer. Default: none does. */
+  /** Moderation model that checks the prompt and the answer. Default: no check. */
   readonly moderation?: Moderation | null | undefined
   /** Names requests that begin alike. */
   readonly prompt_cache_key?: string | null | undefined

@@ -67,10 +67,10 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Gives the answer's chunks as they come, for `for await`. With `protocol: 2` they are real, and an answer
-   * that is cut short throws a `SecurityError`. Over protocol 1 the answer comes whole, and then in chunks.
-   * The first chunk's `_metadata.is_streamed` says which. The last chunk has the usage and no choices.
-   * Nothing is sent before the first chunk is asked for. Leaving the loop closes the connection.
+   * Yields the answer's chunks, for `for await`. Under protocol 2 they arrive while the model writes, and an
+   * answer that is cut short throws a `SecurityError`. Under protocol 1 the client cuts the whole answer into
+   * chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has only the usage.
+   * The client sends the request when you ask for the first chunk. Leaving the loop closes the connection.
    *
    * @since 0.3.0
    */
@@ -79,13 +79,13 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Makes the requests, `concurrency` at a time, and gives the result of each, for `for await`. A request
-   * that fails does not end the batch.
+   * Sends the requests, `concurrency` at a time, and yields the result of each, for `for await`. A failed
+   * request does not end the batch.
    *
-   * Backpressure: the input is read when fewer than `concurrency` requests are in flight or answered and not
-   * taken. When the input throws, the batch throws the same, after the results of what was read. Leaving the
-   * loop cancels what is in flight and closes the input. So does `signal`, whose reason is thrown, and the
-   * end of the client, which throws a `DisposedError`.
+   * Backpressure: it reads the input when fewer than `concurrency` requests are in flight or answered and
+   * unread. If the input throws, the batch throws the same error after the results of the requests read so
+   * far. Leaving the loop cancels the requests in flight and closes the input. So does an aborted `signal`,
+   * whose reason the loop throws, and the end of the client, which throws a `DisposedError`.
    */
   createAll(
     requests: Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>,

@@ -115,8 +115,8 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * The envelope, as bytes, of a payload sealed to the router's key. A payload in bytes is JSON already: it
-   * never becomes a string, and is left as it is, for the caller to zero.
+   * Seals a payload to the router's key. Returns the envelope as bytes. A payload in bytes is JSON: it never
+   * becomes a string, and you zero it.
    */
   encryptPayload(payload: object | Uint8Array): Promise<Bytes> {
     return this.#runtime.run(Effect.gen(function*() {

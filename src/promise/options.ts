@@ -39,7 +39,7 @@ export interface FetchResponse {
   readonly redirected?: boolean
   /** The headers of the response, by name. */
   readonly headers: { readonly get: (name: string) => string | null }
-  /** The bytes of the response; `null` if there are none. */
+  /** The bytes of the response, or `null`. */
   readonly body: {
     readonly getReader: () => {
       readonly read: () => Promise<{ readonly done: boolean; readonly value?: unknown }>
@@ -74,7 +74,7 @@ export interface FetchInit {
 }
 
 /**
- * What the `fetch` option takes: the global `fetch`, undici's, or a function of your own.
+ * A function for the `fetch` option: the global `fetch`, undici's, or your own.
  *
  * @since 0.3.0
  * @category models
@@ -82,7 +82,7 @@ export interface FetchInit {
 export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>
 
 /**
- * What the `logger` option takes. `console` is one, and so is a logger of pino or winston.
+ * An object for the `logger` option, such as `console` or a logger of pino or winston.
  *
  * @since 0.3.0
  * @category models

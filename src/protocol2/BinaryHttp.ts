@@ -170,7 +170,7 @@ class Reader {
     return headers
   }
 
-  /** Fields of a section that says its length. A message that ends before it has none (RFC 9292, 3.8). */
+  /** Fields of a section with its length in front. A message may end before it (RFC 9292, 3.8). */
   fieldsOfLength(isWhole: boolean): Headers {
     const headers: Record<string, string> = Object.create(null)
     if (isWhole && this.isAtEnd) return headers
@@ -201,7 +201,7 @@ const kinds = {
 } as const
 
 /**
- * What a decoder found: the head once, then content.
+ * Output of a decoder: the head once, then content.
  *
  * @since 0.3.0
  * @category models
@@ -234,13 +234,13 @@ export class Decoder<H extends Head> {
     return this.#state === "padding"
   }
 
-  /** Takes bytes; gives what is complete by now. */
+  /** Reads bytes. Returns the parts that are complete. */
   push(bytes: Uint8Array<ArrayBuffer>): ReadonlyArray<Part<H>> {
     this.#buffer = this.#buffer.length === 0 ? bytes : Bytes.concat([this.#buffer, bytes])
     return this.#parts(false)
   }
 
-  /** Takes the end of the bytes. Throws if the message has not ended. */
+  /** Reads the end of the bytes. Throws if the message has not ended. */
   end(): ReadonlyArray<Part<H>> {
     const parts = this.#parts(true)
     if (!this.isComplete) invalid()

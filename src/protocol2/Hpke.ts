@@ -254,7 +254,7 @@ export const setupSender = Effect.fnUntraced(function*(
 })
 
 /**
- * Takes up an exchange that another has begun with `enc`. Its secrets are zeroed when the scope closes.
+ * Continues an exchange that the sender began with `enc`. Its secrets are zeroed when the scope closes.
  *
  * @since 0.3.0
  * @category constructors

@@ -123,8 +123,9 @@ const parse = (bytes: Uint8Array<ArrayBuffer>): Omit<KeyConfiguration, "fingerpr
 }
 
 /**
- * The configuration that a client uses: the first, in the order of `kemIds`, that the pins allow. Fails with
- * reason `router-key` if none can be used, and with `router-key-pin` if the pins allow none.
+ * Chooses a client's configuration: the first, in the order of `kemIds`, that the pins allow. Fails with
+ * reason `router-key` if the client supports no configuration, and with `router-key-pin` if the pins allow
+ * no configuration.
  *
  * @param kemIds the client's KEMs, the preferred one first
  * @param pins fingerprints. Empty: every configuration is allowed

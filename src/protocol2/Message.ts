@@ -108,11 +108,11 @@ const exactly = function*(content: Iterable<Uint8Array>, length: number): Genera
  * @category models
  */
 export interface Reader<H> {
-  /** Takes sealed bytes; gives what is readable by now. */
+  /** Reads sealed bytes. Returns the parts that are readable. */
   readonly push: (
     bytes: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
-  /** Takes the end of the bytes. Fails unless the final chunk opened and the message ended. */
+  /** Reads the end of the bytes. Fails unless the final chunk opened and the message ended. */
   readonly end: Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
 }
 

@@ -119,11 +119,11 @@ const sealer = (seal: Seal): Sealer => ({
  * @category models
  */
 export interface Opener {
-  /** Takes bytes; gives the plaintexts of the chunks that are complete by now. */
+  /** Reads bytes. Returns the plaintexts of the chunks that are complete. */
   readonly push: (
     bytes: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<ReadonlyArray<Uint8Array<ArrayBuffer>>, SecurityError>
-  /** Takes the end of the bytes; gives the plaintext of the final chunk. */
+  /** Reads the end of the bytes. Returns the plaintext of the final chunk. */
   readonly end: Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
 }
 
@@ -222,7 +222,7 @@ type Needs = Primitives | SecureMemory | Scope.Scope
  * @category models
  */
 export interface ClientExchange {
-  /** What goes before the request's chunks. */
+  /** The header before the request's chunks. */
   readonly header: Uint8Array<ArrayBuffer>
   readonly request: Sealer
   /** Opens the answer, whose first bytes, 32 of them, are `nonce`. */
@@ -230,7 +230,7 @@ export interface ClientExchange {
 }
 
 /**
- * The public half of a router's key, and what a request names it by.
+ * The public half of a router's key, and its id in requests.
  *
  * @since 0.3.0
  * @category models
@@ -300,7 +300,7 @@ export interface GatewayKey<PrivateKey> {
 export const headerLength = (kem: Pick<Hpke.Kem<never>, "encLength">): number => HEADER_LENGTH + kem.encLength
 
 /**
- * Takes up the exchange of a request that begins with `header`. Fails unless it names this key.
+ * Continues the exchange of a request that begins with `header`. Fails unless it names this key.
  *
  * @since 0.3.0
  * @category constructors

@@ -51,7 +51,7 @@ export interface Aead {
     plaintext: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   /**
-   * Fails with reason `envelope` if the ciphertext, the nonce or the additional data is not what was sealed.
+   * Fails with reason `envelope` if the ciphertext, the nonce or the additional data was changed.
    */
   readonly open: (
     nonce: Uint8Array<ArrayBuffer>,
@@ -61,7 +61,7 @@ export interface Aead {
 }
 
 /**
- * What a platform provides. Every failure is a `SecurityError` with reason `envelope`.
+ * Primitives of a platform. Every failure is a `SecurityError` with reason `envelope`.
  *
  * @since 0.3.0
  * @category models

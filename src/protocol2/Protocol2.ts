@@ -1,6 +1,6 @@
 /**
- * Protocol 2 of a client: each request has keys of its own, only its sender can open the answer, and the
- * answer comes in chunks as the model speaks.
+ * Protocol 2 of a client: each request has its own keys, only its sender can open the answer, and the answer
+ * arrives in chunks while the model writes it.
  *
  * @since 0.3.0
  */

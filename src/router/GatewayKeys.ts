@@ -37,7 +37,7 @@ export interface StoredKey {
  * @category models
  */
 export interface KeyStorage {
-  /** What is stored. The caller zeroes the private keys. */
+  /** The stored keys. The caller zeroes the private keys. */
   readonly load: Effect.Effect<ReadonlyArray<StoredKey>, SecurityError>
   /** Stores a key, which stays the caller's. */
   readonly save: (key: StoredKey) => Effect.Effect<void, SecurityError>

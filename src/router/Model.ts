@@ -1,5 +1,5 @@
 /**
- * What answers the requests that a router has opened.
+ * Models: they answer the requests that a router has opened.
  *
  * @since 0.2.0
  */
@@ -26,7 +26,7 @@ export type {
 } from "./modelTypes.js"
 
 /**
- * A deterministic model that says back what it reads. A word is a token.
+ * A deterministic model that repeats the prompt. A word is a token.
  *
  * - It honours `n` (up to 128), `max_tokens`, `max_completion_tokens` and `stop`.
  * - `response_format` gets a JSON object, or an instance of the schema.
@@ -42,10 +42,10 @@ export type {
 export const makeEcho: Effect.Effect<Model> = EchoModel.make
 
 /**
- * Passes requests on to an OpenAI-compatible server, in the clear: run it where the router may see what it
- * sees. It sets no time limit and follows no redirect. A failure becomes a status and a reason of a closed
- * list; the server's own words go to the log, without those of the request. Fails with an
- * `InvalidRequestError` for a URL that cannot be one.
+ * Passes requests on to an OpenAI-compatible server, unencrypted, so run that server where nobody else can
+ * read them. It sets no time limit and follows no redirect. A failure becomes a status and a `reason`; the
+ * log gets the server's message, without words of the request. Fails with an `InvalidRequestError` for an
+ * invalid URL.
  *
  * @since 0.2.0
  * @category constructors

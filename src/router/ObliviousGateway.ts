@@ -31,7 +31,7 @@ import * as GatewayKeys from "./GatewayKeys.js"
 import type * as ReplayStore from "./ReplayStore.js"
 
 /**
- * What the request asks for, once it has opened.
+ * The opened request.
  *
  * @since 0.3.0
  * @category models

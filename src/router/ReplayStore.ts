@@ -1,5 +1,5 @@
 /**
- * What a router remembers of the requests that it has answered, so that it answers none twice.
+ * A router's memory of answered requests, so that it answers each once.
  *
  * @since 0.3.0
  */
@@ -23,7 +23,7 @@ export class ReplayStoreUnavailable extends Data.TaggedError("ReplayStoreUnavail
 }> {}
 
 /**
- * What a `ReplayStore` does.
+ * The operations of a `ReplayStore`.
  *
  * @since 0.3.0
  * @category models
@@ -37,8 +37,8 @@ export interface Service {
    */
   readonly add: (id: string, ttl: Duration.Duration) => Effect.Effect<boolean, ReplayStoreUnavailable>
   /**
-   * Since when this store has remembered every id, in milliseconds since 1970; negative infinity for a store
-   * that outlives the router. A request that is dated before cannot be told from a repeated one.
+   * Time since which this store has remembered every id, in milliseconds since 1970. It is negative infinity
+   * for a store that outlives the router. A request with an earlier date may be a repeated one.
    */
   readonly remembersSince: number
 }

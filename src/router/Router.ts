@@ -2,7 +2,7 @@
  * The other side of the protocol: a router as an Effect `HttpApp`, for tests, for development, and in front
  * of a model server.
  *
- * It is as strict with what it gets as the client is, and never logs what it opened.
+ * It checks messages as strictly as the client does, and never logs their content.
  *
  * @since 0.2.0
  */
@@ -46,11 +46,11 @@ export interface ApiKey {
  * @category models
  */
 export interface Options {
-  /** What answers. Default: the echo model. */
+  /** The model that answers. Default: the echo model. */
   readonly model?: Model.Model | undefined
-  /** What `GET /v1/models` lists. Default: the echo model's ids, or a 404 with another model. */
+  /** The ids of `GET /v1/models`. Default: the echo model's ids, or a 404 with another model. */
   readonly models?: Model.Models | undefined
-  /** The key that clients must send. Default: none is asked for. */
+  /** The API key that clients must send. Default: no key. */
   readonly apiKey?: Redacted.Redacted | undefined
   /** Further keys, each of which lets a client in. */
   readonly apiKeys?: ReadonlyArray<ApiKey> | undefined

@@ -26,7 +26,7 @@ import * as UpstreamUrl from "./upstreamUrl.js"
 
 /** Which server, and the key to it. */
 export interface Options {
-  /** Its base URL. What is plain is repaired: a missing scheme or `/v1`, the path of a call. */
+  /** Its base URL. Adds a missing scheme or `/v1`, and removes the path of a call. */
   readonly url: string
   readonly apiKey?: Redacted.Redacted | undefined
 }
@@ -38,8 +38,8 @@ export interface Upstream {
   readonly model: Model
   readonly models: Models
   /**
-   * What the operator must know before the first request, in sentences. Empty if the server answers as it
-   * should.
+   * Warnings for the operator before the first request, in sentences. Empty if the server answers as
+   * expected.
    */
   readonly probe: Effect.Effect<{
     readonly warnings: ReadonlyArray<string>

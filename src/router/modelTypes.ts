@@ -27,8 +27,8 @@ export interface Opened {
 export interface Model {
   (request: Opened): Effect.Effect<object, HttpError>
   /**
-   * Answers with server-sent events as the model makes them, each with its empty line. Default: the answer
-   * comes whole. The scope's end, or that of the stream, ends the model's work.
+   * Answers with server-sent events while the model writes, each with its empty line. Default: the answer
+   * arrives whole. The end of the scope or of the stream ends the model's work.
    */
   readonly stream?: (
     request: Opened

@@ -1,5 +1,6 @@
 /**
- * The `Transport` service in a page: the portable one, and a guess at what a browser does not say.
+ * The `Transport` service in a page: the portable one, with a guess why a request failed, which browsers
+ * hide.
  *
  * @since 0.2.0
  */
@@ -42,8 +43,8 @@ const isNetworkFailure = (error: Transport.TransportError): boolean =>
   error._tag === "APIConnectionError" && error.reason === "network"
 
 /**
- * `Transport` on the browser's `fetch`, which says only that a request failed. If the server of another
- * origin answers regardless, the failure has reason `cors`, and its message says what the router must allow.
+ * `Transport` on the browser's `fetch`, which hides why a request failed. If the router of another origin
+ * answers a request without permission, the failure has reason `cors`. Its message says what to allow.
  *
  * @since 0.2.0
  * @category layers

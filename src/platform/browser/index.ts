@@ -33,7 +33,7 @@ import * as BrowserTransport from "./BrowserTransport.js"
 export interface PlatformOptions extends OptionTypes.PlatformOptions<string | Redacted.Redacted> {}
 
 /**
- * Options of a client in a browser, none of them needed.
+ * Options of a client in a browser, all optional.
  *
  * @since 0.2.0
  * @category models

@@ -58,11 +58,10 @@ const exchange = (client: HttpClient.HttpClient): Transport.Exchange => (request
   )
 
 /**
- * A `Transport` on any `HttpClient`, as strict as the others, and without trace headers. The client's own
- * errors are not passed on, since they carry the request.
+ * A `Transport` on any `HttpClient`, as strict as the others, without trace headers. It never passes on the
+ * client's own errors, because they carry the request.
  *
- * Do not give it a client that follows redirects. Its answers are refused, but only after it has followed a
- * redirect.
+ * Do not use a client that follows redirects: the transport refuses its answers only after the redirect.
  *
  * @since 0.2.0
  * @category layers
@@ -78,8 +77,8 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
 
 /**
  * The `fetch` of an `HttpClient` that speaks OpenAI's chat completions: calls to `BASE_URL` of
- * `nomyo-js/fetch` go through the `NomyoClient`, encrypted, and no others leave. It is `createFetch` of that
- * module. Provide it to what uses `FetchHttpClient.layer`.
+ * `nomyo-js/fetch` go through the `NomyoClient`, encrypted; it refuses other calls. It is `createFetch` of
+ * that module. Provide it to users of `FetchHttpClient.layer`.
  *
  * @since 0.3.0
  * @category layers

@@ -37,8 +37,8 @@ export const background: Clock.Clock = {
 const live = () => Effect.runSync(Effect.clock)
 
 /**
- * Rotates keys and keeps deadlines by a clock that lets a script end by itself, unless there is another
- * clock than the system's, such as a `TestClock`.
+ * A clock for rotation and deadlines that does not keep a script alive. It leaves other clocks, such as a
+ * `TestClock`, in place.
  *
  * @since 0.2.0
  * @category layers

@@ -16,7 +16,7 @@ import * as SecureMemory from "../../SecureMemory.js"
 import { requireInstalled } from "./installed.js"
 
 /**
- * What a native library does. A package called `nomyo-native` is used if it exports this.
+ * The interface of a native library. The client uses a package `nomyo-native` that exports it.
  *
  * @since 0.2.0
  * @category models

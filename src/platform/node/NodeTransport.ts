@@ -153,11 +153,10 @@ const exchange = (agents: Agents, request: Transport.Request, onEnd: (close: () 
 /**
  * A transport that keeps its connections for the next request, until the scope closes.
  *
- * A request is written once. If the router has closed the connection meanwhile, the request fails with reason
- * `network`, since nobody can tell whether the router has seen it (RFC 9112 9.3.1). The client's retries seal
- * it afresh.
+ * It writes a request once. If the router closed the connection first, the request fails with reason
+ * `network`: the router may or may not have seen it (RFC 9112 9.3.1). The client's retries seal it again.
  *
- * A compressed answer, which is never asked for, fails with reason `protocol`.
+ * A compressed answer fails with reason `protocol`, because the client never asks for compression.
  *
  * @since 0.2.0
  * @category constructors

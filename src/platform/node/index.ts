@@ -36,7 +36,7 @@ import * as NodeTransport from "./NodeTransport.js"
 export interface PlatformOptions extends OptionTypes.PlatformOptions<string | Redacted.Redacted> {}
 
 /**
- * Options of a client on Node, none of them needed.
+ * Options of a client on Node, all optional.
  *
  * @since 0.2.0
  * @category models
@@ -120,7 +120,7 @@ export const layer = (
 /**
  * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR` (`false` or `memory`
  * keeps the pair in memory only), `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_DIR_READ_ONLY`,
- * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`. A blank variable is not set.
+ * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`. Blank variables are not set.
  *
  * @since 0.2.0
  * @category config
