@@ -83,10 +83,17 @@ const checkPage = async (page) => {
   return messages.map(({ line, message }) => `${page}:${line}: ${message}`)
 }
 
+/** Habits of docstrings. An editor's hover begins with their first line. */
+const hoverHabits = [
+  [/^What (?!happened|to do)/, "a noun: the thing that it is, or a verb for what it does"],
+  [/^Gives /, "\"Returns\", \"Yields\" or \"Passes\""],
+  [/\b(sent|sends?|passed|passes|repeats?) anew\b|\bmeanwhile\b/, "\"again\", \"first\" or \"in between\""]
+]
+
 /** Comments and messages of a source file, line by line. */
 const checkSource = (file) =>
   Fs.readFileSync(Path.join(root, file), "utf8").split("\n").flatMap((line, i) =>
-    habits.filter(([habit]) => habit.test(line.replace(/^[\s/*]+/, "")))
+    [...habits, ...hoverHabits].filter(([habit]) => habit.test(line.replace(/^[\s/*]+/, "")))
       .map(([, remedy]) => `${file}:${i + 1}: "${line.trim()}": write ${remedy}`))
 
 const filesIn = (folder, extension) =>

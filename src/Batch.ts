@@ -37,7 +37,7 @@ export interface Settled<A, E> {
  */
 export type Take<A, E, InputError> = Effect.Effect<Settled<A, E>, Option.Option<InputError>>
 
-/** Reads and answers requests until the input ends. Gives that end, once every outcome is taken. */
+/** Reads and answers requests until the input ends. Returns that end after the last outcome is read. */
 const readAll = Effect.fnUntraced(function*<Request, InputError, R>(
   next: Effect.Effect<Request, Option.Option<InputError>, R>,
   answer: (request: Request, index: number) => Effect.Effect<unknown, never, R>,

@@ -187,7 +187,7 @@ const copied = (bytes: Uint8Array): Plaintext => ({
   }
 })
 
-/** What is counted without giving way, in bytes: it takes a millisecond. */
+/** Length that is counted without yielding, in bytes: it takes a millisecond. */
 const LONGEST_COUNT = 256 * 1024
 /** Long strings of so many UTF-16 units, together, are written as JSON once, and not again to be sealed. */
 const LONGEST_KEPT = 1024 * 1024

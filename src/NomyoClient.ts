@@ -177,7 +177,7 @@ export class NomyoClient extends Context.Tag("nomyo-js/NomyoClient")<NomyoClient
  */
 const MAX_EXCHANGES = 64
 
-/** What the calls of one client share. */
+/** State that the calls of one client share. */
 interface ClientDependencies extends RetryDependencies {
   readonly config: NomyoConfig.NomyoConfig
   readonly crypto: Context.Tag.Service<Crypto>

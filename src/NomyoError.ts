@@ -3,7 +3,7 @@
  *
  * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both
  * narrow. None needs Effect: an effect fails with one by `Effect.fail`, in Effect 3 and 4 alike. An error
- * carries the fields declared here and nothing else: no request, header, prompt, answer or key is ever
+ * carries only the fields declared here: no request, header, prompt, answer or key is ever
  * attached, so any of them may be logged or serialised whole.
  *
  * @since 0.2.0
@@ -40,7 +40,7 @@ export interface HttpContext extends Context {
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   readonly retryAfter?: number | undefined
   /**
-   * Whether the router itself says so, under encryption. `false`: anybody on the path may have said it.
+   * Whether the router itself sent the error, encrypted. `false`: anyone on the path may have sent it.
    * Absent under protocol 1.0.
    */
   readonly authenticated?: boolean | undefined
@@ -89,7 +89,7 @@ export class APIError<Tag extends string = "APIError"> extends Failure<HttpField
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   declare readonly retryAfter?: number | undefined
   /**
-   * Whether the router itself says so, under encryption. `false`: anybody on the path may have said it.
+   * Whether the router itself sent the error, encrypted. `false`: anyone on the path may have sent it.
    * Absent under protocol 1.0.
    */
   declare readonly authenticated?: boolean | undefined

@@ -118,7 +118,7 @@ export interface Allocation {
 type Held = Pick<Allocation, "bytes"> & Partial<Allocation>
 
 /**
- * Zeroes bytes and gives them back. What others get next is zeroed even if that was switched off meanwhile.
+ * Zeroes bytes and releases them. Reused memory is zero even if zeroing was switched off in between.
  */
 const release = (held: Held, isEnabled: Switch): void => {
   if (held.free !== undefined || isEnabled()) clear(held.bytes)

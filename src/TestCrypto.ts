@@ -1,5 +1,5 @@
 /**
- * A `Crypto` service for tests: the same calls, no secrecy at all.
+ * A `Crypto` service for tests, without secrecy.
  *
  * @since 0.3.0
  */

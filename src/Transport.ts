@@ -259,7 +259,7 @@ export const make = (exchange: Exchange): Service => ({
       Effect.map(begin(exchange, request, closing), (begun) => openBody(request, begun)))
 })
 
-/** What the end of an exchange closes, the last opened first. */
+/** Functions that close an exchange, the last opened first. */
 type Closing = Array<() => void>
 
 const closeAll = (closing: Closing): void => {

@@ -8,7 +8,7 @@ import { NomyoClient, type OpenStream } from "../NomyoClient.js"
 import { completionOfChunks } from "../openai/foldStream.js"
 import { err, plain, plainFor, styled, withSpinner, write } from "./terminal.js"
 
-/** What an answer said. */
+/** The content of an answer. */
 interface Answer {
   /** Its text, or else its refusal. */
   readonly said: string
@@ -75,7 +75,7 @@ const callOf = (call: unknown): string => {
   return `${textOf(name)}(${textOf(args ?? input)})`
 }
 
-/** What is to say of an answer beside its text, in sentences. */
+/** Notes on an answer beside its text, in sentences. */
 const notesOf = ({ finish_reason, message }: Fields): ReadonlyArray<string> => {
   const { content, function_call, refusal, tool_calls } = fieldsOf(message)
   const calls = [...listOf(tool_calls), ...(function_call ? [function_call] : [])]

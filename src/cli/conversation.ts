@@ -23,7 +23,7 @@ export interface Conversation {
   readonly system: string | undefined
   /** Go along with the next message. */
   readonly attachments: ReadonlyArray<Attachment>
-  /** What both sides have said. */
+  /** The messages of both sides. */
   readonly messages: ReadonlyArray<Message>
 }
 
@@ -32,7 +32,7 @@ type Step = Effect.Effect<Conversation | undefined, NomyoError, NomyoClient | Tr
 interface Command {
   readonly usage: string
   readonly about: string
-  /** Gives the conversation as it goes on, or `undefined` to leave it. */
+  /** Returns the changed conversation, or `undefined` to leave it. */
   readonly run: (conversation: Conversation, argument: string) => Step
 }
 

@@ -12,7 +12,7 @@ const beginsWith = (bytes: Uint8Array, mark: ReadonlyArray<number>): boolean =>
   mark.every((byte, i) => bytes[i] === byte)
 
 /**
- * Decodes text by its byte order mark (UTF-8, UTF-16), or else as UTF-8. Gives `undefined` for bytes that are
+ * Decodes text by its byte order mark (UTF-8, UTF-16), or else as UTF-8. `undefined` for bytes that are
  * not such text.
  */
 export const decodeText = (bytes: Uint8Array): string | undefined => {

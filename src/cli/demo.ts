@@ -40,13 +40,13 @@ const configuredRouter = (flag: Option.Option<string>) =>
 /** A step of the demonstration, and how long it took. */
 type Step = readonly [label: string, took: Duration.Duration]
 
-/** What the services of the client did, as the demonstration shows it. */
+/** A record of the client's services, for the demonstration. */
 class Record {
   readonly steps: Array<Step> = []
   /** The request as it went over the wire. */
   wire = ""
 
-  /** Starts a stopwatch; the effect that it gives stops it. */
+  /** Starts a stopwatch. The returned effect stops it. */
   start(label: string): Effect.Effect<Effect.Effect<unknown>> {
     return Effect.map(Clock.currentTimeNanos, (started) =>
       Effect.map(Clock.currentTimeNanos, (now) => this.steps.push([label, Duration.nanos(now - started)])))

@@ -32,7 +32,7 @@ const messageOf = (error: unknown): string => {
   return error instanceof Error ? withFlags(error.message) : String(error)
 }
 
-/** One line for what went wrong. The class of an error says nothing of a command line. */
+/** One line about an error, without the class of an error of usage. */
 export const describe = (error: unknown): string => {
   const name = error instanceof Error && !isUsageError(error) ? `${error.name}: ` : ""
   return plain(name + messageOf(error))

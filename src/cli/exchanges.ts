@@ -1,5 +1,5 @@
 /**
- * What a client has sent to the router and got from it, for the page that shows it: ciphertext, and no API
+ * Traffic between a client and the router, for the page: ciphertext, and no API
  * key.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"

@@ -1,4 +1,4 @@
-/** What a command takes, read from its parser: the source of help pages and of usage errors. */
+/** A command's arguments and options, read from its parser: the source of help pages and usage errors. */
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Descriptor from "@effect/cli/CommandDescriptor"
 import type * as HelpDoc from "@effect/cli/HelpDoc"
@@ -9,7 +9,7 @@ import * as HashMap from "effect/HashMap"
 export interface Entry {
   /** `--model`, or `<prompt>`. */
   readonly name: string
-  /** What stands for its value: `ID`, or `standard | high`; empty for a switch. */
+  /** Placeholder of its value: `ID`, or `standard | high`; empty for a switch. */
   readonly value: string
   readonly about: string
 }
@@ -36,7 +36,7 @@ const flatten = (doc: HelpDoc.HelpDoc): ReadonlyArray<HelpDoc.HelpDoc> =>
 const paragraphsOf = (doc: HelpDoc.HelpDoc): ReadonlyArray<string> =>
   flatten(doc).flatMap((block) => block._tag === "Paragraph" ? [textOf(block.value)] : [])
 
-/** The parser first says of what kind a value is, and then what it means. */
+/** The parser first names the type of a value, and then its meaning. */
 const entryOf = ([span, doc]: readonly [Span.Span, HelpDoc.HelpDoc]): Entry => {
   const [, about = ""] = paragraphsOf(doc)
   const [name = "", ...words] = textOf(span).replace(/\.{3}$/, "").split(" ")

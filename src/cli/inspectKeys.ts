@@ -1,4 +1,4 @@
-/** What is wrong with a key directory. Nothing in it is changed. */
+/** Finds the problems of a key directory, and changes nothing in it. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
@@ -28,7 +28,7 @@ interface Reading {
   readonly isMounted: boolean
 }
 
-/** What was found. */
+/** The findings. */
 interface Inspection {
   readonly problems: ReadonlyArray<Problem>
   /** When the pair was made, in milliseconds since 1970; `undefined` if there is none that can be read. */

@@ -11,7 +11,7 @@ const PASTE_ON = "\u001b[?2004h"
 const PASTE_OFF = "\u001b[?2004l"
 const FENCE = "\"\"\""
 
-/** What the terminal has brought: a line, Ctrl-C, or the end of the input. */
+/** An input of the terminal: a line, Ctrl-C, or the end. */
 type Input =
   | { readonly type: "line"; readonly line: string; readonly isPasted: boolean }
   | { readonly type: "interrupt" }
@@ -24,11 +24,11 @@ export interface LineReader {
    * `undefined` when the user leaves, by Ctrl-C on an empty line or by Ctrl-D.
    */
   readonly read: Effect.Effect<string | undefined>
-  /** Runs an effect until Ctrl-C, which gives `None`. What is typed meanwhile waits for the next `read`. */
+  /** Runs an effect until Ctrl-C, which returns `None`. Text typed in between waits for the next `read`. */
   readonly untilInterrupt: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<Option.Option<A>, E, R>
 }
 
-/** Stdout, which shows nothing of what is typed while an answer is printed. */
+/** Stdout, which hides typed text while it prints an answer. */
 class Screen extends Writable {
   isMuted = false
 
@@ -51,7 +51,7 @@ class Draft {
     return this.#lines.length === 0 && !this.#isFenced
   }
 
-  /** Adds a line, and gives the message if that was its last. */
+  /** Adds a line. Returns the message if that was its last line. */
   add(line: string, isPasted: boolean): string | undefined {
     if (line.trim() === FENCE) {
       this.#isFenced = !this.#isFenced

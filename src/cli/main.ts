@@ -40,7 +40,7 @@ const pages: HelpPage = {
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
-/** What shells report of a command that a signal has ended. */
+/** Exit codes of shells for a command that a signal ended. */
 const EXIT_SIGNAL = { SIGINT: 130, SIGTERM: 143 }
 
 let stoppedBy = EXIT_FAILURE
@@ -50,7 +50,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   })
 }
 
-/** One line on stderr for what went wrong. */
+/** One line on stderr about an error. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const error = Option.getOrElse(Cause.failureOption(cause), () => Cause.squash(cause))

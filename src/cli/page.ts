@@ -32,7 +32,7 @@ const headers = {
 /** An app that cannot fail. */
 export type App = HttpApp.Default<never, Scope.Scope>
 
-/** What the page asks its server for, by the path; `undefined` for a path that is not the page's. */
+/** The page's own files, by path; `undefined` for another path. */
 export type PageData = (path: string) => App | undefined
 
 const fileApp = (path: keyof typeof files): App => {

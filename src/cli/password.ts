@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers"
 import { err } from "./terminal.js"
 
 const INTERRUPT = "\u0003"
-/** What ends a line: the return key, or Ctrl-D. */
+/** Line ends: the return key, or Ctrl-D. */
 const END = new Set(["\r", "\n", "\u0004"])
 const BACKSPACE = new Set(["\u0008", "\u007f"])
 

@@ -5,7 +5,7 @@ import type { SecurityTier } from "../ChatCompletion.js"
 import { clientOptions } from "./client.js"
 import { duration, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
 
-/** What the command line says of a proxy. */
+/** Options of a proxy on the command line. */
 export interface Options extends ServerOptions {
   readonly plainHttp: boolean
   readonly tokenFile: Option.Option<string>

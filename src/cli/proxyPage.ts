@@ -14,7 +14,7 @@ import { capturing, type Exchanges } from "./exchanges.js"
 import { type App, type PageData, pageAt, withPage } from "./page.js"
 import { withRequestLog } from "./requestLog.js"
 
-/** What the page is made of. */
+/** Files of the page. */
 export interface Options {
   readonly config: NomyoConfig
   readonly tokens: ReadonlyArray<Token>

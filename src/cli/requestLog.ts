@@ -9,7 +9,7 @@ import { payloadIdOf } from "../router/payloadId.js"
 
 /** As much of a path as is logged, in characters. */
 const LONGEST_PATH = 200
-/** What servers log of a request whose client has left. */
+/** The status that servers log after a client disconnects. */
 const CLIENT_LEFT = 499
 
 /**

@@ -32,7 +32,7 @@ import { serve } from "./serve.js"
 import { isLoopback, localUrl, readTls } from "./serverOptions.js"
 import { out, plain, withSpinner } from "./terminal.js"
 
-/** What answers, what it offers, and how the banner names it. */
+/** The model, its offer, and its name in the banner. */
 interface Backend {
   readonly model: Model.Model
   readonly models: Model.Models
@@ -84,7 +84,7 @@ const makeKeys = ({ keyDir, keyRotationInterval }: Options) => {
   })
 }
 
-/** What the page shows of the router. */
+/** The router's data for the page. */
 const pageData = (protocol: Options["protocol"]): PageData => (path) =>
   path === "/page.json"
     ? Effect.succeed(
@@ -92,7 +92,7 @@ const pageData = (protocol: Options["protocol"]): PageData => (path) =>
     )
     : undefined
 
-/** Keys of protocol 2, in `--key-dir` or kept nowhere, and a memory of what was answered under them. */
+/** Keys of protocol 2, in `--key-dir` or kept nowhere, and a memory of answered requests. */
 const makeGateway = Effect.fnUntraced(
   function*({ authority, keyDir, keyRotationInterval, keysAhead }: Options) {
     const keys = yield* GatewayKeys.make({

@@ -4,7 +4,7 @@ import type * as Option from "effect/Option"
 import type { Format } from "./log.js"
 import { duration, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
 
-/** What the command line says of a router. */
+/** Options of a router on the command line. */
 export interface Options extends ServerOptions {
   readonly apiKeyFile: Option.Option<string>
   readonly upstream: Option.Option<string>

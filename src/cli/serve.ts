@@ -105,7 +105,7 @@ const addDrain = (server: Http.Server, duration: Duration.Duration) => {
     }))
 }
 
-/** Serves an app until the scope closes; gives its URL. */
+/** Serves an app until the scope closes. Returns its URL. */
 export const serve = Effect.fnUntraced(function*(
   app: HttpApp.Default<never, Scope.Scope>,
   options: Options

@@ -1,4 +1,4 @@
-/** What the command line says of any server. */
+/** Options of every server on the command line. */
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Cli from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"

@@ -1,4 +1,4 @@
-/** What the command line shows: answers on stdout, everything else on stderr, colours on terminals only. */
+/** Output of the command line: answers on stdout, the rest on stderr, colours on terminals only. */
 import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -48,13 +48,13 @@ export const styled = (style: Style, text: string): string =>
   styleText(style, text, { validateStream: false })
 
 /**
- * What could steer a terminal or deceive its reader: control characters but line breaks and tabs, and
- * overrides of the direction of text (Unicode Standard Annex 9).
+ * Characters that could steer a terminal or deceive its reader: control characters except line breaks and
+ * tabs, and overrides of the direction of text (Unicode Standard Annex 9).
  */
 // oxlint-disable-next-line no-control-regex
 const steering = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 
-/** A text from somewhere else, with what could steer the terminal made visible. */
+/** A text from elsewhere, with visible characters in place of those that could steer the terminal. */
 export const plain = (text: string): string => text.replace(steering, "\ufffd")
 
 /** `plain`, which keeps CR LF where the stream is a pipe or a file. */

@@ -7,7 +7,7 @@ import type { Entry, HelpPage } from "./helpPage.js"
 const WIDEST = 80
 const INDENT = "  "
 const DEEP = "      "
-/** What the parser calls the value of an option that is a whole number. */
+/** The parser's name for the value of a whole-number option. */
 const INTEGER = "integer"
 
 /** Breaks a text into lines between words. */

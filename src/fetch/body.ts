@@ -35,7 +35,7 @@ const decode = (bytes: Uint8Array): string => {
   }
 }
 
-/** What a reader and an async iterator have in common. */
+/** The common part of a reader and an async iterator. */
 interface Source {
   readonly next: () => Promise<{ readonly done?: boolean | undefined; readonly value?: unknown }>
   readonly cancel: () => unknown

@@ -181,7 +181,7 @@ const encoder = /* @__PURE__ */ new TextEncoder()
 
 type Bytes = Uint8Array<ArrayBuffer>
 
-/** What a body is made of, and what is to be done when its reader leaves. */
+/** The source of a body, and a function for when its reader leaves. */
 interface Source {
   readonly texts: Iterator<string, void> | AsyncIterator<string, void>
   readonly leave?: () => void
@@ -232,7 +232,7 @@ const responseOf = (source: Source, type: string, answer: object, signal: AbortS
 
 type Chunks = AsyncIterator<object, unknown>
 
-/** The events of a stream. One that breaks off throws: what came is not to be taken for the whole. */
+/** The events of a stream. A stream that breaks off throws, so nobody takes its part for the whole. */
 async function* eventsFrom(
   first: IteratorResult<object, unknown>,
   rest: Chunks,
@@ -248,7 +248,7 @@ async function* eventsFrom(
   yield DONE
 }
 
-/** A stream of what the client streams. It begins with the first chunk, so that a failure has its status. */
+/** The client's stream as events. It begins with the first chunk, so a failure before it has its status. */
 const completeStreamed = async (
   open: (signal: AbortSignal) => AsyncIterable<object>,
   mapped: Mapped,
@@ -320,22 +320,21 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
 }
 
 /**
- * A `fetch` whose chat completions go through `client`, encrypted. Nothing that it is given is sent in the
- * clear, whatever the URL.
+ * Makes a `fetch` that sends chat completions through `client`, encrypted. It sends nothing in the clear,
+ * whatever the URL.
  *
- * `POST …/chat/completions` is an exchange, `GET …/models` and `/models/{id}` answer from a list, and every
- * other path is refused with a 404 in OpenAI's form. With `stream: true` the answer is a stream of events:
- * real pieces from a client of protocol 2, and the whole answer in pieces from one of protocol 1, whose first
- * event says so (`_metadata.is_streamed`). It is read as fast as the tool reads it, and a tool that leaves
- * ends the model's work. A stream that breaks off throws the client's error. Headers of the tool go no
- * further.
+ * It encrypts `POST …/chat/completions` and answers `GET …/models` and `/models/{id}` from a list. Other
+ * paths get a 404 in OpenAI's form. With `stream: true` the answer is a stream of events. Under protocol 2
+ * they arrive while the model writes; under protocol 1 they are pieces of the whole answer. The first event's
+ * `_metadata.is_streamed` says which. The stream applies backpressure, and leaving it ends the model's work.
+ * A stream that breaks off throws the client's error. It never sends the library's headers.
  *
- * HTTP errors keep their status, but for 408 and 409 with the AI SDK, which would repeat them: these are a
- * 400 with the `code` `http_408` or `http_409`. A `SecurityError` or `DisposedError` is a 400 with the reason
- * as its `code`. A lost network and a timeout reject with `TypeError("fetch failed")`, whose `cause` is the
- * `APIConnectionError` or leads to it. An abort rejects with the signal's reason.
+ * HTTP errors keep their status, except 408 and 409 with the AI SDK, which would retry them: it gets a 400
+ * with the `code` `http_408` or `http_409`. A `SecurityError` or `DisposedError` is a 400 with the reason as
+ * its `code`. A lost connection and a timeout reject with `TypeError("fetch failed")`, whose `cause` leads to
+ * the `APIConnectionError`. An abort rejects with the signal's reason.
  *
- * Throws a `TypeError` for a client without `create`, and for an option that is unknown or not valid.
+ * Throws a `TypeError` for a client without `create`, and for an unknown or invalid option.
  *
  * @example
  * import { SecureChatCompletion } from "nomyo-js"
@@ -382,7 +381,7 @@ export interface OpenAiOptions {
   readonly baseURL: string
   /** The `fetch` of `createFetch`. */
   readonly fetch: typeof globalThis.fetch
-  /** Set if the client repeats requests itself: retries are not to multiply. */
+  /** Set if the client retries, so that retries do not multiply. */
   readonly maxRetries?: 0
 }
 

@@ -71,7 +71,7 @@ interface Settings extends CompletionSettings {
 
 type Headers = HttpServerRequest.HttpServerRequest["headers"]
 
-/** What OpenAI's and Azure's clients authenticate with. */
+/** The credentials of OpenAI's and Azure's clients. */
 const authorizationOf = (headers: Headers): string =>
   headers["authorization"] ?? (headers["api-key"] === undefined ? "" : `Bearer ${headers["api-key"]}`)
 

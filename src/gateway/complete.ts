@@ -31,7 +31,7 @@ export interface Settings {
   readonly keepAlive: Duration.Duration
 }
 
-/** What a request says beside its body. */
+/** Options of a request beside its body. */
 export interface Given {
   readonly apiKey: string | undefined
   readonly deployment: string | undefined
@@ -39,7 +39,7 @@ export interface Given {
 
 /**
  * How long a stream waits for the status that it deserves. Later failures can only be told within it: tools
- * and the proxies in between give up on a connection that says nothing.
+ * and the proxies in between give up on a silent connection.
  */
 const STATUS_WAIT = "5 seconds"
 

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 
-/** What becomes known of a request while it is answered. */
+/** Log fields of a request, filled while it is answered. */
 export interface Entry {
   /** Of an error, or of a response that is complete. */
   status: number | undefined
@@ -19,7 +19,7 @@ export const markEnd = (entry: Entry): Effect.Effect<void> =>
     entry.status ??= 200
   })
 
-/** What servers log of a request whose client has left. */
+/** The status that servers log after a client disconnects. */
 const CLIENT_LEFT = 499
 
 const KNOWN = /^(?:\/v1)?(?:\/|\/chat\/completions|\/models|\/health)?\/?$/

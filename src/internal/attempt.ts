@@ -73,7 +73,7 @@ const exchangeOrRekey = (
   })
 
 /**
- * Fetches the router's key in a fiber of its own, and gives what waits for it. (Not `Effect.all`, which hangs
+ * Fetches the router's key in its own fiber. Returns an effect that waits. (Not `Effect.all`, which hangs
  * if it is interrupted before it has begun to wait.)
  */
 const startFetching = (

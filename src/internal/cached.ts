@@ -11,7 +11,7 @@ export interface Dated<A> {
   readonly fetchedAt: number
 }
 
-/** What a router publishes, fetched when it is needed and kept for a while. */
+/** A router's published value, fetched on demand and cached. */
 export interface Cached<A, E> {
   /**
    * The cached key, without waiting; `undefined` if it is stale. A key that is stale soon is fetched again in
@@ -46,7 +46,7 @@ const timedOut = (timeout: Duration.Duration) => () =>
       "Check baseUrl and the network, or raise timeout"
   })
 
-/** Keeps what `fetch` gives, until the scope closes. */
+/** Caches the result of `fetch` until the scope closes. */
 export const makeCached = Effect.fnUntraced(function*<A, E>(
   fetch: Effect.Effect<A, E>,
   { routerKeyTtl, timeout }: Times

@@ -40,7 +40,7 @@ const notHttp = (code: string) =>
 /** Where a request goes, for a message. The rest of a URL may hold a secret. */
 export const originOf = (url: string): string => URL.canParse(url) ? new URL(url).origin : "The router"
 
-/** What the system's most frequent codes mean. */
+/** Meanings of the system's most frequent codes. */
 const meanings: { readonly [code: string]: string } = {
   ECONNREFUSED: "nothing listens there",
   ECONNRESET: "the other side closed the connection",

@@ -1,5 +1,5 @@
 /**
- * What is kept of a router's error body: only what is known to repeat nothing of the request. FastAPI's
+ * Keeps the parts of a router's error body that repeat nothing of the request. FastAPI's
  * validation errors hold the offending `input`, for example, which may be a prompt.
  */
 import { isUpstreamReason, type UpstreamReason } from "../openai/upstreamReason.js"

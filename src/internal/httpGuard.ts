@@ -16,7 +16,7 @@ export interface Refusal {
   readonly message: string
 }
 
-/** What a server accepts. */
+/** Rules of a server's guard. */
 export interface Options {
   /** Host names that are accepted beside those of loopback, without a port. */
   readonly hosts: ReadonlyArray<string>

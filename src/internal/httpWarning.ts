@@ -1,4 +1,4 @@
-/** What plain HTTP gives away, in a warning. */
+/** Warning about plain HTTP. */
 
 /** The machine itself (RFC 6761 6.3; RFC 1122 3.2.1.3; RFC 4291 2.5.3): nobody else is on that path. */
 const isLoopback = (host: string): boolean =>
@@ -6,7 +6,7 @@ const isLoopback = (host: string): boolean =>
 
 const PIN = "without a pinned router key (routerKeyFingerprints)"
 
-/** The warning that a client gives for its router's URL; `undefined` for HTTPS. */
+/** A client's warning about its router's URL; `undefined` for HTTPS. */
 export const httpWarning = (baseUrl: string, isPinned: boolean): string | undefined => {
   const { hostname, protocol } = new URL(baseUrl)
   if (protocol !== "http:") return undefined

@@ -7,11 +7,11 @@
  */
 import { misspelled, related } from "./closestName.js"
 
-/** What a value must be: in words that follow "must be", and as a test. */
+/** A rule for a value: in words that follow "must be", and as a test. */
 export interface Rule<A = unknown> {
   readonly expected: string
   readonly accepts: (value: unknown) => boolean
-  /** For the type of what it accepts alone: it is never set. */
+  /** Carries only the type of accepted values; it is never set. */
   readonly type?: A
 }
 

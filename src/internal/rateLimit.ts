@@ -71,7 +71,7 @@ const settle = (history: History, at: number, answered: number): History => {
 }
 
 /**
- * What waits for the limit before an effect, and counts it. An interrupted wait uses up nothing of the limit.
+ * Waits for the limit before an effect, and counts it. An interrupted wait uses up nothing of the limit.
  */
 export type RateLimiter = <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -80,7 +80,7 @@ export const makeRateLimiter = (): RateLimiter => {
   let history = none
   const take = Effect.gen(function*() {
     let now = yield* Clock.currentTimeMillis
-    // what was answered meanwhile may move the time; a clock that was set back must not move it for ever
+    // an answer in between may move the time; a clock that was set back must not move it for ever
     for (let round = 0; round < ROUNDS; round++) {
       const at = earliest(history, now, CLIENT_SECOND)
       if (at <= now) break

@@ -34,7 +34,7 @@ export interface Primitives {
   ) => Effect.Effect<A, E | SecurityError, R>
 }
 
-/** What WebCrypto gives for a ciphertext, with the tag at its end, as `Sealed`. */
+/** Converts WebCrypto's ciphertext, with the tag at its end, to `Sealed`. */
 const toSealed = (encryptedKey: ArrayBuffer, nonce: Uint8Array<ArrayBuffer>, joined: ArrayBuffer): Sealed => {
   // as it was encrypted: the owner of the plaintext may have resized it since
   const length = joined.byteLength - TAG_LENGTH

@@ -3,7 +3,7 @@ import type { ChatCompletionResponse } from "../ChatCompletion.js"
 import * as ChatCompletionChunk from "../ChatCompletionChunk.js"
 import type { Chunks } from "../Protocol.js"
 
-/** A whole answer as chunks, which come all at once. The first says so in its `_metadata`. */
+/** A whole answer as chunks, all at once. The first chunk's `_metadata` marks that. */
 export const wholeChunks = (answer: ChatCompletionResponse): Chunks => {
   const marked = { ...answer, _metadata: { ...answer._metadata, is_streamed: false } }
   let left: Iterable<ChatCompletionChunk.ChatCompletionChunk> | undefined =

@@ -14,7 +14,7 @@ interface ToolCallDelta {
   } | null | undefined
 }
 
-/** What a chunk adds to a message. The texts of all chunks are joined. */
+/** The part of a message in one chunk. Join the texts of all chunks. */
 interface Delta {
   readonly [field: string]: unknown
   /** In the first chunk of a choice. */

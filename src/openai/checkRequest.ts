@@ -1,5 +1,5 @@
 /**
- * What is refused before it is sent: a request that cannot be sent or cannot be meant. All else is the
+ * Refuses a request before it is sent if nobody can send or mean it. All else is the
  * model server's to judge, since it knows what its model takes.
  */
 import { misspelled } from "../internal/closestName.js"
@@ -63,12 +63,12 @@ export const checkPayload = (payload: unknown): string | undefined => {
 
 /** A request taken apart. */
 export interface Parts {
-  /** What goes to the model server. */
+  /** The payload for the model server. */
   readonly payload: JsonObject
   readonly api_key: string | undefined
   readonly base_url: string | undefined
   readonly security_tier: SecurityTier | undefined
-  /** What the payload's members were read from, if that is known. What `extra_body` adds has no such text. */
+  /** Source text of the payload's members, if known. Members of `extra_body` have no source text. */
   readonly source: SourceText | undefined
 }
 

@@ -10,7 +10,7 @@ interface Open {
   readonly [name: string]: unknown
 }
 
-/** A message of an answer, as far as a stream needs to know it. */
+/** The fields of a message that a stream needs. */
 interface Message extends Open {
   readonly role?: string | null | undefined
   readonly content?: string | null | undefined
@@ -19,14 +19,14 @@ interface Message extends Open {
   readonly tool_calls?: ReadonlyArray<Open> | null | undefined
 }
 
-/** One choice of an answer, as far as a stream needs to know it. */
+/** The fields of a choice that a stream needs. */
 interface Choice {
   readonly index?: number | undefined
   readonly message: object
   readonly finish_reason?: string | null | undefined
 }
 
-/** An answer, as far as a stream needs to know it. */
+/** The fields of an answer that a stream needs. */
 export interface Answer extends Open {
   readonly choices: ReadonlyArray<Choice>
 }
@@ -50,12 +50,12 @@ export interface Chunk extends Open {
   readonly choices: ReadonlyArray<ChunkChoice>
 }
 
-/** What `stream_options` may ask for. */
+/** Fields of `stream_options`. */
 export interface StreamOptions {
   readonly includeUsage: boolean
 }
 
-/** What every chunk repeats. */
+/** Fields that every chunk repeats. */
 const headOf = ({ _metadata, created, id, model, service_tier, system_fingerprint }: Open) => {
   const metadata = (_metadata ?? {}) as { readonly payload_id?: string; readonly processed_at?: number }
   return {
@@ -103,7 +103,7 @@ const toolCallDeltas = function*(call: Open, index: number): Generator<Open, voi
   for (const piece of piecesOf(custom?.["input"])) yield { index, custom: { input: piece } }
 }
 
-/** What the chunks of one message bring, the role first. */
+/** Contents of the chunks of one message, the role first. */
 const messageDeltas = function*(message: Message): Generator<Open, void> {
   const { content, reasoning_content, refusal, role, tool_calls, ...rest } = message
   yield { role: role ?? "assistant", ...(typeof content === "string" ? { content: "" } : {}), ...rest }

@@ -13,7 +13,7 @@ const eventsOf = (text: string): ReadonlyArray<JsonObject> =>
     return isObject(value) ? [value] : []
   })
 
-/** Fields whose texts come in full in each chunk, and are not to be joined. */
+/** Fields whose texts are whole in each chunk, so nobody joins them. */
 const WHOLE = new Set(["id", "type", "role", "name", "object", "model", "format", "finish_reason"])
 
 const own = (object: JsonObject, name: string): unknown =>
@@ -25,7 +25,7 @@ const set = (object: JsonObject, name: string, value: unknown): void => {
   Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
 }
 
-/** Adds a delta to what there is: texts are joined, lists joined or merged by `index`, objects merged. */
+/** Adds a delta to the values so far: texts are joined, lists joined or merged by `index`, objects merged. */
 const merge = (into: JsonObject, delta: JsonObject): JsonObject => {
   for (const [name, value] of Object.entries(delta)) set(into, name, merged(name, own(into, name), value))
   return into

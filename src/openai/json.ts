@@ -85,7 +85,7 @@ export const freezeDeeply = <A extends object>(root: A): A => {
   return root
 }
 
-/** Throws a `SyntaxError` for what is not JSON. */
+/** Throws a `SyntaxError` if the text is not JSON. */
 export const parse = (text: string): unknown => {
   const long = new Map<unknown, string>()
   let short = ""

@@ -12,7 +12,7 @@ import { isList, isObject, type JsonObject, parseLoosely } from "./looseJson.js"
 /** An answer in OpenAI's shape, without what the client adds. */
 type Answer = Omit<ChatCompletionResponse, "_metadata">
 
-/** What is filled in where the server says nothing. */
+/** Defaults for fields that the server leaves out. */
 export interface Fallbacks {
   /** Goes into the ids that are made up. */
   readonly payloadId: string
@@ -21,7 +21,7 @@ export interface Fallbacks {
 }
 
 /**
- * What an opened plaintext turned out to be. `missing` names the field that makes it no answer. `metadata`
+ * Result of reading an opened plaintext. `missing` names the field that makes it no answer. `metadata`
  * is what the router put there.
  */
 export type Read =
@@ -51,7 +51,7 @@ const jsonTextOf = (value: unknown): string => {
 // ----------------------------------------------------------------------------
 // Content
 
-/** What the parts of a content say, by where it belongs. */
+/** Texts of a content's parts, by their target field. */
 interface Said {
   text: string | null
   reasoning: string | null
@@ -197,7 +197,7 @@ const fixFinishReason = (choice: JsonObject): void => {
   choice["finish_reason"] = reason
 }
 
-/** What a choice says, wherever it says it; `undefined` if it says nothing. */
+/** A choice's message, wherever the server puts it, or `undefined`. */
 const messageOf = (choice: unknown): JsonObject | undefined => {
   if (!isObject(choice)) return undefined
   const message = choice["message"] ?? choice["delta"] ?? choice["text"]
@@ -257,7 +257,7 @@ const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>,
   return answer as JsonObject & Answer
 }
 
-/** The error that an answer is instead of one, in any of the shapes that servers give it. */
+/** The error that an answer holds, in any of the servers' shapes. */
 const errorOf = (answer: JsonObject, choices: unknown): unknown => {
   const [first] = isList(choices) ? choices : []
   const error = answer["error"] ?? (isObject(first) ? first["error"] : undefined)

@@ -7,7 +7,7 @@ interface JsonObject {
   readonly [name: string]: unknown
 }
 
-/** A request taken apart: what the client is given, and how the answer is to be shaped. */
+/** A request in two parts: the client's request, and the form of the answer. */
 export interface Mapped {
   readonly request: JsonObject
   readonly stream: boolean
@@ -45,7 +45,7 @@ const parse = (text: string): JsonObject => {
   return typeof body === "object" && body !== null && !Array.isArray(body) ? body as JsonObject : notJson()
 }
 
-/** What a request says beside its body. */
+/** Options of a request beside its body. */
 interface Given {
   /** Goes to the router in place of the client's own. */
   readonly apiKey?: string | undefined
@@ -61,7 +61,7 @@ const known = (fields: JsonObject): JsonObject =>
 
 /**
  * Reads a body. `stream` and `stream_options` do not reach the client: they say how to shape its answer.
- * Throws a `Refusal` for what is no JSON object, for `base_url` and `api_key`, and for a `stream` or
+ * Throws a `Refusal` if it is not a JSON object, and for `base_url` and `api_key`, and for a `stream` or
  * `stream_options` of the wrong type. The client checks the rest, and sends it as it is written here.
  */
 export const mapRequest = (text: string, { apiKey, deployment, securityTier }: Given): Mapped => {

@@ -4,7 +4,7 @@
  * never those words.
  */
 
-/** What a reason stands for. */
+/** Meaning of a reason. */
 interface Meaning {
   /** The status that the client gets. One that is retried only where a retry can help. */
   readonly status: number
@@ -100,13 +100,13 @@ export const isUpstreamReason = (text: unknown): text is UpstreamReason =>
 /** The status and the sentence that a client gets for a reason. */
 export const meaningOf = (reason: UpstreamReason): Meaning => table[reason]
 
-/** What is known of a failure. */
+/** Known facts of a failure. */
 export interface UpstreamFailure {
   /** The HTTP status, if there was one. */
   readonly status?: number | undefined
   /** The system's code of a network failure. */
   readonly code?: string | undefined
-  /** What the server called it. */
+  /** The server's own code. */
   readonly error?: UpstreamError | undefined
   /** For a 200: the body is not JSON, or not an object. */
   readonly isUnreadable?: boolean | undefined
@@ -178,7 +178,7 @@ const byStatus: { readonly [status: number]: UpstreamReason } = {
   529: "upstream_overloaded"
 }
 
-/** What a status leaves open, its words may narrow. */
+/** Refines a status by the words of its body. */
 const narrowed: { readonly [status: number]: ReadonlyArray<UpstreamReason> } = {
   403: ["content_filter", "upstream_quota_exceeded"],
   404: ["model_not_found"],

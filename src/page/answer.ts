@@ -8,7 +8,7 @@ export interface ToolCall {
   readonly function: { readonly name: string; readonly arguments: string }
 }
 
-/** What has been said so far. */
+/** The messages so far. */
 export interface Answer {
   readonly content: string
   readonly reasoning: string

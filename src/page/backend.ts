@@ -1,4 +1,4 @@
-/** What the page needs of the server that it came from: the same for a router and for a proxy. */
+/** The page's interface to its server, a router or a proxy. */
 import type { ChatCompletionChunk } from "../openai/chatChunk.js"
 import type { Exchange } from "./exchange.js"
 
@@ -9,12 +9,12 @@ export interface Request {
   readonly tools?: ReadonlyArray<object>
 }
 
-/** What goes with a request beside its body. */
+/** Context of a request beside its body. */
 export interface CallOptions {
   readonly tier: string
   readonly apiKey: string
   readonly signal: AbortSignal
-  /** Called with what has passed over the network, whenever that has changed. */
+  /** Called with the network traffic, whenever it has changed. */
   readonly onExchange: (exchange: Exchange) => void
 }
 

@@ -20,7 +20,7 @@ export const element = <Name extends keyof HTMLElementTagNameMap>(
   return made
 }
 
-/** A button that copies a text, and says so to those who see it and those who hear it. */
+/** A button that copies a text, and confirms that on the screen and to screen readers. */
 export const copyButton = (text: () => string): HTMLButtonElement => {
   const button = element("button", { type: "button", className: "copy", textContent: "Copy" })
   button.setAttribute("aria-live", "polite")

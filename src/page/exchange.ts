@@ -1,4 +1,4 @@
-/** What passed over the network for one request: the beginning of each body, and how long it is. */
+/** The traffic of one request: the beginning and the length of each body. */
 
 /** A message of HTTP as it was sent. */
 export interface Captured {
@@ -58,7 +58,7 @@ const number = (value: number): string => value.toLocaleString("en")
 /** Bytes in words. */
 export const bytesOf = (count: number): string => `${number(count)} ${count === 1 ? "byte" : "bytes"}`
 
-/** What was captured as text: the head, an empty line, and the body as far as it is shown. */
+/** Captured traffic as text: the head, an empty line, and the visible part of the body. */
 export const textOf = ({ bytes, head, start }: Captured): string => {
   const body = isText(start) ? new TextDecoder().decode(start) : hexDump(start)
   const rest = bytes - start.length

@@ -33,10 +33,10 @@ const weather = {
   }
 }
 
-/** What the page says about the server that it came from. */
+/** The page's texts about its server. */
 interface Words {
   readonly hint: string
-  /** What to do with a key that is not pinned. */
+  /** Advice for a key that is not pinned. */
   readonly pinAdvice: string
 }
 
@@ -101,7 +101,7 @@ const bodyOf = (message: object): Request => ({
   messages: [...state.history, message]
 })
 
-/** What the user reads, as text. */
+/** The visible text of the answer. */
 const readable = ({ calls, content, reasoning, refusal }: Answer): string =>
   JSON.stringify({
     ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
@@ -169,7 +169,7 @@ const say = async (side: Side, content: string): Promise<void> => {
   setBusy(true)
   try {
     const answer = await exchangeWith(side, request, controller)
-    // a new chat has been begun meanwhile
+    // the user began a new chat in between
     if (!shown.isConnected) return
     state.history = [...request.messages, messageOf(answer)]
     expectResults(answer.calls)
@@ -197,7 +197,7 @@ const startAgain = ({ words }: Side): void => {
   composer.focus()
 }
 
-/** What every page has. */
+/** Parts of every page. */
 const listen = (side: Side): void => {
   const form = byId<HTMLFormElement>("form")
   form.addEventListener("submit", (event) => {
@@ -215,7 +215,7 @@ const listen = (side: Side): void => {
   apiKey.addEventListener("change", () => void showModels())
 }
 
-/** What a router's page has: it makes the client's key, and can pin the router's. */
+/** Parts of a router's page: it creates the client's key, and can pin the router's. */
 const listenToKeys = (side: Side, backend: RouterBackend, routerKey: () => RouterKey | undefined): void => {
   keepKey.addEventListener("change", async () => {
     keepKey.disabled = true

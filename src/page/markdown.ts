@@ -73,7 +73,7 @@ const reference = (
   return definition === undefined ? `[${label ?? identifier}]` : make(definition)
 }
 
-/** What a leaf of the tree looks like; `undefined` for a node with children. */
+/** A leaf of the tree as DOM; `undefined` for a node with children. */
 const leafOf = (node: Nodes, definitions: Definitions): Node | string | undefined => {
   switch (node.type) {
     case "text": return node.value

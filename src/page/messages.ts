@@ -118,7 +118,7 @@ export const showCancelled = (): void => void article("assistant", "Cancelled")
 
 const FACTS = ["reason", "statusCode", "attempts", "retryAfter"] as const
 
-/** Shows an error with what is known of it. */
+/** Shows an error with its known details. */
 export const showError = (error: unknown): void => {
   const { message, name } = error as Error
   const given = error as { readonly [field: string]: unknown }

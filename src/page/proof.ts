@@ -1,5 +1,5 @@
 /**
- * What the page proves: what was typed and read beside what the network saw, the keys, the time and the
+ * The page's proof: text beside the bytes that the network saw, the keys, the time and the
  * bytes.
  */
 import type { Keys, OwnKey, RouterKey } from "./backend.js"

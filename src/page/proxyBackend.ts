@@ -6,7 +6,7 @@ import type { Backend, CallOptions, Keys, Request } from "./backend.js"
 import { values } from "./eventStream.js"
 import type { Captured, Exchange } from "./exchange.js"
 
-/** What the proxy says of itself. */
+/** The proxy's description of itself. */
 export interface ProxyPage {
   readonly server: "proxy"
   /** The URL of the router. */
@@ -21,7 +21,7 @@ interface Sent {
   readonly bytes: number
 }
 
-/** How often the proxy is asked for what it has sent, in milliseconds. */
+/** Interval for asking the proxy about its traffic, in milliseconds. */
 const LOOK_EVERY = 400
 
 const sleep = (milliseconds: number): Promise<void> =>
@@ -43,7 +43,7 @@ const readExchange = async (id: string): Promise<Exchange | undefined> => {
   return { request: captured(request), ...(response === undefined ? {} : { response: captured(response) }) }
 }
 
-/** Tells of an exchange until it is over. Gives a function that ends this, with a last look. */
+/** Reports an exchange until it is over. Returns a function that ends this, with a last look. */
 const watch = (id: string, { onExchange }: CallOptions): () => Promise<void> => {
   const over = new AbortController()
   const look = async () => {

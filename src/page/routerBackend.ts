@@ -5,7 +5,7 @@ import { captureFetch } from "./captureFetch.js"
 import type { Exchange } from "./exchange.js"
 import { savedPin } from "./pin.js"
 
-/** What the router says of itself. */
+/** The router's description of itself. */
 export interface RouterPage {
   readonly server: "router"
   readonly protocol: 1 | 2

@@ -26,7 +26,7 @@ import type { BatchOptions } from "./options.js"
  */
 export type BatchResult = PromiseSettledResult<ChatCompletionResponse> & { readonly index: number }
 
-/** What `for await` takes. */
+/** Inputs that `for await` accepts. */
 type Requests = Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>
 
 type Take = Batch.Take<ChatCompletionResponse, NomyoError, unknown>

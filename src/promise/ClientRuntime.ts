@@ -1,4 +1,4 @@
-/** What the Promise classes run on: the client's layers, calls in flight, and the end of both. */
+/** The runtime of the Promise classes: the client's layers, calls in flight, and their end. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -31,7 +31,7 @@ export interface Config extends ClientConfig {
   readonly baseUrl?: string | undefined
 }
 
-/** What the tables of both classes read. */
+/** Options that the tables of both classes read. */
 type Given = Partial<
   Options.Read<typeof Options.chatCompletionRules> & Options.Read<typeof Options.completionClientRules>
 >

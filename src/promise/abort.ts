@@ -26,7 +26,7 @@ const listenTo = (signal: AbortSignal): Listener => {
   return listener
 }
 
-/** Runs `cancel` when the signal is aborted. Gives the function that stops listening. */
+/** Runs `cancel` when the signal is aborted. Returns the function that stops listening. */
 export const onAbort = (signal: AbortSignal, cancel: () => void): () => void => {
   const { calls, stop } = listeners.get(signal) ?? listenTo(signal)
   calls.add(cancel)
@@ -35,6 +35,6 @@ export const onAbort = (signal: AbortSignal, cancel: () => void): () => void => 
   }
 }
 
-/** What a call rejects with. Signals of polyfills and of old runtimes have no reason. */
+/** The reason that a call rejects with. Signals of polyfills and of old runtimes have no reason. */
 export const reasonOf = (signal: AbortSignal): unknown =>
   signal.reason === undefined ? new DOMException("This operation was aborted", "AbortError") : signal.reason

@@ -28,7 +28,7 @@ export interface CompletionStream extends AsyncIterableIterator<ChatCompletionCh
   finalCompletion(): Promise<ChatCompletionResponse>
 }
 
-/** An effect that ends when it is left, and gives what it has opened on the way. */
+/** An effect that ends early when interrupted, and returns the resources that it opened. */
 const openUntil = (
   request: ChatCompletionRequest,
   options: RequestOptions,
@@ -41,7 +41,7 @@ const openUntil = (
     yield* Effect.promise(() => left)
   }))
 
-/** Gives chunks to `note` and to the loop. */
+/** Passes chunks to `note` and to the loop. */
 async function* chunksOf(
   runtime: ClientRuntime,
   request: ChatCompletionRequest,

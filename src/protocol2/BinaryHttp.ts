@@ -247,7 +247,7 @@ export class Decoder<H extends Head> {
     return parts
   }
 
-  /** Whether nothing is left to read: of what has come so far, or of a whole message. */
+  /** Whether all bytes so far, or a whole message, have been read. */
   #isDone(isWhole: boolean): boolean {
     return this.#buffer.length === 0 && (this.isComplete || !isWhole)
   }

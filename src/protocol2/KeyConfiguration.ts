@@ -103,7 +103,7 @@ const split = (list: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBuf
 }
 
 /**
- * What is usable of a configuration; nothing if it has another KEM or no suite of ours. Throws if it is
+ * Reads a configuration; `undefined` if it has another KEM or no supported suite. Throws if it is
  * malformed.
  */
 const parse = (bytes: Uint8Array<ArrayBuffer>): Omit<KeyConfiguration, "fingerprint"> | undefined => {

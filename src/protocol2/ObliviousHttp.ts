@@ -79,7 +79,7 @@ interface Suite {
   readonly aeadId: Hpke.AeadId
 }
 
-/** What says under which key a request is sealed (RFC 9458, 4.3): 7 bytes. */
+/** The header that names a request's key and suite (RFC 9458, 4.3): 7 bytes. */
 const HEADER_LENGTH = 7
 const encodeHeader = ({ aeadId, kem, keyId }: Suite): Uint8Array<ArrayBuffer> =>
   Uint8Array.of(keyId, kem.id >> 8, kem.id & 0xff, 0, 1, aeadId >> 8, aeadId & 0xff)

@@ -62,7 +62,7 @@ const textOf = (details: unknown, name: string): string => {
   return typeof value === "string" ? value : ""
 }
 
-/** Fails with what a status inside of an answer says: the router said it. */
+/** Fails with the error of a status inside an encrypted answer. */
 const checkStatus = Effect.fnUntraced(function*(answer: Answer) {
   if (answer.status === 200) return
   const errorDetails = parse(yield* readAll(answer))
@@ -122,7 +122,7 @@ const readWhole = (answer: Answer, payloadId: string) =>
     ChatCompletion.decodeResponse(bytes, { algorithm: ALGORITHM, payloadId,
       processedAt: processedAtOf(answer) }))
 
-/** An answer in chunks; a router that does not stream gives it whole. */
+/** An answer in chunks; a router that does not stream sends it whole. */
 const readChunks = (answer: Answer, payloadId: string) => {
   if (answer.headers["content-type"] !== "text/event-stream") {
     return Effect.map(readWhole(answer, payloadId), wholeChunks)

@@ -26,7 +26,7 @@ export interface Answer extends BinaryHttp.ResponseHead {
   readonly pull: Effect.Effect<ReadonlyArray<Uint8Array<ArrayBuffer>> | undefined, TransportError>
 }
 
-/** What one exchange is about. */
+/** Data of one exchange. */
 export interface Asked {
   readonly request: Request
   readonly baseUrl: string

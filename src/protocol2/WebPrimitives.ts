@@ -10,7 +10,7 @@ import { SecurityError } from "../NomyoError.js"
 import { type Aead, Primitives, type Service, type X25519KeyPair,
   type X25519PrivateKey } from "./Primitives.js"
 
-/** What stands before the 32 bytes of a private key in PKCS#8 (RFC 8410, 7). */
+/** Prefix of the 32 bytes of a private key in PKCS#8 (RFC 8410, 7). */
 const PKCS8_HEAD = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20)
 /**
  * The X coordinate of the base point: the public key of `k` is the Diffie-Hellman result of `k` and this (RFC

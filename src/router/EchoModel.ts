@@ -62,7 +62,7 @@ const limited = (text: string, request: ChatCompletionRequest) => {
 const recordOf = (value: unknown): { readonly [key: string]: unknown } =>
   Predicate.isReadonlyRecord(value) ? value : {}
 
-/** What is said when no tool is called: the prompt, in the form that `response_format` asks for. */
+/** The answer without a tool call: the prompt, in the form of `response_format`. */
 const saidOf = (request: ChatCompletionRequest, prompt: string): string => {
   const format = recordOf(request["response_format"])
   if (format["type"] === "json_object") return JSON.stringify({ you_said: prompt })

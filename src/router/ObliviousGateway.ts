@@ -150,7 +150,7 @@ const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHea
   if (!isWithin) return yield* Effect.fail(staleDate)
 })
 
-/** What can be judged by a request's head (protocol 2, 7), in this order. */
+/** Checks of a request's head (protocol 2, 7), in this order. */
 const checkHead = Effect.fnUntraced(function*(head: BinaryHttp.RequestHead, options: Options) {
   if (head.method !== "POST" || head.scheme !== "https" || head.path !== "/v1/chat/completions") {
     return yield* Effect.fail(refuse(404, "There is no such path"))

@@ -91,7 +91,7 @@ const first = Effect.flatMap(KeyStore, (store) =>
     onSome: Effect.succeed
   }))))
 
-/** Keeps a pair for the next start, in place of what was kept so far. Without it the router works as well. */
+/** Stores a pair for the next start, in place of the stored one. If this fails, the router goes on. */
 const keepForRestart = ({ replaced }: State, pair: KeyPair): Effect.Effect<void> =>
   replaced === undefined
     ? Effect.void

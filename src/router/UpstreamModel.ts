@@ -88,7 +88,7 @@ const parse = (bytes: Uint8Array): unknown => {
 
 type Answer = { readonly [key: string]: unknown }
 
-/** The JSON object that a server answered with. Fails with what is known of its failure. */
+/** The JSON object that a server answered with. Fails with the known facts of its failure. */
 const answerOf = Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse
 ): Effect.fn.Return<Answer, UpstreamFailure> {
@@ -175,7 +175,7 @@ const toTheirEnd = (events: Stream.Stream<string, UpstreamFailure>): Stream.Stre
     return Stream.concat(noted, Stream.execute(check))
   })
 
-/** What a client gets: a status and a reason of the closed list. */
+/** The error for a client: a status and a reason of the closed list. */
 const clientError = (failure: Failure): HttpError => {
   const reason = reasonOf(failure)
   const { message, status: statusCode } = meaningOf(reason)
@@ -183,7 +183,7 @@ const clientError = (failure: Failure): HttpError => {
 }
 
 /**
- * What the log says: the status or the network's code, what the server called it, and its words without the
+ * The log entry: the status or the network's code, the server's code, and its message without the
  * request's.
  */
 const logOf = (failure: Failure, request: unknown): { readonly [name: string]: unknown } => {

@@ -25,7 +25,7 @@ const percentDecode = (text: string): Uint8Array => {
   }
 }
 
-/** What the headers say: the caller, the tier, and the key that the answer is sealed to. */
+/** Reads the headers: the caller, the tier, and the key that the answer is sealed to. */
 const readHeaders = Effect.gen(function*() {
   const { headers } = yield* HttpServerRequest.HttpServerRequest
   const crypto = yield* Crypto

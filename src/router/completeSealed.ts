@@ -11,7 +11,7 @@ import { refuse } from "./refuse.js"
 
 const isSecurityTier = Schema.is(ChatCompletion.SecurityTier)
 
-/** What a request asks for. Its JSON is zeroed once it is read. */
+/** Reads a request. Its JSON is zeroed afterwards. */
 const read = Effect.fnUntraced(function*({ head, payload }: Question): Effect.fn.Return<Opened, HttpError> {
   const payloadId = payloadIdOf(head.headers)
   if (payloadId === undefined) return yield* refuse(400, "X-Payload-ID must be at most 128 ASCII characters")

@@ -13,7 +13,7 @@ import type { Model } from "./Model.js"
 import * as ObliviousGateway from "./ObliviousGateway.js"
 import * as ReplayStore from "./ReplayStore.js"
 
-/** A router's keys of protocol 2, and its memory of what it has answered under them. */
+/** A router's keys of protocol 2, and its memory of answered requests. */
 export interface Gateway {
   readonly keys: GatewayKeys.Service
   readonly replayStore: ReplayStore.Service

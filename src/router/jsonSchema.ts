@@ -2,7 +2,7 @@
 
 type Schema = { readonly [keyword: string]: unknown }
 
-/** What the instances of one answer share. */
+/** State that the instances of one answer share. */
 interface Build {
   readonly root: Schema
   /** Fills strings that may hold anything. */
@@ -28,7 +28,7 @@ const schemasOf = (value: unknown): ReadonlyArray<Schema> =>
 const textsOf = (value: unknown): ReadonlyArray<string> => Array.isArray(value) ? value.map(String) : []
 const numberOf = (value: unknown): number | undefined => typeof value === "number" ? value : undefined
 
-/** What a reference within the document leads to. */
+/** The target of a reference within the document. */
 const lookUp = (reference: string, root: Schema): Schema => {
   const path = reference.replace(/^#\/?/, "").split("/").filter((part) => part !== "")
   const found = path.reduce<unknown>((schema, part) => {

@@ -1,4 +1,4 @@
-/** What a router's log says of a model server's failure: its own words, without those of the request. */
+/** A model server's failure for the router's log: its message, without words of the request. */
 
 /** Words of error messages, which say nothing of a request even if it holds them too. */
 const ORDINARY = new Set(

@@ -1,4 +1,4 @@
-/** What a router's models are: a module of its own, since each model and `Model` need it. */
+/** Types of a router's models, in a separate module because each model and `Model` need them. */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"

@@ -1,4 +1,4 @@
-/** Which tools the echo model calls, and with what. */
+/** The tools that the echo model calls, and their arguments. */
 import type { ChatCompletionRequest, Message } from "../ChatCompletion.js"
 import * as JsonSchema from "./jsonSchema.js"
 import { textOf } from "./words.js"

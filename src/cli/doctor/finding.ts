@@ -1,10 +1,10 @@
-/** What a check has found. It holds nothing secret: people paste it into reports. */
+/** Result of a check. It holds no secret: people paste it into reports. */
 export interface Finding {
   readonly name: string
   /** `FAIL` keeps requests from working; `WARN` is worth a look. */
   readonly status: "PASS" | "WARN" | "FAIL"
   readonly what: string
-  /** What to do about it. */
+  /** The remedy. */
   readonly todo?: string
 }
 

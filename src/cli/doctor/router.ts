@@ -21,7 +21,7 @@ const TOLERANCE = 60_000
 /** How long before its end a certificate is worth a warning. */
 const EXPIRES_SOON = Duration.toMillis(Duration.days(14))
 
-/** What the router's certificate proves. */
+/** Facts about the router's certificate. */
 interface Certificate {
   /** OpenSSL's or Node's code; `undefined` if the certificate is trusted. */
   readonly problem: string | undefined
@@ -29,7 +29,7 @@ interface Certificate {
   readonly version: string
 }
 
-/** What a router's answer says, whatever it holds. */
+/** Facts about a router's answer, whatever its content. */
 interface Answer {
   readonly date: string | undefined
   readonly certificate: Certificate | undefined

@@ -1,5 +1,5 @@
 /**
- * What bytes a value holds, whatever realm it is of: `instanceof` would take another realm's buffer for an
+ * Reads the bytes of a value of any realm: `instanceof` would take another realm's buffer for an
  * object without fields.
  */
 

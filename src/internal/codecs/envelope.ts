@@ -138,7 +138,7 @@ const decodeChunks = function*(base64: Uint8Array): Generator<Uint8Array<ArrayBu
   }
 }
 
-/** What an envelope holds. */
+/** Fields of an envelope. */
 interface Decoded {
   readonly sealed: Sealed
   readonly processedAt: number | undefined

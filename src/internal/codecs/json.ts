@@ -14,7 +14,7 @@ export interface Json {
   readonly long: ReadonlyArray<string>
 }
 
-/** What an object is, whatever realm it is of. */
+/** Kind of an object of any realm. */
 const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1)
 
 /** A list, or an object whose prototype is `Object.prototype` of any realm, or `null`. */

@@ -73,7 +73,7 @@ const interruptLate = (call: Call): void => {
   interruptFiber(call)
 }
 
-/** Interrupts every call that is late, and gives the time until the next deadline in milliseconds. */
+/** Interrupts every late call. Returns the time until the next deadline in milliseconds. */
 const interruptLateCalls = (state: State): number => {
   const time = now(state)
   state.next = Number.POSITIVE_INFINITY
@@ -150,7 +150,7 @@ const awaitEnd = (state: State, call: Call): Effect.Effect<void> =>
     else resume(Effect.void)
   })
 
-/** What the caller gets of a call that has ended. */
+/** The caller's result of a call that has ended. */
 const resultOf = <A, E, E2>(
   state: State,
   call: Call,

@@ -57,7 +57,7 @@ const acquireInto = <A, E>(state: State<A, E>, held: Held<A, E>): Effect.Effect<
   })
 }
 
-/** Starts the acquisition, unless another caller has done so meanwhile. */
+/** Starts the acquisition, unless another caller has already started it. */
 const startAcquisition = <A, E>(state: State<A, E>): Effect.Effect<Held<A, E>> =>
   Effect.flatMap(Scope.fork(state.scope, ExecutionStrategy.sequential), (scope) => {
     if (state.held !== undefined) return Effect.as(Scope.close(scope, Exit.void), state.held)

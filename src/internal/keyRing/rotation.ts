@@ -33,7 +33,7 @@ export interface RotationDependencies {
 const ageOf = ({ createdAt }: KeyPair): Effect.Effect<Duration.Duration> =>
   Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(keyAge(createdAt, now)))
 
-/** Rotates `old` if it is as old as `age`. Gives the pair in use afterwards. */
+/** Rotates `old` if it is as old as `age`. Returns the pair in use afterwards. */
 const rotateIfAged = (
   { epochs, generate, onRotated }: RotationDependencies,
   old: KeyPair,
@@ -72,7 +72,7 @@ const logFailure = (cause: Cause.Cause<SecurityError>): Effect.Effect<void> => {
   return Effect.logWarning(`The client's key pair was not rotated: ${why}`)
 }
 
-/** Rotates the current pair if it is due, and gives the time until the next look. */
+/** Rotates the current pair if it is due. Returns the time until the next look. */
 const rotateIfDue = (
   dependencies: RotationDependencies,
   interval: Duration.Duration
@@ -80,7 +80,7 @@ const rotateIfDue = (
   rotateAt(dependencies, interval).pipe(
     Effect.flatMap(ageOf),
     Effect.map((age) => Duration.subtract(interval, age)),
-    // a lease of a pair that was removed meanwhile would generate another
+    // a lease of a pair that was removed in between would generate another
     Effect.when(() => dependencies.epochs.isAcquired()),
     Effect.map(Option.getOrElse(() => RETRY_AFTER)),
     dependencies.changes.withPermits(1),

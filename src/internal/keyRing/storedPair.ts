@@ -18,7 +18,7 @@ interface StoredPair {
 
 /**
  * Generates a pair and stores it in place of `replacing`, or as the first one. If another process has stored
- * a pair meanwhile, it gives that pair and destroys its own.
+ * a pair first, it returns that pair and destroys its own.
  */
 export const generate = (
   { crypto, keySize, store }: StoreDependencies,

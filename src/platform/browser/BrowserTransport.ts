@@ -15,7 +15,7 @@ const PROBE_TIMEOUT = "5 seconds"
 
 /**
  * Whether a server answers at all. Without CORS a page may send a plain GET, and learns only that there was
- * an answer. The GET carries nothing. A page cannot keep such a request from following redirects.
+ * an answer. The GET has no content. A page cannot keep such a request from following redirects.
  */
 const answers = (url: URL): Effect.Effect<boolean> =>
   Effect.tryPromise((signal) =>

@@ -176,7 +176,7 @@ const decryptInto = (
     (decryption) => decryption.release()
   )
 
-/** What opening needs beside secure memory. */
+/** Resources of opening, beside secure memory. */
 interface Opening {
   readonly handlesOf: (key: CryptoKey) => KeyHandles
   /**

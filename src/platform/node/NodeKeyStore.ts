@@ -28,7 +28,7 @@ import * as Files from "./files.js"
 import * as KeyDirectory from "./keyDirectory.js"
 import * as KeyFile from "./keyFile.js"
 
-/** How often keys are looked for again that another process moves meanwhile. */
+/** Number of tries to read keys that another process is moving. */
 const READ_ATTEMPTS = 10
 const IN_MEMORY = "keyDir: false keeps keys in memory only"
 
@@ -228,7 +228,7 @@ const load = Effect.fnUntraced(function*(store: Store) {
   return Option.some(pair)
 })
 
-/** The stored pair, if it is to be used instead of one that is made to replace `replacing`. */
+/** The stored pair, if it replaces `replacing` already. */
 const findNewer = Effect.fnUntraced(function*(store: Store, replacing: KeyPair | undefined) {
   const found = yield* loadNewest(store)
   if (found === undefined) return undefined

@@ -18,7 +18,7 @@ import {
 import { asBytes } from "./buffer.js"
 
 const TAG_LENGTH = 16
-/** What stands before the 32 bytes of a key in PKCS#8 and SPKI (RFC 8410, 7 and 4). */
+/** Prefixes of the 32 bytes of a key in PKCS#8 and SPKI (RFC 8410, 7 and 4). */
 const PKCS8_HEAD = Buffer.from("302e020100300506032b656e04220420", "hex")
 const SPKI_HEAD = Buffer.from("302a300506032b656e032100", "hex")
 const KEY_LENGTH = 32

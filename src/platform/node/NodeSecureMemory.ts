@@ -83,7 +83,7 @@ class Block {
   }
 
   /**
-   * Gives an allocation back. The last one starts the timer that frees the block, or frees a block that is
+   * Releases an allocation. The last one starts the timer that frees the block, or frees a block that is
    * replaced.
    */
   release(): void {

@@ -110,7 +110,7 @@ const toResponse = (
 
 type Settle = (result: ReturnType<Transport.Exchange>) => void
 
-/** Settles with the response to a request, or with what went wrong before there was one. */
+/** Settles with the response to a request, or with the error before it. */
 const listen = (outgoing: Http.ClientRequest, url: string, settle: Settle): void => {
   let incoming: Http.IncomingMessage | undefined
   outgoing.on("response", (response) => {

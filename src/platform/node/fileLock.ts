@@ -32,7 +32,7 @@ export const PATIENCE = 30_000
 const MODE = 0o600
 /** A holder's line has some 150 bytes. */
 const LARGEST_LOCK = 1024
-/** A directory that is to be locked has been checked: nobody else can write a lock there. */
+/** Its directory is checked already, so no other user can write a lock there. */
 const access: Files.Access = { mayBeLink: false, check: () => undefined }
 
 const tryTo = <A>(f: () => A): A | undefined => {
@@ -119,7 +119,7 @@ const read = async (path: string): Promise<string | undefined> => {
   return bytes === undefined ? undefined : Buffer.from(bytes).toString("latin1")
 }
 
-/** Takes the lock if it is free. Gives the lock that stands there then. */
+/** Takes the lock if it is free. Returns the lock at the path. */
 const take = ({ file, path, text }: Claim): Promise<string | undefined> =>
   Files.linkExclusively(file, path).then(() => text, (error: unknown) => {
     if (Files.codeOf(error) === "EEXIST") return read(path)
@@ -150,7 +150,7 @@ interface Contest {
 
 const elapsed = (since: bigint) => Effect.map(Clock.currentTimeNanos, (now) => Number(now - since) / 1e6)
 
-/** Puts the claim in place of a lock whose holder is gone; gives whether it did. */
+/** Replaces a lock whose holder is gone by the claim. Returns whether it did. */
 const takeOver = (
   { claim, patience, restore, run }: Contest,
   stale: string

@@ -1,5 +1,5 @@
 /**
- * Small files, read and written without trust in what stands at their path: a link, a pipe, a device, another
+ * Small files, read and written without trust in their path: a link, a pipe, a device, another
  * user's file.
  */
 import { randomBytes } from "node:crypto"
@@ -16,7 +16,7 @@ const DIRECTORY_MODE = 0o700
 
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code
 
-/** For `catch`: gives `value` for an error of this code, and throws any other. */
+/** For `catch`: returns `value` for an error of this code, and throws any other. */
 export const ifCode = <A>(code: string, value: A) => (error: unknown): A => {
   if (codeOf(error) === code) return value
   throw error
@@ -31,7 +31,7 @@ const notPermitted = (message: string): SecurityError =>
 export interface Access {
   /** Whether the path may be a symbolic link. */
   readonly mayBeLink: boolean
-  /** Throws a `SecurityError` where a file's owner or mode is not to be trusted. */
+  /** Throws a `SecurityError` if a file's owner or mode is unsafe. */
   readonly check: (path: string, stat: Stats) => void
 }
 
@@ -50,7 +50,7 @@ export const notFollowed = (path: string) =>
 
 /**
  * Opens a regular file for reading. Neither waits for the writer of a pipe nor reads from a device. The
- * checks are made on the open file, whatever happens to the path meanwhile.
+ * checks are made on the open file, whatever happens to the path.
  */
 export const openRegular = async (path: string, { check, mayBeLink }: Access): Promise<OpenFile> => {
   const flags = O_RDONLY | O_NONBLOCK | (mayBeLink ? 0 : O_NOFOLLOW)
@@ -104,7 +104,7 @@ const checkOwner = (path: string, { uid }: Stats): void => {
   )
 }
 
-/** Throws if another user could put a file of theirs into the directory, or is its owner. */
+/** Throws if another user owns the directory or can write to it. */
 export const checkDirectory = (path: string, stat: Stats): void => {
   if (!stat.isDirectory()) throw refuse(`${path} is not a directory; name another`)
   checkOwner(path, stat)
@@ -177,7 +177,7 @@ export const syncDirectory = async (path: string): Promise<void> => {
 export const temporaryName = (path: string): string => `${path}.${randomBytes(8).toString("hex")}.tmp`
 
 /**
- * Writes a file under a temporary name, with its mode from the start, safely on disk; gives that name.
+ * Writes a file under a temporary name, with its mode from the start, safely on disk. Returns that name.
  * `time` is when it counts as written, in milliseconds since 1970.
  */
 export const stage = async (path: string, bytes: Uint8Array, mode: number, time: number): Promise<string> => {
@@ -210,7 +210,7 @@ export const commit = async (temporary: string, path: string): Promise<void> => 
 }
 
 /**
- * Gives a file a second name, unless that is taken, which rejects with `EEXIST`. Where the file system has
+ * Links a file to a second name, or rejects with `EEXIST` if that is taken. Where the file system has
  * no hard links (FAT, some network mounts) the second is a copy.
  */
 export const linkExclusively = (from: string, to: string): Promise<void> =>

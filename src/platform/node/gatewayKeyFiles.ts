@@ -14,7 +14,7 @@ import * as KeyDirectory from "./keyDirectory.js"
 const LABEL = "PRIVATE KEY"
 const MODE = 0o600
 const NAME = /^protocol2_key\.(\d{1,3})\.(\d{1,16})\.pem$/
-/** What stands before the 32 bytes of an X25519 key in PKCS#8 (RFC 8410, 7). */
+/** Prefix of the 32 bytes of an X25519 key in PKCS#8 (RFC 8410, 7). */
 const PKCS8_HEAD = Uint8Array.from(Buffer.from("302e020100300506032b656e04220420", "hex"))
 const KEY_LENGTH = 32
 

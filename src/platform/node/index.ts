@@ -144,7 +144,7 @@ const variablesOf = (error: ConfigError.ConfigError): ReadonlyArray<string> =>
     ? [...variablesOf(error.left), ...variablesOf(error.right)]
     : [error.path.join("_")]
 
-/** What the option of a variable must be: `NOMYO_KEY_DIR` is `keyDir`. */
+/** Expected value of a variable's option: `NOMYO_KEY_DIR` is `keyDir`. */
 const expectedOf = (variable: string): string => {
   const words = variable.replace("NOMYO_", "").toLowerCase()
   const option = words.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase())
