@@ -52,6 +52,8 @@ export interface NomyoConfig {
   readonly routerKeyConfigFingerprints: ReadonlyArray<string>
   /** Of protocol 2: a key configuration in base64, in place of the router's own list. */
   readonly routerKeyConfig: string | undefined
+  /** Of protocol 2: whether the post-quantum KEM is used. */
+  readonly postQuantum: "off" | "prefer" | "require"
   readonly routerKeyTtl: Duration.Duration
   readonly maxResponseBytes: number
 }
@@ -210,16 +212,18 @@ const pins = (
 const contradiction = (message: string) => new InvalidRequestError({ message })
 
 /**
- * The protocol that the options ask for: a key of protocol 2 alone asks for it, since the client must not
+ * The protocol that the options ask for: one of protocol 2's alone asks for it, since the client must not
  * fall back to 1.0 then. Fails where options contradict each other.
  */
 const protocolOf = (
-  { protocol, routerKeyConfig, routerKeyConfigFingerprints, routerKeyFingerprints }: Options
+  { postQuantum = "off", protocol, routerKeyConfig, routerKeyConfigFingerprints, routerKeyFingerprints }:
+    Options
 ): Effect.Effect<1 | 2, InvalidRequestError> => {
-  const hasKey = routerKeyConfig !== undefined || routerKeyConfigFingerprints !== undefined
-  const chosen = protocol ?? (hasKey ? 2 : 1)
-  if (chosen === 1 && hasKey) {
-    const names = "routerKeyConfig and routerKeyConfigFingerprints"
+  const asksFor2 = routerKeyConfig !== undefined || routerKeyConfigFingerprints !== undefined ||
+    postQuantum !== "off"
+  const chosen = protocol ?? (asksFor2 ? 2 : 1)
+  if (chosen === 1 && asksFor2) {
+    const names = "routerKeyConfig, routerKeyConfigFingerprints and postQuantum"
     return Effect.fail(contradiction(`${names} belong to protocol 2. Remove them, or set protocol to 2`))
   }
   if (chosen === 2 && routerKeyFingerprints !== undefined) {
@@ -230,7 +234,7 @@ const protocolOf = (
 }
 
 const ROTATION_TIME = "a time of more than 0 such as \"12 hours\", or 0 for never"
-const EXAMPLE_ORIGINS = "https://router.test or https://*.router.test"
+const ORIGINS = "false or an array of origins such as https://router.test or https://*.router.test"
 
 /**
  * Fills in the defaults and checks every value. Fails with an error that names the option.
@@ -246,9 +250,7 @@ export const make = Effect.fnUntraced(function*(
   const baseUrl = yield* checkBaseUrl(options.baseUrl ?? DEFAULT_BASE_URL, { allowHttp })
   const trustedBaseUrls = trusted(options.trustedBaseUrls ?? DEFAULT_TRUSTED, baseUrl)
   if (trustedBaseUrls === undefined) {
-    return yield* Effect.fail(
-      refuse("trustedBaseUrls", `false or an array of origins such as ${EXAMPLE_ORIGINS}`)
-    )
+    return yield* Effect.fail(refuse("trustedBaseUrls", ORIGINS))
   }
   const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
   if (!(maxResponseBytes > 0)) {
@@ -274,6 +276,7 @@ export const make = Effect.fnUntraced(function*(
     routerKeyFingerprints: yield* pins(options, "routerKeyFingerprints"),
     routerKeyConfigFingerprints: yield* pins(options, "routerKeyConfigFingerprints"),
     routerKeyConfig: options.routerKeyConfig,
+    postQuantum: options.postQuantum ?? "off",
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
     maxResponseBytes
   }
@@ -330,8 +333,8 @@ const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
  * `NOMYO_TRUSTED_BASE_URLS` (separated by commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
  * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS`
  * (separated by commas), `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas),
- * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a
- * number and a unit: `30 seconds`. A blank variable is not set.
+ * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_POST_QUANTUM`, `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times
+ * are milliseconds, or a number and a unit: `30 seconds`. A blank variable is not set.
  *
  * @since 0.2.0
  * @category config
@@ -350,6 +353,7 @@ export const config: Config.Config<Options> = Config.all({
   protocol: optional("NOMYO_PROTOCOL", protocol),
   routerKeyConfigFingerprints: optional("NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS", list),
   routerKeyConfig: optional("NOMYO_ROUTER_KEY_CONFIG", Config.string),
+  postQuantum: optional("NOMYO_POST_QUANTUM", Config.literal("off", "prefer", "require")),
   routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
   maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.integer)
 })

@@ -18,8 +18,9 @@ const types = { index: "dist/promise/index.d.ts" }
 
 /** The modules that pages load by URL, with the largest size of each, gzipped, in bytes. */
 const pages = {
-  index: { largest: 78_000, hasProtocol2: false },
-  "protocol-2": { largest: 84_000, hasProtocol2: true }
+  index: { largest: 78_000, without: /browser[\\/]protocol2\.js$/ },
+  "protocol-2": { largest: 84_000, without: /protocol2[\\/]XWing\.js$/ },
+  "post-quantum": { largest: 95_000, without: undefined }
 }
 
 const NOTICE =
@@ -132,22 +133,19 @@ const report = (file, largest, { code, modules }) => {
   if (size > largest) throw new Error(`${file} is larger than ${kB(largest)} gzipped`)
 }
 
-/** Leaves protocol 2 out of a module, so that pages of protocol 1.0 do not load it: the option then fails. */
-const withoutProtocol2 = {
-  name: "without-protocol-2",
-  load: (id) =>
-    /browser[\\/]protocol2\.js$/.test(id)
-      ? "export const layerParts = () => { throw new Error() }"
-      : undefined
-}
+/** Leaves a module out, for pages that do not use it: the option that imports it then fails. */
+const leavingOut = (module) => ({
+  name: "leaving-out",
+  load: (id) => module?.test(id) === true ? "export let layerParts, xWing" : undefined
+})
 
 /** One module without imports, for `<script type="module">`. */
-const pageBundle = async (name, { hasProtocol2, largest }) => {
+const pageBundle = async (name, { largest, without }) => {
   const file = `dist/browser/${name}.js`
   const types = `dist/browser/${name}.d.ts`
-  const plugins = [resolve({ exportConditions: ["browser"] }), minified]
+  const plugins = [leavingOut(without), resolve({ exportConditions: ["browser"] }), minified]
   const chunks = await bundle(
-    { input: entries.index, plugins: hasProtocol2 ? plugins : [withoutProtocol2, ...plugins] },
+    { input: entries.index, plugins },
     {
       file,
       format: "es",

@@ -1,10 +1,11 @@
 /** Compiles the modules into `dist`, and marks the calls that bundlers may drop. */
 import { transformFileSync } from "@babel/core"
+import { buildSync } from "esbuild"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { writeCheckedEntries } from "./checked.mjs"
-import { edit, root } from "./tools.mjs"
+import { edit, packagesOf, root } from "./tools.mjs"
 
 /** Prints the compiler's complaints, and gives the files that it wrote, relative to the project's folder. */
 const compile = () => {
@@ -50,12 +51,30 @@ const forOlderTypeScript = (declarations) =>
 const asInstalled = (code) =>
   code.replaceAll(/"effect4(?=[/"])/g, "\"effect").replaceAll("\"../promise/index.js\"", "\"nomyo-js\"")
 
+/** Puts the packages that a module imports into it, so that nobody has to install them. */
+const inline = (file) => {
+  const { metafile } = buildSync({
+    absWorkingDir: root,
+    entryPoints: [file],
+    outfile: file,
+    allowOverwrite: true,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    logLevel: "warning",
+    metafile: true
+  })
+  const used = Object.values(metafile.outputs).flatMap(({ inputs }) => Object.entries(inputs))
+  return packagesOf(used.flatMap(([module, { bytesInOutput }]) => bytesInOutput > 0 ? [module] : []))
+}
+
 export const buildLibrary = () => {
   const outputs = compile()
+  const packages = inline("dist/protocol2/mlKem.js")
   for (const file of outputs.filter((file) => file.endsWith(".js"))) annotate(file)
   for (const file of outputs.filter((file) => file.endsWith(".d.ts")))
     edit(Path.join(root, file), forOlderTypeScript)
   for (const file of outputs.filter((file) => file.startsWith("dist/effect4/")))
     edit(Path.join(root, file), asInstalled)
-  return { outputs: [...outputs, ...writeCheckedEntries()] }
+  return { outputs: [...outputs, ...writeCheckedEntries()], packages }
 }

@@ -12,7 +12,7 @@ const steps = {
   bundles: { inputs: ["src"], needs: ["library"], run: buildBundles },
   command: { inputs: ["src"], needs: [], run: buildCommand },
   page: { inputs: ["src"], needs: [], run: buildPage },
-  notices: { inputs: ["src", "LICENSE"], needs: ["bundles", "command", "page"], run: buildNotices }
+  notices: { inputs: ["src", "LICENSE"], needs: ["library", "bundles", "command", "page"], run: buildNotices }
 }
 
 const common = ["package.json", "package-lock.json", "scripts/build"]

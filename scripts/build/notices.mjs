@@ -88,8 +88,9 @@ const billOfMaterials = (components) => {
   }
 }
 
-export const buildNotices = ({ bundles, command }) => {
-  const components = componentsOf([...new Set([...bundles.packages, ...command.packages])])
+export const buildNotices = ({ bundles, command, library }) => {
+  const folders = [library, bundles, command].flatMap(({ packages }) => packages)
+  const components = componentsOf([...new Set(folders)])
   Fs.writeFileSync(Path.join(root, LICENCES), licencesText(components))
   Fs.writeFileSync(Path.join(root, MATERIALS),
     `${JSON.stringify(billOfMaterials(components), undefined, 2)}\n`)

@@ -94,9 +94,10 @@ const pageData = (protocol: Options["protocol"]): PageData => (path) =>
 
 /** Keys of protocol 2, in `--key-dir` or kept nowhere, and a memory of answered requests. */
 const makeGateway = Effect.fnUntraced(
-  function*({ authority, keyDir, keyRotationInterval, keysAhead }: Options) {
+  function*({ authority, keyDir, keyRotationInterval, keysAhead, postQuantum }: Options) {
     const keys = yield* GatewayKeys.make({
       keysAhead,
+      postQuantum,
       life: Option.getOrUndefined(keyRotationInterval),
       storage: Option.match(keyDir, { onNone: () => GatewayKeys.inMemory, onSome: GatewayKeyFiles.make })
     })
@@ -116,12 +117,17 @@ const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey
         "set NOMYO_ROUTER_API_KEY or --api-key-file, or listen on 127.0.0.1"
     )
 
+const printPins = (name: string, pins: ReadonlyArray<string>) =>
+  Effect.forEach(pins, (pin, i) => out(`${(i === 0 ? name : "  next").padEnd(13)}${pin}`), { discard: true })
+
 const printBanner = Effect.fnUntraced(function*(
   url: string,
-  { needsKey, options, pins, publicKey }: {
+  { hybridPins, needsKey, options, pins, publicKey }: {
     readonly publicKey: PublicKey
     /** Fingerprints of protocol 2: of the key in use, then of the next ones. */
     readonly pins: ReadonlyArray<string>
+    /** The same of the post-quantum keys. */
+    readonly hybridPins: ReadonlyArray<string>
     readonly options: Options
     readonly needsKey: boolean
   },
@@ -137,7 +143,8 @@ const printBanner = Effect.fnUntraced(function*(
   yield* out(`listening on ${url}`)
   yield* out(`page         ${local}/`)
   yield* out(`fingerprint  ${publicKey.fingerprint}`)
-  yield* Effect.forEach(pins, (pin, i) => out(`${i === 0 ? "protocol 2" : "  next    "}   ${pin}`))
+  yield* printPins("protocol 2", pins)
+  yield* printPins("post-quantum", hybridPins)
   yield* out(`key          ${Option.match(options.keyDir, {
     onNone: () => "new, and gone when the router stops; --key-dir keeps it",
     onSome: (dir) => `kept in ${dir}`
@@ -174,8 +181,14 @@ const run = Effect.fnUntraced(function*(given: Options) {
   ))
   const url = yield* serve(guardedApp, { host: given.host, port: given.port, tls, drain: given.drain })
   const needsKey = apiKeys.length > 0
-  const pins = yield* gateway.keys.fingerprints
-  yield* printBanner(url, { publicKey: keys.publicKey(), pins, options: given, needsKey }, backend)
+  const banner = {
+    publicKey: keys.publicKey(),
+    pins: yield* gateway.keys.fingerprints,
+    hybridPins: yield* gateway.keys.postQuantumFingerprints,
+    options: given,
+    needsKey
+  }
+  yield* printBanner(url, banner, backend)
   return yield* Effect.never
 }, Effect.scoped)
 

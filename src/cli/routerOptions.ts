@@ -13,6 +13,7 @@ export interface Options extends ServerOptions {
   readonly keyRotationInterval: Option.Option<Duration.Duration>
   readonly protocol: Option.Option<2>
   readonly keysAhead: number
+  readonly postQuantum: boolean
   readonly authority: ReadonlyArray<string>
   readonly rateLimit: boolean
   readonly logFormat: Format
@@ -52,6 +53,9 @@ export const options = {
   keysAhead: Cli.integer("keys-ahead").pipe(
     Cli.withDefault(3),
     Cli.withDescription("How many keys of protocol 2 are made before they are needed, for clients to pin")
+  ),
+  postQuantum: Cli.boolean("post-quantum").pipe(
+    Cli.withDescription("Offer keys of protocol 2 that withstand quantum computers too (MLKEM768-X25519)")
   ),
   authority: Cli.text("authority").pipe(
     Cli.withPseudoName("HOST"),

@@ -63,6 +63,10 @@ export const clientRules = {
   protocol: rule<1 | 2>("1 or 2", (value) => value === 1 || value === 2),
   routerKeyConfigFingerprints: strings,
   routerKeyConfig: text,
+  postQuantum: rule<"off" | "prefer" | "require">(
+    "\"off\", \"prefer\" or \"require\"",
+    (value) => value === "off" || value === "prefer" || value === "require"
+  ),
   routerKeyTtl: time,
   maxResponseBytes: positive,
   keyDir,

@@ -34,6 +34,13 @@ export interface Kem<PrivateKey> {
     keyPair: PrivateKey,
     enc: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope | SecureMemory>
+  /** The pair of a private key of 32 bytes. It leaves the bytes as they are. */
+  readonly importKeyPair: (
+    primitives: Service,
+    privateKey: Uint8Array<ArrayBuffer>
+  ) => Effect.Effect<PrivateKey & { readonly publicKey: Uint8Array<ArrayBuffer> }, SecurityError>
+  /** Zeroes what JavaScript holds of a private key, which can then open nothing. */
+  readonly wipe: (keyPair: PrivateKey) => void
 }
 
 /**
@@ -145,7 +152,10 @@ export const x25519With = (
   decapsulate: Effect.fnUntraced(function*(primitives, keyPair, enc) {
     const dh = yield* guard(primitives.diffieHellman(keyPair.privateKey, enc))
     return yield* extractAndExpand(primitives, X25519_ID, dh, [enc, keyPair.publicKey])
-  })
+  }),
+  importKeyPair: ({ importKeyPair }, privateKey) => importKeyPair(privateKey),
+  // the platform holds it, and JavaScript has a handle only
+  wipe: () => {}
 })
 
 /**

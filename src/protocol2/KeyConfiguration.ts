@@ -88,6 +88,10 @@ export const fingerprint = (
 ): Effect.Effect<string, SecurityError, Primitives> =>
   Effect.flatMap(Primitives, ({ sha256 }) => Effect.map(sha256(bytes), Bytes.toHex))
 
+const NO_KEY = "The router has no protocol 2 key that this client supports. Update the router"
+const NO_HYBRID_KEY = "The router has no post-quantum key, and postQuantum is \"require\". " +
+  "Start the router with --post-quantum"
+
 const malformed = (message: string) => new SecurityError({ reason: "router-key", message })
 
 /** Throws where a list ends within a configuration. */
@@ -150,9 +154,7 @@ export const choose = Effect.fnUntraced(function*(
       Effect.map(fingerprint(bytes), (fingerprint): KeyConfiguration => ({ ...parsed, fingerprint }))
   )
   if (known.length === 0) {
-    return yield* Effect.fail(
-      malformed("The router has no protocol 2 key that this client supports. Use protocol 1")
-    )
+    return yield* Effect.fail(malformed(kemIds.includes(Hpke.x25519.id) ? NO_KEY : NO_HYBRID_KEY))
   }
   const allowed = known.filter(({ fingerprint }) => pins.length === 0 || pins.includes(fingerprint))
   const chosen =

@@ -26,14 +26,16 @@ import * as RouterKey from "../RouterKey.js"
 import { SecureMemory } from "../SecureMemory.js"
 import { Transport, type TransportError } from "../Transport.js"
 import { chunksOf } from "./events.js"
-import type { KeyConfiguration } from "./KeyConfiguration.js"
+import { X_WING_ID } from "./kems.js"
 import * as ObliviousHttp from "./ObliviousHttp.js"
 import { Primitives } from "./Primitives.js"
 import * as RouterConfiguration from "./RouterConfiguration.js"
+import type { RecipientKey } from "./RouterConfiguration.js"
 import { type Answer, type Asked, exchange, type Needs, readAll } from "./SealedExchange.js"
 
 /** The name of the suite in `_metadata`. */
-const ALGORITHM = "hpke-x25519-hkdf-sha256-aes256-gcm"
+const algorithmOf = ({ kemId }: RecipientKey): string =>
+  `hpke-${kemId === X_WING_ID ? "mlkem768-x25519" : "x25519"}-hkdf-sha256-aes256-gcm`
 
 interface Router {
   readonly baseUrl: string
@@ -79,7 +81,10 @@ const checkStatus = Effect.fnUntraced(function*(answer: Answer) {
   return yield* isStale ? Effect.fail<StaleDate>({ _tag: "StaleDate", date, error }) : Effect.fail(error)
 })
 
-type Use<A> = (answer: Answer) => Effect.Effect<A, TransportError, SecureMemory | Scope.Scope>
+type Use<A> = (
+  answer: Answer,
+  algorithm: string
+) => Effect.Effect<A, TransportError, SecureMemory | Scope.Scope>
 
 /**
  * Fetches the keys again after an outer 400, which may mean that they have changed; that is all it may do.
@@ -93,12 +98,12 @@ const refetchAfter = (error: InvalidRequestError, { configuration }: Router,
 const attempt = Effect.fnUntraced(
   function*<A>(router: Router, asked: Asked, limits: Protocol.Limits, use: Use<A>) {
     const { key } = yield* limits.withDeadline(router.configuration.get)
-    const once = (key: KeyConfiguration, date: number) => {
+    const once = (key: RecipientKey, date: number) => {
       const checked = Effect.flatMap(exchange(asked, key, date), (answer) =>
-        Effect.zipRight(checkStatus(answer), use(answer)))
+        Effect.zipRight(checkStatus(answer), use(answer, algorithmOf(key))))
       return limits.withRateLimit(limits.withDeadline(checked))
     }
-    const dated = (key: KeyConfiguration) =>
+    const dated = (key: RecipientKey) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => once(key, now)).pipe(
         Effect.catchTag("StaleDate", ({ date }) => once(key, date)),
         Effect.catchTag("StaleDate", ({ error }) => Effect.fail(error))
@@ -117,22 +122,21 @@ const processedAtOf = ({ headers }: Answer): number | undefined => {
   return Number.isNaN(date) ? undefined : Math.floor(date / 1000)
 }
 
-const readWhole = (answer: Answer, payloadId: string) =>
+const readWhole = (answer: Answer, algorithm: string, payloadId: string) =>
   Effect.flatMap(readAll(answer), (bytes) =>
-    ChatCompletion.decodeResponse(bytes, { algorithm: ALGORITHM, payloadId,
-      processedAt: processedAtOf(answer) }))
+    ChatCompletion.decodeResponse(bytes, { algorithm, payloadId, processedAt: processedAtOf(answer) }))
 
 /** An answer in chunks; a router that does not stream sends it whole. */
-const readChunks = (answer: Answer, payloadId: string) => {
+const readChunks = (answer: Answer, algorithm: string, payloadId: string) => {
   if (answer.headers["content-type"] !== "text/event-stream") {
-    return Effect.map(readWhole(answer, payloadId), wholeChunks)
+    return Effect.map(readWhole(answer, algorithm, payloadId), wholeChunks)
   }
   const processedAt = processedAtOf(answer)
   return Effect.succeed(chunksOf(answer, {
     payload_id: payloadId,
     ...(processedAt === undefined ? {} : { processed_at: processedAt }),
     is_encrypted: true,
-    encryption_algorithm: ALGORITHM,
+    encryption_algorithm: algorithm,
     is_streamed: true
   }))
 }
@@ -140,12 +144,13 @@ const readChunks = (answer: Answer, payloadId: string) => {
 const routerOf = (router: Router, context: Context.Context<Needs>): Protocol.Router => ({
   create: (request, limits) => {
     const asked = { ...router, request, accept: "application/json" } as const
-    const use = (answer: Answer) => readWhole(answer, request.payloadId)
+    const use: Use<ChatCompletion.ChatCompletionResponse> = (answer, algorithm) =>
+      readWhole(answer, algorithm, request.payloadId)
     return Effect.provide(Effect.scoped(attempt(router, asked, limits, use)), context)
   },
   stream: (request, limits) => {
     const asked = { ...router, request, accept: "text/event-stream" } as const
-    const use = (answer: Answer) => readChunks(answer, request.payloadId)
+    const use: Use<Protocol.Chunks> = (answer, algorithm) => readChunks(answer, algorithm, request.payloadId)
     return Effect.provide(attempt(router, asked, limits, use), context)
   }
 })

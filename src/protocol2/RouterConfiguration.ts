@@ -7,17 +7,19 @@ import * as Bytes from "../internal/codecs/bytes.js"
 import type { NomyoConfig } from "../NomyoConfig.js"
 import { SecurityError } from "../NomyoError.js"
 import { type Opened, Transport, type TransportError } from "../Transport.js"
-import * as Hpke from "./Hpke.js"
+import { kemsOf, type SenderKem } from "./kems.js"
 import * as KeyConfiguration from "./KeyConfiguration.js"
 import * as ObliviousHttp from "./ObliviousHttp.js"
 import { asUnauthenticated } from "./outerError.js"
 import { Primitives } from "./Primitives.js"
 
-/** The key configuration of one router: fetched when it is needed, and kept for `routerKeyTtl`. */
-export type RouterConfiguration = Cached<KeyConfiguration.KeyConfiguration, TransportError>
+/** A key configuration, and the KEM that seals to it. */
+export interface RecipientKey extends KeyConfiguration.KeyConfiguration {
+  readonly kem: SenderKem
+}
 
-/** The KEMs that this client has, the preferred one first. */
-const kemIds = [Hpke.x25519.id]
+/** The key configuration of one router: fetched when it is needed, and kept for `routerKeyTtl`. */
+export type RouterConfiguration = Cached<RecipientKey, TransportError>
 
 const unusable = (message: string) => new SecurityError({ reason: "router-key", message })
 
@@ -49,16 +51,23 @@ const decodeList = (base64: string) => {
     : Effect.succeed(list)
 }
 
+/** The configuration of a list that this client uses. */
+const choose = Effect.fnUntraced(function*(list: Uint8Array<ArrayBuffer>, config: NomyoConfig) {
+  const kems = yield* kemsOf(config)
+  const kemIds = kems.map(({ id }) => id)
+  const chosen = yield* KeyConfiguration.choose(list, kemIds, config.routerKeyConfigFingerprints)
+  return { ...chosen, kem: kems.find(({ id }) => id === chosen.kemId)! } satisfies RecipientKey
+})
+
 /** The key configuration of the router at `baseUrl`, until the scope closes. */
 export const make = (
-  { routerKeyConfig, routerKeyConfigFingerprints, ...times }: NomyoConfig,
+  config: NomyoConfig,
   baseUrl: string
 ): Effect.Effect<RouterConfiguration, never, Transport | Primitives | Scope.Scope> =>
   Effect.flatMap(Effect.context<Transport | Primitives>(), (all) => {
     const context = Context.pick(Transport, Primitives)(all)
+    const { routerKeyConfig } = config
     const list = routerKeyConfig === undefined ? fetchList(baseUrl) : decodeList(routerKeyConfig)
-    const chosen = Effect.flatMap(list, (bytes) =>
-      KeyConfiguration.choose(bytes, kemIds, routerKeyConfigFingerprints))
-    return makeCached<KeyConfiguration.KeyConfiguration, TransportError>(Effect.provide(chosen, context),
-      times)
+    const chosen = Effect.flatMap(list, (bytes) => choose(bytes, config))
+    return makeCached<RecipientKey, TransportError>(Effect.provide(chosen, context), config)
   })

@@ -11,11 +11,11 @@ import { SecureMemory } from "../SecureMemory.js"
 import { type Opened, Transport, type TransportError } from "../Transport.js"
 import * as BinaryHttp from "./BinaryHttp.js"
 import * as Hpke from "./Hpke.js"
-import type { KeyConfiguration } from "./KeyConfiguration.js"
 import * as Message from "./Message.js"
 import * as ObliviousHttp from "./ObliviousHttp.js"
 import { asUnauthenticated } from "./outerError.js"
 import type { Primitives } from "./Primitives.js"
+import type { RecipientKey } from "./RouterConfiguration.js"
 
 /** The services that an exchange uses. Its secrets are zeroed when the scope closes. */
 export type Needs = Primitives | SecureMemory | Transport
@@ -126,16 +126,10 @@ const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExc
 /** Sends a request that is dated `date`, in milliseconds, and opens its answer up to the head. */
 export const exchange = Effect.fnUntraced(function*(
   asked: Asked,
-  key: KeyConfiguration,
+  key: RecipientKey,
   date: number
 ): Effect.fn.Return<Answer, TransportError, Needs | Scope.Scope> {
-  const { keyId, publicKey } = key
-  const begun = yield* ObliviousHttp.client({
-    keyId,
-    publicKey,
-    kem: Hpke.x25519,
-    aeadId: Hpke.AES_256_GCM
-  })
+  const begun = yield* ObliviousHttp.client({ ...key, aeadId: Hpke.AES_256_GCM })
   return yield* openAnswer(begun, yield* post(asked, yield* seal(begun, asked, date)))
 })
 

@@ -21,7 +21,6 @@ import { fromStatus } from "../internal/errors.js"
 import { withHeartbeat } from "../internal/fibers/heartbeat.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
 import * as BinaryHttp from "../protocol2/BinaryHttp.js"
-import * as Hpke from "../protocol2/Hpke.js"
 import * as KeyConfiguration from "../protocol2/KeyConfiguration.js"
 import * as Message from "../protocol2/Message.js"
 import * as ObliviousHttp from "../protocol2/ObliviousHttp.js"
@@ -198,17 +197,21 @@ const begin = Effect.fnUntraced(function*(
   pull: Effect.Effect<Uint8Array<ArrayBuffer> | undefined, HttpServerResponse.HttpServerResponse>,
   keys: GatewayKeys.Service
 ) {
-  const length = ObliviousHttp.headerLength(Hpke.x25519)
   let buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0)
-  while (buffer.length < length) {
-    const bytes = yield* pull
-    if (bytes === undefined) return yield* Effect.fail(unopened)
-    buffer = Bytes.concat([buffer, bytes])
-  }
+  const fill = Effect.fnUntraced(function*(length: number) {
+    while (buffer.length < length) {
+      const bytes = yield* pull
+      if (bytes === undefined) return yield* Effect.fail(unopened)
+      buffer = Bytes.concat([buffer, bytes])
+    }
+  })
+  yield* fill(1)
   const key = yield* Effect.mapError(keys.find(buffer[0]!), () => HttpServerResponse.empty({ status: 503 }))
   if (key === undefined) return yield* Effect.fail(unopened)
-  const exchange = yield* Effect.mapError(ObliviousHttp.gateway(key, buffer.slice(0, length)), () => unopened)
-  return { exchange, rest: buffer.slice(length) }
+  // how long it is depends on the KEM of its key
+  yield* fill(key.headerLength)
+  const exchange = yield* Effect.mapError(key.takeUp(buffer.slice(0, key.headerLength)), () => unopened)
+  return { exchange, rest: buffer.slice(key.headerLength) }
 })
 
 type Failure = HttpServerResponse.HttpServerResponse | Refusal

@@ -53,7 +53,9 @@ const makeGateway = Effect.gen(function*() {
   const keys = yield* GatewayKeys.make({
     storage: {
       ...GatewayKeys.inMemory,
-      load: Effect.succeed([{ keyId: 1, startsAt: 0, privateKey: bytes(vectors.router.private_key) }])
+      load: Effect.sync(() => [
+        { keyId: 1, kemId: 0x0020, startsAt: 0, privateKey: bytes(vectors.router.private_key) }
+      ])
     },
     keysAhead: 0,
     life: "100000 days"

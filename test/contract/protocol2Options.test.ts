@@ -24,11 +24,15 @@ describe("the options of protocol 2", () => {
       assert.strictEqual(yield* protocolOf({ protocol: 2 }), 2)
       assert.strictEqual(yield* protocolOf({ routerKeyConfigFingerprints: pins }), 2)
       assert.strictEqual(yield* protocolOf({ routerKeyConfig: "AAAA" }), 2)
+      assert.strictEqual(yield* protocolOf({ postQuantum: "prefer" }), 2)
+      assert.strictEqual(yield* protocolOf({ postQuantum: "off" }), 1)
     }))
 
   it.effect.each([
     { protocol: 1, routerKeyConfigFingerprints: pins },
     { protocol: 1, routerKeyConfig: "AAAA" },
+    { protocol: 1, postQuantum: "prefer" },
+    { postQuantum: "require", routerKeyFingerprints: pins },
     { protocol: 2, routerKeyFingerprints: pins },
     { routerKeyConfig: "AAAA", routerKeyFingerprints: pins },
     { protocol: 2, routerKeyConfigFingerprints: ["ab"] }

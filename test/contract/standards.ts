@@ -1,5 +1,5 @@
 /**
- * Runs the vectors of RFC 9180, RFC 9458 and chunked OHTTP through both sets of primitives:
+ * Runs the vectors of RFC 9180, RFC 9458, chunked OHTTP and X-Wing through both sets of primitives:
  * `npm run test:standards -- DIRECTORY`.
  */
 import * as Effect from "effect/Effect"
@@ -13,6 +13,7 @@ import * as Hpke from "../../src/protocol2/Hpke.js"
 import * as ObliviousHttp from "../../src/protocol2/ObliviousHttp.js"
 import { Primitives } from "../../src/protocol2/Primitives.js"
 import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
+import { xWing, xWingWith } from "../../src/protocol2/XWing.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 
 type Needs = Primitives | SecureMemory.SecureMemory | Scope.Scope
@@ -74,6 +75,18 @@ const rfc9458 = Effect.gen(function*() {
   Assert.equal(hex(answer), vector.response)
 })
 
+/** Of draft-ietf-hpke-pq: what AES-256-GCM shares with the AEAD that its vectors have. */
+const hpkePq = Effect.gen(function*() {
+  const primitives = yield* Primitives
+  const [vector] = load("hpke-pq-647a")
+  const keyPair = yield* xWing.importKeyPair(primitives, bytes(vector.skRm))
+  Assert.equal(hex(keyPair.publicKey), vector.pkRm)
+  const sent = yield* xWingWith(bytes(vector.ikmE)).encapsulate(primitives, bytes(vector.pkRm))
+  Assert.equal(hex(sent.enc), vector.enc)
+  Assert.equal(hex(sent.sharedSecret), vector.shared_secret)
+  Assert.equal(hex(yield* xWing.decapsulate(primitives, keyPair, bytes(vector.enc))), vector.shared_secret)
+})
+
 /** The chunked draft's appendix A. Its plaintexts are 12 bytes, the rest, and none. */
 const chunked = Effect.gen(function*() {
   const [vector] = load("chunked-ohttp-08").vectors
@@ -99,7 +112,12 @@ const chunked = Effect.gen(function*() {
   Assert.equal(hex(Buffer.concat(plaintexts)), vector.response)
 })
 
-const suites: { readonly [name: string]: Effect.Effect<void, unknown, Needs> } = { rfc9180, rfc9458, chunked }
+const suites: { readonly [name: string]: Effect.Effect<void, unknown, Needs> } = {
+  rfc9180,
+  rfc9458,
+  hpkePq,
+  chunked
+}
 const layers = { "node:crypto": NodePrimitives.layer, WebCrypto: WebPrimitives.layer }
 
 for (const [layerName, layer] of Object.entries(layers)) {

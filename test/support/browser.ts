@@ -48,12 +48,13 @@ export const launchFirefox = (): Promise<Firefox> =>
 /** The page modules, by their paths on a site. */
 const modules: { readonly [path: string]: URL } = {
   "/nomyo.js": new URL("../../dist/browser/index.js", import.meta.url),
-  "/protocol-2.js": new URL("../../dist/browser/protocol-2.js", import.meta.url)
+  "/protocol-2.js": new URL("../../dist/browser/protocol-2.js", import.meta.url),
+  "/post-quantum.js": new URL("../../dist/browser/post-quantum.js", import.meta.url)
 }
 
 /**
- * A site that has the page modules at `/nomyo.js` and `/protocol-2.js`, an empty page everywhere else, and
- * what `files` adds; under the policy that the README recommends, for one router.
+ * A site that has the page modules at `/nomyo.js`, `/protocol-2.js` and `/post-quantum.js`, an empty page
+ * everywhere else, and what `files` adds; under the policy that the README recommends, for one router.
  */
 export const site =
   (router: () => string, files: { readonly [path: string]: string } = {}): Http.RequestListener =>

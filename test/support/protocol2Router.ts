@@ -7,9 +7,9 @@ import * as ReplayStore from "../../src/router/ReplayStore.js"
 import * as Router from "../../src/router/Router.js"
 
 /** A router of protocol 2 alone, and the fingerprints to pin. */
-export const router = (options: Router.Options = {}) =>
+export const router = (options: Router.Options = {}, keyOptions: GatewayKeys.Options = {}) =>
   Effect.gen(function*() {
-    const keys = yield* GatewayKeys.make()
+    const keys = yield* GatewayKeys.make(keyOptions)
     const replayStore = yield* ReplayStore.makeMemory()
     const app = yield* Router.make({ protocol: 2, gateway: { keys, replayStore }, ...options })
     const [pin = ""] = yield* keys.fingerprints

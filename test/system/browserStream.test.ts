@@ -1,8 +1,13 @@
 /** Protocol 2 in pages and workers: answers that stream, across origins, under a strict policy. */
+import * as Effect from "effect/Effect"
 import type { Page } from "playwright-core"
 import type { Page as FirefoxPage } from "puppeteer-core"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import * as NodePrimitives from "../../src/platform/node/NodePrimitives.js"
 import type * as Nomyo from "../../src/promise/index.js"
+import * as GatewayKeys from "../../src/router/GatewayKeys.js"
+import * as ReplayStore from "../../src/router/ReplayStore.js"
+import * as SecureMemory from "../../src/SecureMemory.js"
 import * as Browsers from "../support/browser.js"
 import { askWorker } from "../support/browserPages.js"
 import { gatedModel } from "../support/gatedModel.js"
@@ -32,12 +37,12 @@ export const read = async (config) => {
 
 const page = `
 import { read } from "/streaming.js"
-import { SecureChatCompletion } from "/nomyo.js"
 window.read = read
-window.reasonOfPage1 = (config) => {
-  const client = new SecureChatCompletion(config)
-  return client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })
-    .catch((error) => error.name + ": " + error.message)
+const outcome = (client) => client.create({ model: "open", messages: [{ role: "user", content: "Hello!" }] })
+  .then(({ _metadata }) => _metadata.encryption_algorithm, (error) => error.name + ": " + error.message)
+window.outcome = async (name, config) => {
+  const { SecureChatCompletion } = await import(name)
+  return outcome(new SecureChatCompletion(config))
 }
 `
 
@@ -48,14 +53,21 @@ self.onmessage = async ({ data, ports }) => ports[0].postMessage(await read(data
 
 declare const window: {
   readonly read: (config: Nomyo.ChatCompletionConfig) => Promise<object>
-  readonly reasonOfPage1: (config: Nomyo.ChatCompletionConfig) => Promise<string>
+  /** What a page module makes of a request: the name of the encryption, or the error. */
+  readonly outcome: (name: string, config: Nomyo.ChatCompletionConfig) => Promise<string>
 }
 
 const { model, state } = gatedModel()
 let router: Awaited<ReturnType<typeof Servers.scoped<string, unknown>>>
 let site: typeof router
 beforeAll(async () => {
-  router = await Servers.scoped(Servers.router({ model, protocol: 2 }))
+  const gateway = Effect.all({
+    keys: GatewayKeys.make({ keysAhead: 0, postQuantum: true }),
+    replayStore: ReplayStore.makeMemory()
+  }).pipe(Effect.provide([NodePrimitives.layer, SecureMemory.layer]))
+  router = await Servers.scoped(
+    Effect.flatMap(gateway, (gateway) => Servers.router({ model, protocol: 2, gateway }))
+  )
   const files = { "/page.js": page, "/streaming.js": streaming, "/worker.js": worker }
   site = await Servers.scoped(Servers.httpServer(Browsers.site(() => router.value, files)))
 })
@@ -89,10 +101,16 @@ describe("a streamed answer in Chromium", () => {
     await expectAllEnded()
   })
 
-  it("needs the page module of protocol 2, and the other one says so", async () => {
+  it("needs the page module of protocol 2, or that of post-quantum keys, and the others say so", async () => {
     const page = await open(await browser.newPage())
-    const said = await page.evaluate((config) => window.reasonOfPage1(config), config())
-    expect(said).toMatch(/^InvalidRequestError: .*dist\/browser\/protocol-2\.js$/)
+    const outcomeOf = (name: string, config: Nomyo.ChatCompletionConfig) =>
+      page.evaluate(([name, config]) => window.outcome(name, config), [name, config] as const)
+    expect(await outcomeOf("/nomyo.js", config()))
+      .toMatch(/^InvalidRequestError: .*dist\/browser\/protocol-2\.js$/)
+    const hybrid = { ...config(), postQuantum: "require" } as const
+    expect(await outcomeOf("/protocol-2.js", hybrid))
+      .toMatch(/^SecurityError: .*dist\/browser\/post-quantum\.js$/)
+    expect(await outcomeOf("/post-quantum.js", hybrid)).toContain("mlkem768-x25519")
   })
 })
 

@@ -238,7 +238,12 @@ describe("nomyo router", () => {
     // the memory of requests is lost with the process: it answers after five seconds
     expect(await ask(router.url)).toMatchObject({ code: 0, stdout: "You said: Hello!\n" })
     expect((await ask(router.url, "0".repeat(64))).stderr).toContain("SecurityError")
-    const named = await startRouter(["--authority", "Router.Example", "--protocol", "2"])
+    const named = await startRouter(["--authority", "Router.Example", "--protocol", "2", "--post-quantum"])
+    // it refuses the name after it has opened the request
+    const hybrid = { ...small, NOMYO_POST_QUANTUM: "require",
+      NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS: named.banner["post-quantum"] }
+    const asked = await nomyo(["chat", "Hello!", "--base-url", named.url, "--allow-http"], { env: hybrid })
+    expect(asked.stderr).toContain("does not answer for that host name")
     expect((await ask(named.url, pinOf(named))).stderr).toContain("does not answer for that host name")
   })
 

@@ -60,6 +60,7 @@ describe("readOptions", () => {
     protocol: 3,
     routerKeyConfigFingerprints: "ab",
     routerKeyConfig: 7,
+    postQuantum: true,
     routerKeyTtl: () => 1,
     maxResponseBytes: "1 MB",
     keyDir: true,

@@ -8,6 +8,7 @@ import type { TLSSocket } from "node:tls"
 import { httpWarning } from "../../internal/httpWarning.js"
 import type { NomyoConfig } from "../../NomyoConfig.js"
 import * as NodePrimitives from "../../platform/node/NodePrimitives.js"
+import { X_WING_ID } from "../../protocol2/kems.js"
 import * as RouterConfiguration from "../../protocol2/RouterConfiguration.js"
 import * as RouterKey from "../../RouterKey.js"
 import { describe } from "../errors.js"
@@ -126,9 +127,12 @@ const fetchKey = (config: NomyoConfig) => {
       Effect.map(get, ({ key: { fingerprint, modulusLength } }) =>
         ({ fingerprint, kind: `RSA, ${modulusLength} bits` })))
   }
-  const unpinned = { ...config, routerKeyConfigFingerprints: [] }
-  return Effect.flatMap(RouterConfiguration.make(unpinned, config.baseUrl), ({ get }) =>
-    Effect.map(get, ({ key }) => ({ fingerprint: key.fingerprint, kind: "X25519, protocol 2" }))).pipe(
+  const fetched = (config: NomyoConfig) =>
+    Effect.flatMap(RouterConfiguration.make(config, config.baseUrl), ({ get }) =>
+      Effect.map(get, ({ key: { fingerprint, kemId } }) =>
+        ({ fingerprint, kind: `${kemId === X_WING_ID ? "MLKEM768-X25519" : "X25519"}, protocol 2` })))
+  // of several keys the pins choose one, if they can
+  return Effect.orElse(fetched(config), () => fetched({ ...config, routerKeyConfigFingerprints: [] })).pipe(
     Effect.provide(NodePrimitives.layer)
   )
 }
