@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import type { Page } from "playwright-core"
 import type { Page as FirefoxPage } from "puppeteer-core"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import * as NodePrimitives from "../../src/platform/node/NodePrimitives.js"
 import type * as Nomyo from "../../src/promise/index.js"
+import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
 import * as GatewayKeys from "../../src/router/GatewayKeys.js"
 import * as ReplayStore from "../../src/router/ReplayStore.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
@@ -64,7 +64,7 @@ beforeAll(async () => {
   const gateway = Effect.all({
     keys: GatewayKeys.make({ keysAhead: 0, postQuantum: true }),
     replayStore: ReplayStore.makeMemory()
-  }).pipe(Effect.provide([NodePrimitives.layer, SecureMemory.layer]))
+  }).pipe(Effect.provide([WebPrimitives.layer, SecureMemory.layer]))
   router = await Servers.scoped(
     Effect.flatMap(gateway, (gateway) => Servers.router({ model, protocol: 2, gateway }))
   )
