@@ -122,6 +122,24 @@ describe.each(Object.entries(readers))("a stream by %s", (_, read) => {
   })
 })
 
+it("breaks off with the caller's reason at an abort, and ends the model's work", async () => {
+  const { state } = chain.value.upstream
+  Object.assign(state, { written: 0, closed: 0 })
+  const controller = new AbortController()
+  const response = await createFetch(client)(`${BASE_URL}/chat/completions`, {
+    method: "POST",
+    body: JSON.stringify({ ...ask("flood"), stream: true }),
+    signal: controller.signal
+  })
+  const reader = response.body!.getReader()
+  expect(await reader.read()).toMatchObject({ done: false })
+  const reason = new Error("The caller's own reason")
+  controller.abort(reason)
+  await expect(reader.read()).rejects.toBe(reason)
+  await expect.poll(() => state.closed, { timeout: 30_000 }).toBe(1)
+  expect(state.written).toBeLessThan(FLOOD)
+})
+
 it("asks the model server for a stream with its usage", () => {
   expect(chain.value.upstream.state.requests[0]).toMatchObject({
     stream: true,
