@@ -231,7 +231,8 @@ describe("a body", () => {
 
 describe("models", () => {
   it("are those of the documentation", () => {
-    const ids = [...Pages.read("doc/models.md").matchAll(/^\| `([^`]+\/[^`]+)` \|/gm)].map(([, id]) => id)
+    const cells = [...Pages.read("doc/models.md").matchAll(/^\| ([^|]+) \|/gm)].map(([, cell]) => cell!)
+    const ids = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+\/[^`]+)`/g)].map(([, id]) => id))
     expect(DEFAULT_MODELS).toEqual(ids)
   })
 
