@@ -16,6 +16,7 @@ import { describeDetails, type ErrorDetails, safeDetails } from "./internal/erro
 import { fromStatus } from "./internal/errors.js"
 import { acquire, bracket } from "./internal/fibers/acquire.js"
 import { retryAfter } from "./internal/retryAfter.js"
+import { statusMessage } from "./internal/statusMessage.js"
 import { strictFetch } from "./internal/strictFetch.js"
 import { refuseUnverified } from "./internal/unverifiedTls.js"
 import { type APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
@@ -163,10 +164,8 @@ const parseDetails = (bytes: Uint8Array, request: Request): ErrorDetails | undef
   }
 }
 
-const messageOf = (status: number, details: ErrorDetails | undefined): string => {
-  const description = describeDetails(details).slice(0, MAX_DETAIL_LENGTH)
-  return `The router answered ${status}${description === "" ? "" : `: ${description}`}`
-}
+const messageOf = (status: number, details: ErrorDetails | undefined): string =>
+  statusMessage(status, describeDetails(details).slice(0, MAX_DETAIL_LENGTH), details?.reason !== undefined)
 
 const statusError = Effect.fnUntraced(function*(
   request: Request,

@@ -30,4 +30,4 @@ await program.pipe(Effect.provide(client), Effect.runPromise)
 
 // With the echo model this prints:
 // 1 messages
-// ForbiddenError The router answered 403: This model does not run there
+// ForbiddenError The router answered 403: This model does not run there. Choose another model or tier

@@ -16,6 +16,7 @@ import type { Crypto } from "../Crypto.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { fromStatus } from "../internal/errors.js"
 import { retryAfter } from "../internal/retryAfter.js"
+import { statusMessage } from "../internal/statusMessage.js"
 import { wholeChunks } from "../internal/wholeChunks.js"
 import * as KeyRing from "../KeyRing.js"
 import * as NomyoClient from "../NomyoClient.js"
@@ -71,7 +72,7 @@ const checkStatus = Effect.fnUntraced(function*(answer: Answer) {
   const detail = textOf(errorDetails, "detail").slice(0, 500)
   const error = fromStatus({
     statusCode: answer.status,
-    message: `The router answered ${answer.status}${detail === "" ? "" : `: ${detail}`}`,
+    message: statusMessage(answer.status, detail, textOf(errorDetails, "reason") !== ""),
     errorDetails,
     retryAfter: retryAfter((name) => answer.headers[name], yield* Clock.currentTimeMillis),
     authenticated: true

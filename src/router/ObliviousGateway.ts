@@ -139,9 +139,7 @@ const firstDate = ({ keys, replayStore: { remembersSince } }: Options): number =
 const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHead, options: Options) {
   const now = yield* Clock.currentTimeMillis
   const first = firstDate(options)
-  if (now < first) {
-    return yield* Effect.fail(refuse(503, "The router is starting. Try again soon", first - now))
-  }
+  if (now < first) return yield* Effect.fail(refuse(503, "The router is starting", first - now))
   const text = headers["date"] ?? ""
   const date = Date.parse(text)
   const isWithin = httpDate(date) === text && date >= Math.max(first, now - MAX_AGE) &&
@@ -167,7 +165,7 @@ const checkReplay = Effect.fnUntraced(function*(enc: Uint8Array<ArrayBuffer>, { 
   const digest = yield* Effect.orDie(sha256(enc))
   const isNew = yield* Effect.mapError(
     replayStore.add(Bytes.toHex(digest.subarray(0, ID_LENGTH)), REMEMBERED),
-    ({ retryAfter }) => refuse(503, "The router's memory of requests fails. Try again later", retryAfter)
+    ({ retryAfter }) => refuse(503, "The router's memory of requests is not available", retryAfter)
   )
   if (!isNew) return yield* Effect.fail(refuse(409, "This request was already answered. Send a new one"))
 })
@@ -240,7 +238,7 @@ const receive = Effect.fnUntraced(function*(
   const payload = yield* guard(Effect.sync(() => Bytes.concat(content)))
   for (const part of content) part.fill(0)
   if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES)
-    return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB. Shorten it"))
+    return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
   yield* checkDate(head!, options)
   yield* checkReplay(exchange.enc, options)
   return { head: head!, payload }

@@ -80,7 +80,7 @@ const keysOf = Effect.fnUntraced(function*({ keyPair, keys }: Options) {
 const apiKeysOf = ({ apiKey, apiKeys = [] }: Options): ReadonlyArray<ApiKey> =>
   apiKey === undefined ? apiKeys : [{ label: "default", token: apiKey }, ...apiKeys]
 
-const noModels: Model.Models = refuse(404, "This router has no list of models. Name the model yourself")
+const noModels: Model.Models = refuse(404, "This router has no list of models")
 
 const ownerOf = (id: string): string => id.includes("/") ? id.split("/")[0]! : "router"
 

@@ -168,7 +168,7 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         const echo: Http.RequestListener = ({ headers }, response) =>
           body(response, 401, JSON.stringify({ detail: `${headers.authorization} is not a key` }))
         const error = yield* Effect.flip(exchange(echo, { headers: { Authorization: `Bearer ${key}` } }))
-        assert.strictEqual(error.message, `The router answered 401: ${said}`)
+        assert.strictEqual(error.message, `The router answered 401: ${said}. Check apiKey`)
         assert.deepInclude(error, { errorDetails: { detail: said! } })
       }))
 
@@ -179,11 +179,11 @@ describe.each(transports)("Transport, %s", (name, layer) => {
         )
         assert.strictEqual(error._tag, "ServerError")
         assert.isBelow(JSON.stringify(error).length, 1000)
-        assert.strictEqual(error.message, "The router answered 500")
+        assert.strictEqual(error.message, "The router answered 500. Try again later")
         const long = yield* Effect.flip(
           exchange((_, response) => body(response, 500, `{"detail":"${"x".repeat(60_000)}"}`))
         )
-        assert.strictEqual(long.message, `The router answered 500: ${"x".repeat(500)}`)
+        assert.strictEqual(long.message, `The router answered 500: ${"x".repeat(500)}. Try again later`)
       }))
 
     it.scoped("keeps an error's class when its body stalls", () =>

@@ -80,7 +80,8 @@ describe("Transport.make", () => {
           headers
         })
       )
-      assert.strictEqual(error.message, "The router answered 401: [API key] is no key, [API key]")
+      assert.strictEqual(error.message,
+        "The router answered 401: [API key] is no key, [API key]. Check apiKey")
     }))
 
   it.effect.each([

@@ -1,0 +1,25 @@
+const LATER = "Try again later"
+
+const remedies: { readonly [status: number]: string } = {
+  401: "Check apiKey",
+  403: "Choose another model or tier",
+  404: "Check baseUrl",
+  413: "Shorten the request",
+  429: "Wait, then try again",
+  500: LATER,
+  502: LATER,
+  503: LATER,
+  504: LATER
+}
+
+/**
+ * The message of an error for an HTTP status: the status, the router's words, and what to do.
+ *
+ * @param detail the router's words, or ""
+ * @param hasReason whether the answer has a `reason`: its words then say what to do
+ */
+export const statusMessage = (status: number, detail: string, hasReason: boolean): string => {
+  const words = `The router answered ${status}${detail === "" ? "" : `: ${detail.replace(/\.$/, "")}`}`
+  const remedy = hasReason ? undefined : remedies[status]
+  return remedy === undefined ? words : `${words}. ${remedy}`
+}
