@@ -27,7 +27,8 @@ describe("attempt", () => {
         Effect.provide(Mocks.client(silent.layer))
       )
       assert.deepInclude(Exit.getOrElse(one.exit, () => undefined), { _tag: "APIConnectionError",
-        reason: "timeout" })
+        reason: "timeout",
+        message: "The router did not answer within 5s. Raise timeout for long answers" })
       assert.strictEqual(one.at, 5000)
       const two = yield* timed(Effect.flip(create(hello))).pipe(
         Effect.provide(Mocks.client(mute, { timeout: 2000, maxRetries: 0 }))

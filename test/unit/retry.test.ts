@@ -82,13 +82,13 @@ describe("retry", () => {
   })
 
   it.effect("waits as long as the router asks if that is longer, and no longer than a minute", () => {
-    const router = Mocks.scripted((n) => n === 1 ? status(429, 42_000) : ok)
+    const router = Mocks.scripted((n) => n === 1 ? status(429, 60_000) : ok)
     const patient = timed(create(hello)).pipe(Effect.provide(Mocks.client(router.layer)))
-    const stern = Mocks.scripted(() => status(503, 1_800_000))
+    const stern = Mocks.scripted(() => status(503, 60_001))
     return Effect.gen(function*() {
-      assert.strictEqual((yield* patient).at, 42_000)
+      assert.strictEqual((yield* patient).at, 60_000)
       const error = yield* Effect.flip(create(hello)).pipe(Effect.provide(Mocks.client(stern.layer)))
-      assert.deepInclude(error, { _tag: "ServiceUnavailableError", retryAfter: 1_800_000, attempts: 1 })
+      assert.deepInclude(error, { _tag: "ServiceUnavailableError", retryAfter: 60_001, attempts: 1 })
     })
   })
 
@@ -107,8 +107,28 @@ describe("retry", () => {
         { concurrent: true }
       ))
       assert.deepInclude(error, { _tag: "InvalidRequestError", attempts: 2 })
+      assert.include(error.message, "buffer was transferred")
       assert.lengthOf(router.state.sent, 1)
     }).pipe(Effect.provide(Mocks.client(router.layer)))
+  })
+
+  it.effect("logs the failure of an attempt with its number and the payload id", () => {
+    const router = Mocks.scripted((n) => n === 1 ? status(503, 0) : ok)
+    const logged: Array<unknown> = []
+    const logger = Logger.make(({ annotations, message }) => logged.push([message, [...annotations]]))
+    return Effect.gen(function*() {
+      const { exit } = yield* timed(create(hello))
+      const { _metadata } = yield* exit
+      assert.deepStrictEqual(logged, [[
+        ["Attempt 1 failed: ServiceUnavailableError: status 503"],
+        [["payloadId", _metadata.payload_id]]
+      ]])
+    }).pipe(
+      Effect.provide(Mocks.client(router.layer)),
+      Effect.provide(
+        Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.Debug))
+      )
+    )
   })
 
   it.effect("logs no failure but that of an attempt", () => {
