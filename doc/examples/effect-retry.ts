@@ -8,7 +8,7 @@ const policy = Schedule.exponential("100 millis").pipe(
   Schedule.upTo("2 seconds"),
   Schedule.whileInput((error: NomyoError.NomyoError) => error._tag === "ServiceUnavailableError"),
   Schedule.tapInput((error: NomyoError.NomyoError) =>
-    Effect.sync(() => console.log(`${error._tag}, trying again`))
+    Effect.sync(() => console.log(`Failed: ${error._tag}`))
   )
 )
 
@@ -28,5 +28,5 @@ const program = Effect.gen(function*() {
 await program.pipe(Effect.provide(NomyoNode.layerConfig()), Effect.runPromise)
 
 // With the echo model this prints:
-// ServiceUnavailableError, trying again
+// Failed: ServiceUnavailableError
 // You said: Anyone?

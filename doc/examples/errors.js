@@ -1,4 +1,4 @@
-// Handles each class of error. Model names that start with status/ make the development router fail.
+// Handles the common classes of error. The development router answers the model status/401 with status 401.
 import {
   APIConnectionError,
   APIError,
@@ -16,10 +16,10 @@ const client = new SecureChatCompletion({
   maxRetries: 0
 })
 
-/** Says what to do about an error. APIError is the base of all that stand for a status, so it comes last. */
+/** Says what to do about an error. APIError is the base class of all errors with an HTTP status, so it comes last. */
 const advice = (error) => {
   if (error instanceof AuthenticationError) return "check the API key"
-  if (error instanceof RateLimitError) return `wait ${error.retryAfter ?? "some"} ms`
+  if (error instanceof RateLimitError) return `wait ${error.retryAfter ?? 1000} ms`
   if (error instanceof InvalidRequestError) return `change the request: ${error.message}`
   if (error instanceof APIConnectionError) return `no answer (${error.reason}), try again later`
   if (error instanceof SecurityError) return `not safe to go on (${error.reason})`
@@ -37,7 +37,7 @@ client.dispose()
 
 // With the echo model this prints:
 // AuthenticationError: check the API key
-// RateLimitError: wait some ms
+// RateLimitError: wait 1000 ms
 // APIError: the router answered 418
 // InvalidRequestError: change the request: model must be…
 // You said: Hello!

@@ -30,7 +30,7 @@ describe("summarise", () => {
       assert.strictEqual(summary, "You said: Summarise: a long story")
     }).pipe(Effect.provide(clientWith())))
 
-  it.effect("waits for a router that is busy, in no time", () => {
+  it.effect("waits for a busy router, without real time", () => {
     let calls = 0
     const busyTwice: Model.Model = () =>
       ++calls <= 2
