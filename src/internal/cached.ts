@@ -49,10 +49,11 @@ const timedOut = (timeout: Duration.Duration) => () =>
 /** Caches the result of `fetch` until the scope closes. */
 export const makeCached = Effect.fnUntraced(function*<A, E>(
   fetch: Effect.Effect<A, E>,
-  { routerKeyTtl, timeout }: Times
+  { routerKeyTtl, timeout }: Times,
+  /** The time that the router lets clients keep what it published, in milliseconds. */
+  maxAgeOf: (key: A) => number = () => Number.POSITIVE_INFINITY
 ): Effect.fn.Return<Cached<A, E | APIConnectionError>, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const ttl = Duration.toMillis(routerKeyTtl)
   let cached: Dated<A> | undefined
   const keep = Effect.flatMap(fetch, (key) =>
     Effect.map(Clock.currentTimeMillis, (fetchedAt) => cached = { key, fetchedAt }))
@@ -66,6 +67,7 @@ export const makeCached = Effect.fnUntraced(function*<A, E>(
 
   const fresh = Effect.clockWith((clock) => {
     const now = clock.unsafeCurrentTimeMillis()
+    const ttl = cached === undefined ? 0 : Math.min(Duration.toMillis(routerKeyTtl), maxAgeOf(cached.key))
     // a clock that was set back does not make a key fresh again
     if (cached === undefined || now < cached.fetchedAt || now - cached.fetchedAt >= ttl) {
       return Effect.succeed(undefined)

@@ -69,7 +69,8 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly postQuantum?: "off" | "prefer" | "require" | undefined
   /**
-   * Time that the router's key is used before it is fetched again. A number is milliseconds. Default 1 hour.
+   * Time that the router's key is used before it is fetched again, at most. A number is milliseconds. Default
+   * 1 hour. A router of protocol 2 may say less, in its `max-age`.
    */
   readonly routerKeyTtl?: Time | undefined
   /** Largest answer to accept, in bytes on the wire. Default 64 MiB. */

@@ -269,8 +269,8 @@ const table: { readonly [row: string]: { readonly [column: string]: object } } =
   "hides protocol 2": {
     "1.0": fine,
     "1.0 pinned": fine,
-    "2": { reads: [], got: "APIError, not authenticated", tiers: [] },
-    "2 pinned": { reads: [], got: "APIError, not authenticated", tiers: [] }
+    "2": { reads: [], got: "SecurityError router-key", tiers: [] },
+    "2 pinned": { reads: [], got: "SecurityError router-key", tiers: [] }
   },
   "steals the client's key later": {
     "1.0": { ...fine, reads: ["answer"] },

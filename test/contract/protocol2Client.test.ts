@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as NomyoClient from "../../src/NomyoClient.js"
 import * as NodePrimitives from "../../src/platform/node/NodePrimitives.js"
 import * as NodeTransport from "../../src/platform/node/NodeTransport.js"
+import * as KeyConfiguration from "../../src/protocol2/KeyConfiguration.js"
 import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
 import * as Transport from "../../src/Transport.js"
 import { hello } from "../support/calls.js"
@@ -75,13 +76,29 @@ describe.each(clients)("a client of protocol 2 on %s", (_, services) => {
         )
         assert.deepInclude(other, { _tag: "SecurityError", reason: "router-key-pin" })
         const methods: Array<string | undefined> = []
-        const without = yield* Servers.httpServer((request, response) => {
-          methods.push(request.method)
-          response.writeHead(200, { "content-type": "text/html" }).end("Hello!")
-        })
-        const none = yield* Effect.flip(Effect.provide(create, clientOf(without)))
-        assert.deepInclude(none, { _tag: "SecurityError", reason: "router-key" })
-        assert.deepStrictEqual(methods, ["GET"])
+        const publicKey = new Uint8Array(32).fill(9)
+        const configuration = KeyConfiguration.encode({ keyId: 1, kemId: 0x0020, publicKey })
+        const changed = (at: number, value: number) =>
+          KeyConfiguration.encodeList([configuration.map((byte, i) => i === at ? value : byte)])
+        const keys = "application/ohttp-keys"
+        const answers = [
+          [200, "text/html", Buffer.from("Hello!")],
+          [404, keys, new Uint8Array(0)],
+          [200, keys, new Uint8Array(0)],
+          [200, keys, changed(40, 3).subarray(1)],
+          // another AEAD, and another KEM
+          [200, keys, changed(40, 3)],
+          [200, keys, changed(2, 0x10)]
+        ] as const
+        for (const [status, type, body] of answers) {
+          const without = yield* Servers.httpServer((request, response) => {
+            methods.push(request.method)
+            response.writeHead(status, { "content-type": type }).end(body)
+          })
+          const none = yield* Effect.flip(Effect.provide(create, clientOf(without)))
+          assert.deepInclude(none, { _tag: "SecurityError", reason: "router-key" })
+        }
+        assert.deepStrictEqual(methods, answers.map(() => "GET"))
       }))
 
     it.scoped("closes the model's stream when it leaves early", () =>

@@ -81,6 +81,11 @@ describe("SecureChatCompletion with protocol 2", () => {
       keyDir: false
     })
     try {
+      const stream = client.stream(hello)
+      for await (const { _metadata } of stream) {
+        assert.deepInclude(_metadata, { is_encrypted: true, is_streamed: false })
+        break
+      }
       const whole = await client.stream(hello).finalCompletion()
       assert.strictEqual(whole.choices[0]?.message.content, "You said: Hello!")
     } finally {
