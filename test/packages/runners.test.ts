@@ -53,11 +53,14 @@ describe.each(Matrix.isFull ? ["29.7.0", "30.5.2"] : [])("Jest %s", (version) =>
     expect(await jest(version, { code: required, manifest: { type: "commonjs" } })).toContain("1 passed")
   }, Matrix.TIMEOUT)
 
-  it("runs import in a test that its own Babel turns into CommonJS", async () => {
+  it.each([
+    ["as Jest has it", {}],
+    ["over node_modules too", { transformIgnorePatterns: [] }]
+  ])("runs import in a test that its own Babel turns into CommonJS, %s", async (_, settings) => {
     const files = { "babel.config.js": BABEL }
     const packages = ["@babel/preset-env@7"]
-    const report = await jest(version, { code: imported, manifest: { type: "commonjs" }, files, packages })
-    expect(report).toContain("1 passed")
+    const manifest = { type: "commonjs", jest: settings }
+    expect(await jest(version, { code: imported, manifest, files, packages })).toContain("1 passed")
   }, Matrix.TIMEOUT)
 
   it("runs import in TypeScript that ts-jest turns into CommonJS", async () => {
