@@ -11,9 +11,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Base64 from "../internal/codecs/base64.js"
 import * as Bytes from "../internal/codecs/bytes.js"
-import { toBytes } from "../Body.js"
-import { requestHead, responseHead, SHOWN } from "../page/exchange.js"
-import { type Opened, type Request, Transport, type TransportError } from "../Transport.js"
+import { connectionError } from "../internal/connectionError.js"
+import { type Body, toBytes } from "../Body.js"
+import { requestHead, responseHead, SHOWN, withoutKey } from "../page/exchange.js"
+import * as NodeTransport from "../platform/node/NodeTransport.js"
+import * as Transport from "../Transport.js"
+
+type Request = Transport.Request
+type Response = Transport.Response
 
 /** A message of HTTP: its head, and the first bytes of its body in base64. */
 interface Message {
@@ -31,8 +36,8 @@ interface Exchange {
 /** The last exchanges of the page. */
 export interface Exchanges {
   readonly find: (id: string) => Effect.Effect<Option.Option<Exchange>>
-  /** Captures what passes through a transport. */
-  readonly layer: Layer.Layer<Transport, never, Transport>
+  /** Node's transport, which captures what passes through it. */
+  readonly layer: Layer.Layer<Transport.Transport>
 }
 
 /** The page looks at an exchange as long as it lasts. */
@@ -53,63 +58,62 @@ export const capturing = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, 
     return ID.test(id) ? Effect.locally(app, currentExchange, id) : app
   })
 
-const message = (head: string, body: Uint8Array, bytes = body.length): Message => ({
-  head,
-  start: Base64.textOf(body.slice(0, SHOWN)),
-  bytes
+/** The first bytes of a body as the page shows them. */
+const startOf = (body: Uint8Array, { headers }: Request): string =>
+  Base64.textOf(withoutKey(body.slice(0, SHOWN), headers["Authorization"]))
+
+const requestOf = (request: Request, body: Uint8Array): Message => ({
+  head: requestHead(request.method, request.url, Object.entries(request.headers)),
+  start: startOf(body, request),
+  bytes: body.length
 })
 
-const requestOf = ({ headers, method, url }: Request, body: Uint8Array): Message =>
-  message(requestHead(method, url, Object.entries(headers)), body)
+const NO_ANSWER: Message = { head: "No answer", start: "", bytes: 0 }
 
-const statusOf = (error: TransportError): string =>
-  "statusCode" in error ? responseHead(error.statusCode, undefined) : "No answer"
+const bytesOf = (body: Body, url: string) =>
+  Effect.try({ try: () => toBytes(body), catch: (error) => connectionError(error, url) })
 
-/** Notes each piece of a body on its way. */
-const watched = (opened: Opened, note: (message: Message) => void): Opened => {
-  const head = responseHead(200, opened.header("content-type"))
-  let start: Uint8Array = new Uint8Array(0)
-  let bytes = 0
-  const pull = Effect.tap(opened.pull, (chunk) =>
-    Effect.sync(() => {
-      if (chunk === undefined) return
+type Note = (response: Message) => void
+
+/** Notes the head of a response, and each piece of its body on its way. */
+const watched = (request: Request, response: Response, note: Note): Response => {
+  const head = responseHead(response.status, response.header("content-type"))
+  const chunks = async function*() {
+    let start: Uint8Array = new Uint8Array(0)
+    let bytes = 0
+    for await (const chunk of response.body) {
       bytes += chunk.length
-      if (start.length < SHOWN) start = Bytes.concat([start, chunk]).slice(0, SHOWN)
-      note(message(head, start, bytes))
-    }))
-  return { ...opened, pull }
+      if (start.length < SHOWN) start = Bytes.concat([start, Uint8Array.from(chunk)]).slice(0, SHOWN)
+      note({ head, start: startOf(start, request), bytes })
+      yield chunk
+    }
+  }
+  note({ head, start: "", bytes: 0 })
+  return { ...response, body: chunks() }
 }
 
 type Keep = (id: string, exchange: Exchange) => void
 
-/** A transport that keeps what the page's own requests send and get. Everything else passes. */
-const capture = (transport: Transport["Type"], keep: Keep): Transport["Type"] => {
-  /** A body is taken once: the request goes on with a copy. */
-  const noted = <A, R>(
-    request: Request,
-    use: (request: Request, note: (response: Message) => void) => Effect.Effect<A, TransportError, R>
-  ) =>
-    Effect.flatMap(FiberRef.get(currentExchange), (id) => {
-      const { body } = request
-      if (id === undefined || body === undefined) return use(request, () => undefined)
-      const bytes = toBytes(body)
+/** Keeps what the page's own requests send and get, whatever its status. Everything else passes. */
+const capture = (exchange: Transport.Exchange, keep: Keep): Transport.Exchange => (request, onEnd) =>
+  Effect.flatMap(FiberRef.get(currentExchange), (id) => {
+    const { body } = request
+    if (id === undefined || body === undefined) return exchange(request, onEnd)
+    // a body is taken once: the request goes on with a copy
+    return Effect.flatMap(bytesOf(body, request.url), (bytes) => {
       const sent = requestOf(request, bytes)
       keep(id, { request: sent })
-      const note = (response: Message) => keep(id, { request: sent, response })
+      const note: Note = (response) => keep(id, { request: sent, response })
       const again = { ...request, body: { length: bytes.length, chunks: [bytes] } }
-      return Effect.tapError(use(again, note), (error) =>
-        Effect.sync(() => note(message(statusOf(error), new Uint8Array(0)))))
+      return Effect.mapBoth(exchange(again, onEnd), {
+        onFailure: (error) => {
+          note(NO_ANSWER)
+          return error
+        },
+        onSuccess: (response) => watched(request, response, note)
+      })
     })
-  return {
-    send: (request) =>
-      noted(request, (request, note) =>
-        Effect.tap(transport.send(request), (bytes) =>
-          Effect.sync(() => note(message(responseHead(200, undefined), bytes))))),
-    open: (request) =>
-      noted(request, (request, note) =>
-        Effect.map(transport.open(request), (opened) => watched(opened, note)))
-  }
-}
+  })
 
 /** No exchanges yet. */
 export const makeExchanges: Effect.Effect<Exchanges> = Effect.sync(() => {
@@ -120,6 +124,9 @@ export const makeExchanges: Effect.Effect<Exchanges> = Effect.sync(() => {
   }
   return {
     find: (id) => Effect.sync(() => Option.fromNullable(exchanges.get(id))),
-    layer: Layer.effect(Transport, Effect.map(Transport, (transport) => capture(transport, keep)))
+    layer: Layer.scoped(
+      Transport.Transport,
+      Effect.map(NodeTransport.makeExchange, (exchange) => Transport.make(capture(exchange, keep)))
+    )
   }
 })

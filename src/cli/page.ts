@@ -14,7 +14,8 @@ const files = {
   "/chat.css": ["dist/page/chat.css", "text/css; charset=utf-8"],
   "/chat.js": ["dist/page/chat.js", "text/javascript; charset=utf-8"],
   "/icon.svg": ["dist/page/icon.svg", "image/svg+xml"],
-  "/nomyo.js": ["dist/browser/index.js", "text/javascript; charset=utf-8"]
+  // the module that speaks both protocols
+  "/nomyo.js": ["dist/browser/protocol-2.js", "text/javascript; charset=utf-8"]
 } as const
 
 /**

@@ -123,7 +123,7 @@ const run = Effect.fnUntraced(function*(given: Options) {
   const environment = yield* clientOptions(given)
   const config = yield* NomyoConfig.make(environment)
   const exchanges = yield* makeExchanges
-  const platform = Layer.provideMerge(exchanges.layer, Node.layerPlatform(environment))
+  const platform = Node.layerPlatform(environment, exchanges.layer)
   const client = Layer.provideMerge(Node.layerParts(environment), platform)
   return yield* Effect.provide(serveGateway(given, environment, config, exchanges), client)
 })

@@ -9,6 +9,8 @@ import { makeTokens, type Token } from "../internal/httpGuard.js"
 import { KeyRing } from "../KeyRing.js"
 import type { NomyoConfig } from "../NomyoConfig.js"
 import { answerOf, Refusal } from "../openai/errors.js"
+import * as NodePrimitives from "../platform/node/NodePrimitives.js"
+import * as RouterConfiguration from "../protocol2/RouterConfiguration.js"
 import { RouterKey } from "../RouterKey.js"
 import { capturing, type Exchanges } from "./exchanges.js"
 import { type App, type PageData, pageAt, withPage } from "./page.js"
@@ -28,12 +30,20 @@ export interface Options {
 const json = (value: object) =>
   HttpServerResponse.unsafeJson(value, { headers: { "cache-control": "no-store" } })
 
-/** Both keys as the page shows them. Under protocol 2 there are none: each request has keys of its own. */
+/** Where protocol 2 keeps the router's key. It has no key of the client that lasts. */
+const configurationOf = (config: NomyoConfig) =>
+  Effect.provide(RouterConfiguration.make(config, config.baseUrl), NodePrimitives.layer)
+
+/** Both keys as the page shows them. */
 const readKeys = Effect.fnUntraced(function*(
-  { protocol, routerKeyFingerprints }: NomyoConfig,
-  place: string
+  { protocol, routerKeyConfigFingerprints, routerKeyFingerprints }: NomyoConfig,
+  place: string,
+  configuration: RouterConfiguration.RouterConfiguration
 ) {
-  if (protocol === 2) return {}
+  if (protocol === 2) {
+    const { key: { fingerprint } } = yield* configuration.get
+    return { router: { fingerprint, isPinned: routerKeyConfigFingerprints.length > 0 } }
+  }
   const own = yield* Effect.flatMap(KeyRing, ({ lease }) =>
     lease(({ createdAt, publicKey: { fingerprint, modulusLength: bits } }) =>
       Effect.succeed({ fingerprint, bits, createdAt, place })))
@@ -48,16 +58,23 @@ const unauthorized = () => new Refusal(401, "invalid_api_key", WITHOUT_TOKEN).an
 const keysApp = Effect.fnUntraced(function*({ config, keyPlace, tokens }: Options) {
   const find = yield* makeTokens(tokens)
   const context = yield* Effect.context<KeyRing | RouterKey>()
+  const configuration = yield* configurationOf(config)
   return Effect.gen(function*() {
     const { headers } = yield* HttpServerRequest.HttpServerRequest
     const isAllowed = tokens.length === 0 || (yield* find(headers["authorization"])) !== undefined
     if (!isAllowed) return errorResponse(unauthorized())
-    return yield* Effect.match(readKeys(config, keyPlace), {
+    return yield* Effect.match(readKeys(config, keyPlace, configuration), {
       onFailure: (error) => errorResponse(answerOf(error)),
       onSuccess: json
     })
   }).pipe(Effect.provide(context))
 })
+
+/** What pins the router's key, by the protocol. */
+const PIN_VARIABLES = {
+  1: "NOMYO_ROUTER_KEY_FINGERPRINTS",
+  2: "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS"
+} as const
 
 const EXCHANGE = /^\/page\/exchanges\/([\w-]{36})$/
 
@@ -80,7 +97,8 @@ export const withProxyPage = Effect.fnUntraced(function*(
 ) {
   const { config, exchanges, guarded, tokens } = options
   const keys = yield* keysApp(options)
-  const about = { server: "proxy", router: config.baseUrl, needsToken: tokens.length > 0 }
+  const about = { server: "proxy", router: config.baseUrl, needsToken: tokens.length > 0,
+    pinVariable: PIN_VARIABLES[config.protocol] }
   const data: PageData = (path) => {
     if (path === "/page.json") return Effect.succeed(json(about))
     if (path === "/page/keys") return keys

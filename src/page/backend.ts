@@ -38,6 +38,7 @@ export interface OwnKey {
 /** The keys that encrypt the conversation, as far as they are known. */
 export interface Keys {
   readonly router: RouterKey | undefined
+  /** `undefined` under protocol 2, which has a new one for each request. */
   readonly own: OwnKey | undefined
 }
 

@@ -2,12 +2,12 @@
  * Sees what the library gives to `fetch`, and what comes back: the bytes themselves, whatever the library
  * says.
  */
-import { type Captured, type Exchange, requestHead, responseHead, SHOWN } from "./exchange.js"
+import { type Captured, type Exchange, requestHead, responseHead, SHOWN, withoutKey } from "./exchange.js"
 
 /** Called for each change of an exchange that sends a body. */
 type OnExchange = (exchange: Exchange) => void
 /** Called with the body of each answer to a request without a body. */
-type OnFetched = (url: string, text: string) => void
+type OnFetched = (url: string, body: ArrayBuffer) => void
 
 const join = (start: Uint8Array, chunk: Uint8Array): Uint8Array => {
   const joined = new Uint8Array(Math.min(SHOWN, start.length + chunk.length))
@@ -17,12 +17,18 @@ const join = (start: Uint8Array, chunk: Uint8Array): Uint8Array => {
 }
 
 /** Reads a copy of a body to its end, and tells of each piece. */
-const watchBody = async (response: Response, head: string, onChange: (captured: Captured) => void) => {
+const watchBody = async (
+  response: Response,
+  show: (body: Uint8Array) => Uint8Array,
+  onChange: (captured: Captured) => void
+) => {
+  const head = responseHead(response.status, response.headers.get("content-type"))
   let captured: Captured = { head, start: new Uint8Array(0), bytes: 0 }
   onChange(captured)
   const reader = response.clone().body?.getReader()
   for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
-    captured = { head, start: join(captured.start, next.value), bytes: captured.bytes + next.value.length }
+    const start = show(join(captured.start, next.value))
+    captured = { head, start, bytes: captured.bytes + next.value.length }
     onChange(captured)
   }
 }
@@ -46,13 +52,13 @@ export const captureFetch = (onExchange: OnExchange, onFetched: OnFetched): void
     if (request !== undefined) onExchange({ request })
     const response = await fetch(input, init)
     if (request === undefined) {
-      void response.clone().text().then((text) => response.ok && onFetched(url, text), () => undefined)
+      void response.clone().arrayBuffer().then((body) => response.ok && onFetched(url, body), () => undefined)
       return response
     }
+    const authorization = new Headers(init.headers).get("authorization")
     const onChange = (captured: Captured) => onExchange({ request, response: captured })
     // a body that breaks off is the library's to report
-    watchBody(response, responseHead(response.status, response.headers.get("content-type")), onChange)
-      .catch(() => undefined)
+    watchBody(response, (body) => withoutKey(body, authorization), onChange).catch(() => undefined)
     return response
   }
 }

@@ -36,6 +36,21 @@ export const requestHead = (
   return [`${method} ${new URL(url).pathname}`, ...lines].join("\n")
 }
 
+/** Shorter keys, in characters, are words that may occur in any text. */
+const SHORTEST_KEY = 8
+
+/**
+ * The bytes of a body with asterisks for the API key of an `Authorization` header: some servers repeat it in
+ * their errors.
+ */
+export const withoutKey = (body: Uint8Array, authorization: string | null | undefined): Uint8Array => {
+  const key = authorization?.replace(/^Bearer /, "") ?? ""
+  const text = String.fromCharCode(...body)
+  return key.length < SHORTEST_KEY || !text.includes(key)
+    ? body
+    : Uint8Array.from(text.replaceAll(key, "*".repeat(key.length)), (char) => char.charCodeAt(0))
+}
+
 /** The status of a response and the type of its body. */
 export const responseHead = (status: number, type: string | null | undefined): string =>
   `HTTP ${status}${type ? `\nContent-Type: ${type}` : ""}`

@@ -216,7 +216,12 @@ const listen = (side: Side): void => {
 }
 
 /** Parts of a router's page: it creates the client's key, and can pin the router's. */
-const listenToKeys = (side: Side, backend: RouterBackend, routerKey: () => RouterKey | undefined): void => {
+const listenToKeys = (
+  side: Side,
+  backend: RouterBackend,
+  { protocol }: RouterPage,
+  routerKey: () => RouterKey | undefined
+): void => {
   keepKey.addEventListener("change", async () => {
     keepKey.disabled = true
     await backend.keepKey(keepKey.checked).catch(Messages.showError)
@@ -224,36 +229,45 @@ const listenToKeys = (side: Side, backend: RouterBackend, routerKey: () => Route
     keepKey.disabled = false
   })
   pin.addEventListener("click", async () => {
-    savePin(savedPin() === undefined ? routerKey()?.fingerprint : undefined)
+    savePin(protocol, savedPin(protocol) === undefined ? routerKey()?.fingerprint : undefined)
     pin.disabled = true
     await connect(side)
     pin.disabled = false
   })
 }
 
-const showPinButton = (): void => {
+const showPinButton = ({ protocol }: RouterPage): void => {
   pin.hidden = false
-  pin.textContent = savedPin() === undefined ? "Pin this key" : "Remove the pin"
+  pin.textContent = savedPin(protocol) === undefined ? "Pin this key" : "Remove the pin"
 }
+
+/** What to do with a key that is not pinned. A router replaces those of protocol 2 by itself. */
+const ADVICE = {
+  1: "Compare it with the fingerprint that the router printed at its start, then pin it.",
+  2: "Compare it with the fingerprint that the router printed after \"protocol 2\", then pin it. " +
+    "The router replaces its key in time, and the pin then has to follow."
+} as const
 
 const routerSide = (page: RouterPage): Side => {
   let current: RouterKey | undefined
   const words: Words = {
     hint: "What you write is encrypted in this page, to the router's key. The router reads it. So does a " +
       "proxy that ends TLS and exchanges the keys, unless you compare the router's key and pin it.",
-    pinAdvice: "Compare it with the fingerprint that the router printed at its start, then pin it."
+    pinAdvice: ADVICE[page.protocol]
   }
   const backend = makeRouterBackend(page, (key) => {
     current = key
     Proof.showRouterKey(key, words.pinAdvice)
-    showPinButton()
+    showPinButton(page)
   })
   const side = { backend, words }
-  listenToKeys(side, backend, () => current)
+  // protocol 2 has no key that could be kept
+  byId("keep-key-label").hidden = page.protocol === 2
+  listenToKeys(side, backend, page, () => current)
   return side
 }
 
-const proxySide = ({ needsToken, router }: ProxyPage): Side => {
+const proxySide = ({ needsToken, pinVariable, router }: ProxyPage): Side => {
   byId("keep-key-label").hidden = true
   byId("api-key-label").textContent = needsToken ? "Proxy token" : "API key"
   byId("own-key-title").textContent = "The proxy's key"
@@ -262,7 +276,7 @@ const proxySide = ({ needsToken, router }: ProxyPage): Side => {
   const words: Words = {
     hint: "This page sends what you write to the proxy, unencrypted. With a proxy on your own machine this " +
       "stays on loopback. The proxy encrypts it to the router's key, and only the router reads it.",
-    pinAdvice: "Set NOMYO_ROUTER_KEY_FINGERPRINTS to this fingerprint to accept no other key."
+    pinAdvice: `Set ${pinVariable} to this fingerprint to accept no other key.`
   }
   return { backend: proxyBackend, words }
 }

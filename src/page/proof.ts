@@ -4,7 +4,7 @@
  */
 import type { Keys, OwnKey, RouterKey } from "./backend.js"
 import { byId } from "./dom.js"
-import { bytesOf, type Captured, type Exchange, textOf } from "./exchange.js"
+import { bytesOf, type Exchange, textOf } from "./exchange.js"
 
 const VIEWS = ["sent-plain", "sent-sealed", "got-plain", "got-sealed"] as const
 type View = typeof VIEWS[number]
@@ -34,13 +34,10 @@ export const showTyped = (request: object): void => {
 /** Shows an answer as it is read. */
 export const showRead = (text: string): void => set("got-plain", text, bytesOf(lengthOf(text)))
 
-/** A proxy keeps no body of a refusal: its size is not known. */
-const sizeOf = ({ bytes }: Captured): string => bytes === 0 ? "" : bytesOf(bytes)
-
 /** Shows what passed over the network. */
 export const showExchange = ({ request, response }: Exchange): void => {
   set("sent-sealed", textOf(request), bytesOf(request.bytes))
-  if (response !== undefined) set("got-sealed", textOf(response), sizeOf(response))
+  if (response !== undefined) set("got-sealed", textOf(response), bytesOf(response.bytes))
 }
 
 /** Shows the tier, the time and the bytes of an answer. */
@@ -87,8 +84,14 @@ export const showRouterKey = ({ fingerprint, isPinned }: RouterKey, advice: stri
   byId("pin-advice").textContent = isPinned ? "No other key is accepted." : advice
 }
 
+/** Protocol 2 has no key of the client that lasts. */
+const showOneTimeKeys = (): void => {
+  byId("own-key").textContent = "X25519 · a new one for each request"
+}
+
 /** Shows the keys that are known. */
 export const showKeys = ({ own, router }: Keys, advice: string): void => {
-  if (own !== undefined) showOwn(own)
+  if (own === undefined) showOneTimeKeys()
+  else showOwn(own)
   if (router !== undefined) showRouterKey(router, advice)
 }

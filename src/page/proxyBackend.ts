@@ -12,6 +12,8 @@ export interface ProxyPage {
   /** The URL of the router. */
   readonly router: string
   readonly needsToken: boolean
+  /** The environment variable that pins the router's key. */
+  readonly pinVariable: string
 }
 
 /** A message as the proxy gives it: its bytes are in base64. */

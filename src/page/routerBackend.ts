@@ -11,17 +11,26 @@ export interface RouterPage {
   readonly protocol: 1 | 2
 }
 
-const KEY_PATH = "/pki/public_key"
-
 const hex = (bytes: ArrayBuffer): string =>
   [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("")
 
-/** SHA-256 of the key in a PEM text. */
-const fingerprintOf = async (pem: string): Promise<string> => {
-  const base64 = pem.replace(/-----[^-]+-----|\s/g, "")
-  const spki = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))
-  return hex(await crypto.subtle.digest("SHA-256", spki))
+/** The SPKI in a PEM text. */
+const spkiOf = (pem: Uint8Array): Uint8Array<ArrayBuffer> => {
+  const base64 = new TextDecoder().decode(pem).replace(/-----[^-]+-----|\s/g, "")
+  return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))
 }
+
+/** The first configuration of a list (RFC 9458, 3), which is the one in use. */
+const configurationOf = (list: Uint8Array): Uint8Array<ArrayBuffer> => {
+  const [high = 0, low = 0] = list
+  return Uint8Array.from(list.subarray(2, 2 + (high << 8 | low)))
+}
+
+/** Where a router publishes its key, and what of that the fingerprint is made of. */
+const published = {
+  1: { path: "/pki/public_key", keyOf: spkiOf },
+  2: { path: "/.well-known/ohttp-gateway", keyOf: configurationOf }
+} as const
 
 /** When the pair was made that the browser keeps; `undefined` if it keeps none. The library wrote it. */
 const keptSince = (): Promise<number | undefined> =>
@@ -44,14 +53,16 @@ export interface RouterBackend extends Backend {
 
 type StreamRequest = Parameters<SecureChatCompletion["stream"]>[0]
 
-const makeClient = (page: RouterPage, isKept: boolean): SecureChatCompletion =>
-  new SecureChatCompletion({
+const makeClient = ({ protocol }: RouterPage, isKept: boolean): SecureChatCompletion => {
+  const pin = savedPin(protocol)
+  const pins = pin === undefined ? [] : [pin]
+  return new SecureChatCompletion({
     baseUrl: location.origin,
     allowHttp: location.protocol === "http:",
     keyPersistence: isKept ? "indexeddb" : "memory",
-    ...(page.protocol === 2 ? { protocol: 2 } : {}),
-    ...(savedPin() === undefined ? {} : { routerKeyFingerprints: [savedPin()!] })
+    ...(protocol === 2 ? { protocol, routerKeyConfigFingerprints: pins } : { routerKeyFingerprints: pins })
   })
+}
 
 const ownKeyOf = async (client: SecureChatCompletion, isKept: boolean): Promise<OwnKey> => {
   const { fingerprint, modulusLength: bits } = await client.ready()
@@ -69,10 +80,12 @@ export const makeRouterBackend = (
   let onExchange: (exchange: Exchange) => void = () => undefined
   let routerKey: RouterKey | undefined
 
-  captureFetch((exchange) => onExchange(exchange), async (url, text) => {
-    if (new URL(url, location.href).pathname !== KEY_PATH) return
-    const fingerprint = await fingerprintOf(text)
-    routerKey = { fingerprint, isPinned: savedPin() === fingerprint }
+  const { keyOf, path } = published[page.protocol]
+
+  captureFetch((exchange) => onExchange(exchange), async (url, body) => {
+    if (new URL(url, location.href).pathname !== path) return
+    const fingerprint = hex(await crypto.subtle.digest("SHA-256", keyOf(new Uint8Array(body))))
+    routerKey = { fingerprint, isPinned: savedPin(page.protocol) === fingerprint }
     onRouterKey(routerKey)
   })
 
@@ -80,8 +93,8 @@ export const makeRouterBackend = (
     client?.dispose()
     client = makeClient(page, isKept)
     // shown before the first request: it is what a user compares
-    void fetch(KEY_PATH).catch(() => undefined)
-    const own = await ownKeyOf(client, isKept)
+    void fetch(path).catch(() => undefined)
+    const own = page.protocol === 2 ? undefined : await ownKeyOf(client, isKept)
     return { router: routerKey, own }
   }
 

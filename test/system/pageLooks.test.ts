@@ -61,7 +61,7 @@ describe("the page, with code, a tool call and an error", () => {
     ["proxy", "light", 768, 1024]
   ] as const)("of a %s fits in %s on %i × %i", async (server, colorScheme, width, height) => {
     const opened = await openChat(browser, urls[server], { colorScheme, viewport: { width, height } })
-    const { complaints, last, page, say } = opened
+    const { complaints, last, page, say, text } = opened
     const ask = async (text: string) => {
       await say(text)
       await page.waitForSelector("#send:enabled")
@@ -69,6 +69,8 @@ describe("the page, with code, a tool call and an error", () => {
     }
     await ask("fail, please")
     await last("error").waitFor()
+    expect(await text("got-sealed")).toMatch(/^HTTP 400\nContent-Type: application\/json[^]*\n\n\{"detail":/)
+    expect(await text("got-sealed-size")).toMatch(/^\d+ bytes$/)
     await page.check("#tools")
     await ask("And the weather in Lübeck?")
     await ask("21 °C")

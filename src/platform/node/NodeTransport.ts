@@ -151,6 +151,16 @@ const exchange = (agents: Agents, request: Transport.Request, onEnd: (close: () 
   })
 
 /**
+ * What the transport is made of, for a program that looks at what passes through it.
+ *
+ * @internal
+ */
+export const makeExchange: Effect.Effect<Transport.Exchange, never, Scope.Scope> = Effect.map(
+  acquireAgents,
+  (agents) => (request, onEnd) => exchange(agents, request, onEnd)
+)
+
+/**
  * A transport that keeps its connections for the next request, until the scope closes.
  *
  * It writes a request once. If the router closed the connection first, the request fails with reason
@@ -162,8 +172,8 @@ const exchange = (agents: Agents, request: Transport.Request, onEnd: (close: () 
  * @category constructors
  */
 export const make: Effect.Effect<Transport.Service, never, Scope.Scope> = Effect.map(
-  acquireAgents,
-  (agents) => Transport.make((request, onEnd) => exchange(agents, request, onEnd))
+  makeExchange,
+  Transport.make
 )
 
 /**
