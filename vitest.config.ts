@@ -20,6 +20,8 @@ export default defineConfig({
     // the files of a worker share what they import, which took a third of the unit tests' time
     isolate: false,
     setupFiles: "test/support/plainIt.ts",
+    // tests are concurrent where they wait for other processes
+    maxConcurrency: 16,
     projects: [
       {
         extends: true,

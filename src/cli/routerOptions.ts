@@ -1,8 +1,9 @@
 import * as Cli from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { Format } from "./log.js"
-import { duration, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
+import { duration, invalid, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
 
 /** Options of a router on the command line. */
 export interface Options extends ServerOptions {
@@ -19,6 +20,14 @@ export interface Options extends ServerOptions {
   readonly logFormat: Format
   readonly drain: Duration.Duration
 }
+
+/** Keys have an id of one byte, and those that were replaced keep theirs for a while. */
+const MOST_KEYS_AHEAD = 100
+
+const checkKeysAhead = (count: number) =>
+  count >= 0 && count <= MOST_KEYS_AHEAD
+    ? Effect.succeed(count)
+    : invalid(`--keys-ahead is a number from 0 to ${MOST_KEYS_AHEAD}`)
 
 export const options = {
   ...serverOptions("router", 12435),
@@ -52,6 +61,7 @@ export const options = {
   ),
   keysAhead: Cli.integer("keys-ahead").pipe(
     Cli.withDefault(3),
+    Cli.mapEffect(checkKeysAhead),
     Cli.withDescription("How many keys of protocol 2 are made before they are needed, for clients to pin")
   ),
   postQuantum: Cli.boolean("post-quantum").pipe(

@@ -51,7 +51,8 @@ const cannotListen = ({ host, port }: Options, error: unknown) => {
 const makeServer = ({ tls }: Options): Effect.Effect<Http.Server, InvalidRequestError> =>
   Effect.try({
     try: () => {
-      const options = { keepAliveTimeout: KEEP_ALIVE }
+      // Node would hide a second Host or Content-Type from the guards
+      const options = { keepAliveTimeout: KEEP_ALIVE, joinDuplicateHeaders: true }
       return tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
     },
     catch: () => invalid("--tls-cert and --tls-key must be PEM, and the key must belong to the certificate")

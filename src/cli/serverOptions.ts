@@ -19,7 +19,9 @@ export interface ServerOptions {
   readonly tlsKey: Option.Option<string>
 }
 
-const invalid = (message: string) => Effect.fail(ValidationError.invalidValue(HelpDoc.p(message)))
+/** Fails for an option that has no such value. */
+export const invalid = (message: string): Effect.Effect<never, ValidationError.ValidationError> =>
+  Effect.fail(ValidationError.invalidValue(HelpDoc.p(message)))
 
 const LARGEST_PORT = 65535
 
@@ -35,6 +37,12 @@ const port = (byDefault: number) =>
     Cli.mapEffect(checkPort),
     Cli.withDescription(`The port to listen on; 0 is any free one. Default: ${byDefault}`)
   )
+
+/** An empty host would be every address. IPv6 addresses have brackets in URLs alone. */
+const checkHost = (text: string) => {
+  const host = text.trim().replace(/^\[(.*)\]$/, "$1")
+  return host === "" ? invalid("--host is an address such as 127.0.0.1") : Effect.succeed(host)
+}
 
 const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours",
   d: "days" }
@@ -77,6 +85,7 @@ export const serverOptions = (
   host: Cli.text("host").pipe(
     Cli.withPseudoName("ADDRESS"),
     Cli.withDefault("127.0.0.1"),
+    Cli.mapEffect(checkHost),
     Cli.withDescription("The address to listen on. Default: 127.0.0.1")
   ),
   allowHost: Cli.text("allow-host").pipe(

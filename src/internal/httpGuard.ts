@@ -42,11 +42,9 @@ const isHost = (host: string | undefined, hosts: ReadonlyArray<string>): boolean
 
 const originOf = (url: string): string | undefined => URL.canParse(url) ? new URL(url).origin : undefined
 
-/** Whether a page came from this server: its origin has the same scheme, name and port. */
-const isOwn = (origin: string, host: string, { scheme }: Options): boolean => {
-  const own = originOf(`${scheme}://${host}`)
-  return own !== undefined && originOf(origin) === own
-}
+/** Whether a page came from this server: it has the same scheme, name and port, as browsers write them. */
+const isOwn = (origin: string, host: string, { scheme }: Options): boolean =>
+  origin === originOf(`${scheme}://${host}`)
 
 /**
  * Custom schemes such as `app://obsidian.md` have no origin in the URL standard: they are compared as they
@@ -68,8 +66,12 @@ const hasBody = (method: string): boolean => !["GET", "HEAD", "OPTIONS"].include
 const mediaType = (headers: Headers): string =>
   (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase()
 
-const refusalOf = (method: string, headers: Headers, options: Options): Refusal | undefined => {
+type Head = Pick<HttpServerRequest.HttpServerRequest, "headers" | "method" | "url">
+
+const refusalOf = ({ headers, method, url }: Head, options: Options): Refusal | undefined => {
   const { host, origin } = headers
+  // a URL in its place has a host of its own, which would count in place of the header (RFC 9112, 3.2.2)
+  if (!url.startsWith("/")) return { status: 403, message: "The target of the request must be a path" }
   if (!isHost(host, [...LOOPBACK, ...options.hosts.map((name) => name.toLowerCase())])) {
     return { status: 403, message: "The Host is not a name of this server. Allow it with --allow-host" }
   }
@@ -111,8 +113,9 @@ const readableBy = (origin: string | undefined) => (response: HttpServerResponse
  * must have one of the content types (415).
  */
 export const guard = (options: Options) => <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, method }) => {
-    const refusal = refusalOf(method, headers, options)
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const { headers, method } = request
+    const refusal = refusalOf(request, options)
     if (refusal !== undefined) return Effect.succeed(options.refuse(refusal))
     const isPreflight = method === "OPTIONS" && headers["origin"] !== undefined &&
       headers["access-control-request-method"] !== undefined

@@ -58,15 +58,9 @@ export const responseHead = (status: number, type: string | null | undefined): s
 const isText = (bytes: Uint8Array): boolean =>
   bytes.every((byte) => byte === 10 || (byte >= 32 && byte < 127))
 
-/** Sixteen bytes in a line, for bodies that are no text. */
-const hexDump = (bytes: Uint8Array): string => {
-  const lines: Array<string> = []
-  for (let at = 0; at < bytes.length; at += 16) {
-    const line = [...bytes.subarray(at, at + 16)].map((byte) => byte.toString(16).padStart(2, "0"))
-    lines.push(line.join(" "))
-  }
-  return lines.join("\n")
-}
+/** For bodies that are no text. A line breaks between two bytes. */
+const hexDump = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")
 
 const number = (value: number): string => value.toLocaleString("en")
 

@@ -245,7 +245,7 @@ const showPinButton = ({ protocol }: RouterPage): void => {
 const ADVICE = {
   1: "Compare it with the fingerprint that the router printed at its start, then pin it.",
   2: "Compare it with the fingerprint that the router printed after \"protocol 2\", then pin it. " +
-    "The router replaces its key in time, and the pin then has to follow."
+    "The router changes its key in time: then pin the next one."
 } as const
 
 const routerSide = (page: RouterPage): Side => {

@@ -69,7 +69,7 @@ const showOwnAge = ({ createdAt, place }: OwnKey): void => {
 let ticking = 0
 
 const showOwn = (key: OwnKey): void => {
-  byId("own-key").textContent = `RSA ${key.bits} · ${grouped(key.fingerprint.slice(0, 16))} …`
+  byId("own-key").textContent = `RSA ${key.bits} · ${grouped(key.fingerprint.slice(0, 12))} …`
   byId("own-key").title = key.fingerprint
   showOwnAge(key)
   clearInterval(ticking)
@@ -86,7 +86,8 @@ export const showRouterKey = ({ fingerprint, isPinned }: RouterKey, advice: stri
 
 /** Protocol 2 has no key of the client that lasts. */
 const showOneTimeKeys = (): void => {
-  byId("own-key").textContent = "X25519 · a new one for each request"
+  byId("own-key").textContent = "X25519"
+  byId("own-key-age").textContent = "a new one for each request"
 }
 
 /** Shows the keys that are known. */

@@ -22,6 +22,9 @@ const CLEAN = Object.fromEntries(
   Object.keys(process.env).filter((name) => /^NOMYO_|_proxy$/i.test(name)).map((name) => [name, undefined])
 )
 
+/** Most proxies of the tests end before a key pair of the default size would be there. */
+const SMALL = { NOMYO_KEY_SIZE: "2048" }
+
 /** A `nomyo proxy` that is listening. */
 export interface RunningProxy {
   readonly child: ChildProcess
@@ -41,7 +44,7 @@ export const startProxy = async (
   stdin = ""
 ): Promise<RunningProxy> => {
   const child = spawn(process.execPath, [BIN, "proxy", "--port", "0", ...args], {
-    env: { ...process.env, ...CLEAN, ...env },
+    env: { ...process.env, ...CLEAN, ...SMALL, ...env },
     stdio: ["pipe", "pipe", "pipe"]
   })
   child.stdin.end(stdin)
@@ -63,11 +66,14 @@ export const startProxy = async (
   return { child, baseUrl, url: baseUrl.replace(/\/v1$/, ""), output: () => output, stop }
 }
 
-/** What the model server was asked, and how often its caller left before the answer. */
+/** What the model server was asked, and what became of its callers. */
 interface Upstream {
   readonly url: string
   readonly requests: Array<{ readonly [field: string]: unknown }>
-  readonly left: () => number
+  /** How many requests have come with this prompt. */
+  readonly asked: (prompt: string) => number
+  /** How many of them have lost their caller before the answer. */
+  readonly left: (prompt: string) => number
   readonly server: Server
 }
 
@@ -76,7 +82,14 @@ interface Message {
   readonly content: string
 }
 
-const messageFor = (body: { readonly messages: ReadonlyArray<Message>; readonly tools?: unknown }) => {
+interface Asked {
+  readonly messages: ReadonlyArray<Message>
+  readonly tools?: unknown
+}
+
+const promptOf = ({ messages }: Asked): string => messages.at(-1)?.content ?? ""
+
+const messageFor = (body: Asked) => {
   const last = body.messages.at(-1)!
   if (last.role === "tool") return { role: "assistant", content: `The tool says: ${last.content}` }
   if (body.tools === undefined) return { role: "assistant", content: `You said: ${last.content}` }
@@ -91,15 +104,15 @@ const messageFor = (body: { readonly messages: ReadonlyArray<Message>; readonly 
  */
 const startUpstream = async (): Promise<Upstream> => {
   const requests: Upstream["requests"] = []
-  let left = 0
+  const left: Array<string> = []
   const server = createServer((request, response) => {
-    response.on("close", () => void (response.writableEnded || left++))
     const answer = async () => {
       const text = await textOf(request)
       response.setHeader("content-type", "application/json")
       if (request.url === "/v1/models") return response.end(JSON.stringify({ data: [{ id: "llama3.2" }] }))
       const body = JSON.parse(text)
       requests.push(body)
+      response.on("close", () => void (response.writableEnded || left.push(promptOf(body))))
       await sleep(Number(/wait (\d+)/.exec(text)?.[1] ?? 0))
       response.statusCode = Number(/fail (\d+)/.exec(text)?.[1] ?? 200)
       if (response.statusCode !== 200) return response.end(JSON.stringify({ error: { message: MARKER } }))
@@ -114,8 +127,13 @@ const startUpstream = async (): Promise<Upstream> => {
   })
   server.listen(0, "127.0.0.1")
   await once(server, "listening")
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, left: () => left,
-    server }
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    asked: (prompt) => requests.filter((body) => promptOf(body as unknown as Asked) === prompt).length,
+    left: (prompt) => left.filter((content) => content === prompt).length,
+    server
+  }
 }
 
 /** Everything from a tool's base URL to the model. */
@@ -147,7 +165,7 @@ export const startChain = async (
   const router = await startRouter(["--upstream", upstream.url, ...routerArgs])
   const tap = await Servers.scoped(Servers.wiretap(router.url))
   const args = ["--base-url", tap.value.url, "--allow-http", ...proxyArgs]
-  const proxy = await startProxy(args, { NOMYO_KEY_SIZE: "2048" })
+  const proxy = await startProxy(args)
   await firstAnswer(proxy)
   const close = async () => {
     await proxy.stop()

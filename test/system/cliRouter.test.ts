@@ -4,7 +4,6 @@ import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
-import { SecureChatCompletion } from "../../src/promise/index.js"
 import { nomyo, type RunningRouter, startRouter as start } from "../support/cli.js"
 import * as Servers from "../support/servers.js"
 
@@ -103,6 +102,9 @@ describe("nomyo router", () => {
     [["--api-key-file", "/nowhere"], 2, "ENOENT"],
     [["--api-key-file", "/dev/zero"], 2, "regular file"],
     [["--host", "192.0.2.1"], 2, "another with --host"],
+    [["--host", " "], 2, "--host is an address"],
+    [["--keys-ahead", "-1"], 2, "0 to 100"],
+    [["--keys-ahead", "256"], 2, "0 to 100"],
     [["--api-key", "sk-SENTINEL"], 2, "--api-key"]
   ])("refuses to start, and says why: %j", async (args, code, why) => {
     const ended = await listens(args)
@@ -174,94 +176,6 @@ describe("nomyo router", () => {
     )
     const open = await startRouter([], { env: { NOMYO_ROUTER_API_KEY: " ", NOMYO_UPSTREAM_API_KEY: "" } })
     expect((await chat(open)).code).toBe(0)
-  })
-
-  it("keeps its key in a directory, and serves the one before after a rotation", async () => {
-    const dir = Path.join(directory(), "router")
-    const fingerprint = async (...args: ReadonlyArray<string>) => {
-      const router = await start(["--key-dir", dir, ...args])
-      await router.stop()
-      return router.banner["fingerprint"]
-    }
-    const first = await fingerprint()
-    expect(await fingerprint()).toBe(first)
-    expect(Fs.statSync(Path.join(dir, "private_key.pem")).mode & 0o777).toBe(0o600)
-    expect((await nomyo(["keys", "rotate", "--dir", dir])).code).toBe(0)
-    const second = await fingerprint()
-    expect(second).not.toBe(first)
-    const router = await startRouter(["--key-dir", dir])
-    expect(router.banner).toMatchObject({ fingerprint: second, key: `kept in ${dir}` })
-    const pinned = await nomyo(["chat", "x", "--base-url", router.url, "--allow-http"], {
-      env: { ...small, NOMYO_ROUTER_KEY_FINGERPRINTS: second }
-    })
-    expect(pinned.code).toBe(0)
-  })
-
-  it("opens requests to the key before after a restart, too", async () => {
-    const dir = Path.join(directory(), "router")
-    const first = await start(["--key-dir", dir])
-    let target = new URL(first.url)
-    const front = await scoped(Servers.tcpServer((socket) => {
-      const far = Net.connect(Number(target.port), target.hostname).on("error", () => socket.destroy())
-      socket.pipe(far).pipe(socket)
-    }))
-    const client = new SecureChatCompletion({ baseUrl: front, allowHttp: true, keySize: 2048, keyDir: false,
-      maxRetries: 0 })
-    const ask = async () =>
-      (await client.create({ model: "m", messages: [{ role: "user", content: "Hello!" }] })).choices[0]
-    expect(await ask()).toMatchObject({ message: { content: "You said: Hello!" } })
-    await first.stop("SIGINT")
-    expect((await nomyo(["keys", "rotate", "--dir", dir])).code).toBe(0)
-    const second = await startRouter(["--key-dir", dir])
-    target = new URL(second.url)
-    expect(second.banner["fingerprint"]).not.toBe(first.banner["fingerprint"])
-    expect(await ask()).toMatchObject({ message: { content: "You said: Hello!" } })
-    // it did not ask for the new one
-    expect(second.stderr()).not.toContain("/pki/public_key")
-    client.dispose()
-  })
-
-  it("keeps its keys of protocol 2 in that directory, and answers for its own names alone", async () => {
-    const dir = directory()
-    const pinOf = (router: Awaited<ReturnType<typeof startRouter>>) =>
-      router.banner["protocol"]!.replace(/^2 +/, "")
-    const first = await start(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
-    const pin = pinOf(first)
-    expect(pin).toMatch(/^[0-9a-f]{64}$/)
-    await first.stop("SIGINT")
-    const router = await startRouter(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
-    expect(pinOf(router)).toBe(pin)
-    const ask = (url: string, pins = pin) =>
-      nomyo(["chat", "Hello!", "--base-url", url, "--allow-http", "--protocol", "2"], {
-        env: { ...small, NOMYO_MAX_RETRIES: "2", NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS: pins }
-      })
-    // the memory of requests is lost with the process: it answers after five seconds
-    expect(await ask(router.url)).toMatchObject({ code: 0, stdout: "You said: Hello!\n" })
-    expect((await ask(router.url, "0".repeat(64))).stderr).toContain("SecurityError")
-    const named = await startRouter(["--authority", "Router.Example", "--protocol", "2", "--post-quantum"])
-    // it refuses the name after it has opened the request
-    const hybrid = { ...small, NOMYO_POST_QUANTUM: "require",
-      NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS: named.banner["post-quantum"] }
-    const asked = await nomyo(["chat", "Hello!", "--base-url", named.url, "--allow-http"], { env: hybrid })
-    expect(asked.stderr).toContain("does not answer for that host name")
-    expect((await ask(named.url, pinOf(named))).stderr).toContain("does not answer for that host name")
-  })
-
-  it("serves TLS", async () => {
-    const { cert, key } = await Servers.certificate()
-    const dir = directory()
-    Fs.writeFileSync(Path.join(dir, "cert.pem"), cert)
-    Fs.writeFileSync(Path.join(dir, "key.pem"), key)
-    const files = ["--tls-cert", Path.join(dir, "cert.pem"), "--tls-key", Path.join(dir, "key.pem")]
-    const { banner, url } = await startRouter(files)
-    expect(url).toMatch(/^https:/)
-    expect(banner["try"]).not.toContain("ALLOW_HTTP")
-    const env = { ...small, NODE_EXTRA_CA_CERTS: Path.join(dir, "cert.pem") }
-    expect(await nomyo(["chat", "Hello!", "--base-url", url], { env })).toMatchObject({ code: 0,
-      stdout: "You said: Hello!\n" })
-    const swapped = await listens(["--tls-cert", Path.join(dir, "key.pem"), "--tls-key",
-      Path.join(dir, "cert.pem")])
-    expect(swapped.stderr).toContain("must be PEM, and the key must belong to the certificate")
   })
 
   it("has no time limit of its own for a model server: it does not ask through fetch", async () => {

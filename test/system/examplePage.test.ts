@@ -25,9 +25,28 @@ const chat = async (options: Parameters<Browser["newPage"]>[0] = {}): Promise<Ch
   return opened
 }
 
+const fingerprint = async ({ text }: ChatPage) => (await text("router-key")).replaceAll(" ", "")
+
 describe("a router's page", () => {
+  let opened: ChatPage
+  beforeAll(async () => void (opened = await chat()))
+
+  it("shows both keys: the router's as it is printed at start, and the client's with its age", async () => {
+    await expect.poll(() => fingerprint(opened)).toBe(router.banner["fingerprint"])
+    expect(await opened.text("pin-state")).toBe("not pinned")
+    expect(await opened.text("own-key")).toMatch(/^RSA 4096 · ([0-9a-f]{4} ){3}…$/)
+    expect(await opened.text("own-key-age")).toBe("less than a minute old, in this page's memory only")
+  })
+
+  it("lists the router's models", async () => {
+    const { page } = opened
+    const options = page.locator("#models option")
+    await expect.poll(() => options.evaluateAll((all) => all.map((one) => (one as HTMLOptionElement).value)))
+      .toEqual(["Qwen/Qwen3-0.6B", "echo-thinking", "status/429", "status/503"])
+    expect(await page.inputValue("#model")).toBe("Qwen/Qwen3-0.6B")
+  })
+
   it("chats by keyboard, and shows what the network saw", async () => {
-    const opened = await chat()
     const { complaints, last, page, text } = opened
     await page.keyboard.type("SENTINEL prompt")
     await page.keyboard.press("Enter")
@@ -56,7 +75,7 @@ describe("a router's page", () => {
   })
 
   it("names everything that can be used, and lets the keyboard reach it", async () => {
-    const { page } = await chat()
+    const { page } = opened
     const names = new Set<string>()
     for (let i = 0; i < 20; i++) {
       await page.keyboard.press("Tab")
@@ -73,7 +92,7 @@ describe("a router's page", () => {
   })
 
   it("shows thinking, tool calls and errors as what they are, and cancels", async () => {
-    const { complaints, last, page, say, text } = await chat()
+    const { complaints, last, page, say, text } = opened
     await page.fill("#model", "echo-thinking")
     await say("two words")
     await page.getByText("You said: two words").first().waitFor()
@@ -102,27 +121,9 @@ describe("a router's page", () => {
     expect(await page.inputValue("#composer")).toBe("not lost")
     expect(complaints).toEqual([])
   })
-
-  it("lists the router's models", async () => {
-    const { page } = await chat()
-    const options = page.locator("#models option")
-    await expect.poll(() => options.evaluateAll((all) => all.map((one) => (one as HTMLOptionElement).value)))
-      .toEqual(["Qwen/Qwen3-0.6B", "echo-thinking", "status/429", "status/503"])
-    expect(await page.inputValue("#model")).toBe("Qwen/Qwen3-0.6B")
-  })
 })
 
 describe("its keys", () => {
-  const fingerprint = async ({ text }: ChatPage) => (await text("router-key")).replaceAll(" ", "")
-
-  it("are shown: the router's as it is printed at start, and the client's with its age", async () => {
-    const opened = await chat()
-    await expect.poll(() => fingerprint(opened)).toBe(router.banner["fingerprint"])
-    expect(await opened.text("pin-state")).toBe("not pinned")
-    expect(await opened.text("own-key")).toMatch(/^RSA 4096 · ([0-9a-f]{4} ){4}…$/)
-    expect(await opened.text("own-key-age")).toBe("less than a minute old, in this page's memory only")
-  })
-
   it("can be pinned, and another key is refused then", async () => {
     const opened = await chat()
     const { last, page, say, text } = opened

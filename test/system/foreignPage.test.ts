@@ -29,7 +29,7 @@ beforeAll(async () => {
   })
   router = await startRouter(["--upstream", upstream])
   closers.push(() => router.stop("SIGINT"))
-  proxy = await startProxy(["--base-url", router.url, "--allow-http"], { NOMYO_KEY_SIZE: "2048" })
+  proxy = await startProxy(["--base-url", router.url, "--allow-http"])
   closers.push(() => proxy.stop())
 })
 afterAll(async () => {

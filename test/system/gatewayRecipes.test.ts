@@ -19,7 +19,7 @@ let proxy: RunningProxy
 beforeAll(async () => {
   ensureHttpx()
   router = await startRouter()
-  proxy = await startProxy(["--base-url", router.url, "--allow-http"], { NOMYO_KEY_SIZE: "2048" })
+  proxy = await startProxy(["--base-url", router.url, "--allow-http"])
 })
 afterAll(async () => {
   await proxy?.stop()

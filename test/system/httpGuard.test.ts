@@ -80,7 +80,11 @@ describe("the guards of a server on this machine", () => {
         "[::2]",
         "::1"
       ].map((Host) => [Host, "GET /health", { Host }, 403] as const),
-      ["none", "GET /health", {}, 403]
+      ["none", "GET /health", {}, 403],
+      ["theirs and another", "GET /health", { Host: "localhost", host: "evil" }, 403],
+      ["another and theirs", "GET /health", { Host: "evil", host: "localhost" }, 403],
+      ["another one in the target", "GET http://evil/health", { Host: "localhost" }, 403],
+      ["a target without a path", "OPTIONS *", { Host: "localhost" }, 403]
     ]))
 
   const octets = { "Content-Type": "application/octet-stream" }
@@ -102,6 +106,9 @@ describe("the guards of a server on this machine", () => {
       ["another site", post, from("https://evil.example"), 403],
       ["a longer name", post, from("https://chat.example.evil"), 403],
       ["another app", post, from("app://evil"), 403],
+      ["their own and a path", post, from("http://127.0.0.1:PORT/evil"), 403],
+      ["their own and a user", post, from("http://evil@127.0.0.1:PORT"), 403],
+      ["their own and another", post, from("http://127.0.0.1:PORT", { origin: "https://evil.example" }), 403],
       ["an origin and another", post, from("https://chat.example, https://evil.example"), 403],
       ["an image of another site", "GET /v1/models", { Host: "localhost", "Sec-Fetch-Site": "cross-site",
         "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image" }, 403],
@@ -124,6 +131,8 @@ describe("the guards of a server on this machine", () => {
       ...["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
         "application/jsonx", "text/plain; application/json"]
         .map((type) => [type, ...post(type), 415] as const),
+      ["two types", "POST /v1/chat/secure_completion", { Host: "localhost", "Content-Type": "application/json",
+        "content-type": "text/plain" }, 415],
       ["a PUT", "PUT /", { Host: "localhost", "Content-Type": "text/plain" }, 415]
     ])
   })

@@ -24,7 +24,7 @@ beforeAll(async () => {
     response.end(JSON.stringify(request.url === "/v1/models" ? { data: [{ id: "llama3.2" }] } : completion))
   }))
   router = await startRouter(["--upstream", upstream.value])
-  proxy = await startProxy(["--base-url", router.url, "--allow-http"], { NOMYO_KEY_SIZE: "2048" })
+  proxy = await startProxy(["--base-url", router.url, "--allow-http"])
   browser = await Browsers.launch()
   closers.push(() => browser.close(), proxy.stop, () => router.stop("SIGINT"), upstream.close)
 })

@@ -58,17 +58,17 @@ describe("the package openai", () => {
 
   it.each([false, true])("cancels the call up to the model server when it aborts, stream %s",
     async (stream) => {
-      const [asked, left] = [chain.upstream.requests.length, chain.upstream.left()]
       const controller = new AbortController()
-      const slow = [{ role: "user" as const, content: "wait 60000" }]
+      const prompt = `wait 60000 stream ${stream}`
+      const slow = [{ role: "user" as const, content: prompt }]
       const answer = connect().chat.completions.create({ model, messages: slow, stream }, {
         signal: controller.signal
       })
       const failure = answer.then(() => "an answer", (error: unknown) => error)
-      await expect.poll(() => chain.upstream.requests.length, { timeout: 30_000 }).toBe(asked + 1)
+      await expect.poll(() => chain.upstream.asked(prompt), { timeout: 30_000 }).toBe(1)
       controller.abort()
       expect(await failure).toBeInstanceOf(APIUserAbortError)
-      await expect.poll(chain.upstream.left, { timeout: 30_000 }).toBe(left + 1)
+      await expect.poll(() => chain.upstream.left(prompt), { timeout: 30_000 }).toBe(1)
       await expect.poll(chain.proxy.output).toMatch(/path=\/v1\/chat\/completions status=499 ms=\d+\n/)
     })
 
