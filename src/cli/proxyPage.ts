@@ -70,7 +70,7 @@ const keysApp = Effect.fnUntraced(function*({ config, keyPlace, tokens }: Option
   }).pipe(Effect.provide(context))
 })
 
-/** What pins the router's key, by the protocol. */
+/** The variables that pin the router's key, by the protocol. */
 const PIN_VARIABLES = {
   1: "NOMYO_ROUTER_KEY_FINGERPRINTS",
   2: "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS"

@@ -151,7 +151,7 @@ const exchange = (agents: Agents, request: Transport.Request, onEnd: (close: () 
   })
 
 /**
- * What the transport is made of, for a program that looks at what passes through it.
+ * The exchange under the transport, for a program that looks at what passes through it.
  *
  * @internal
  */
