@@ -224,7 +224,7 @@ const openBody = (request: Request, { body, response }: Begun): Opened => {
     if (done === true) return Effect.succeed(undefined)
     left -= value.length
     // some clients use a buffer again for the next chunk
-    return left < 0 ? Effect.fail(tooLarge(request)) : Effect.succeed(Uint8Array.from(value))
+    return left < 0 ? Effect.fail(tooLarge(request)) : Effect.succeed(new Uint8Array(value))
   })
   return { header: response.header, pull }
 }
