@@ -67,6 +67,8 @@ const responseNonceLength = Hpke.keyLength
 
 const requestLabel = Bytes.fromText("message/bhttp chunked request")
 const responseLabel = Bytes.fromText("message/bhttp chunked response")
+const keyLabel = Bytes.fromText("key")
+const nonceLabel = Bytes.fromText("nonce")
 const finalAad = Bytes.fromText("final")
 const noAad = new Uint8Array(0)
 
@@ -190,14 +192,16 @@ const responseContext = Effect.fnUntraced(function*(
   enc: Uint8Array<ArrayBuffer>,
   nonce: Uint8Array<ArrayBuffer>
 ) {
-  const primitives = yield* Primitives
-  const { guard } = yield* SecureMemory
+  const { aesGcm, hmac } = yield* Primitives
   const secret = yield* context.exportSecret(responseLabel, responseNonceLength(aeadId))
-  const prk = yield* guard(primitives.hmac(Bytes.concat([enc, nonce]), [secret]))
-  const expand = (label: string) => guard(primitives.hmac(prk, [Bytes.fromText(label), Uint8Array.of(1)]))
-  const key = (yield* expand("key")).subarray(0, Hpke.keyLength(aeadId))
-  const baseNonce = yield* expand("nonce")
-  return Hpke.counting(yield* primitives.aesGcm(key), baseNonce.subarray(0, 12))
+  const expand = (label: Uint8Array<ArrayBuffer>) => (prk: Uint8Array<ArrayBuffer>) =>
+    hmac(prk, [label, Uint8Array.of(1)])
+  const secrets = yield* Hpke.derive(hmac(Bytes.concat([enc, nonce]), [secret]), [
+    expand(keyLabel),
+    expand(nonceLabel)
+  ])
+  const key = Hpke.blockOf(secrets, 0, Hpke.keyLength(aeadId))
+  return Hpke.counting(yield* aesGcm(key), Hpke.blockOf(secrets, 1, Hpke.NONCE_LENGTH))
 })
 
 /**
