@@ -173,7 +173,7 @@ const checkReplay = Effect.fnUntraced(function*(enc: Uint8Array<ArrayBuffer>, { 
 /** The body of a request as a pull: bytes, or `undefined` at the end. A body over 11 MiB fails with a 413. */
 const pullBody = Effect.gen(function*() {
   const request = yield* HttpServerRequest.HttpServerRequest
-  const pull = yield* Stream.toPull(Stream.flattenChunks(Stream.chunks(request.stream)))
+  const pull = yield* Stream.toPull(request.stream)
   let length = 0
   return Effect.matchEffect(pull, {
     onFailure: Option.match({
@@ -250,8 +250,7 @@ const outerHeaders = {
   "x-accel-buffering": "no"
 }
 
-const outer = (body: Stream.Stream<Uint8Array, unknown>): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.stream(body, { contentType: ObliviousHttp.responseType, headers: outerHeaders })
+const outer = { contentType: ObliviousHttp.responseType, headers: outerHeaders }
 
 const responseHead = (now: number, status: number, headers: BinaryHttp.Headers) =>
   BinaryHttp.encodeResponseHead({ status, headers: { date: httpDate(now), ...headers } })
@@ -270,7 +269,7 @@ const sealWhole = Effect.fnUntraced(function*(
   const { nonce, sealer } = yield* exchange.response
   const framed = yield* Message.seal(sealer, responseHead(now, status, headers), [body], body.length,
     isPadded)
-  return outer(Stream.fromIterable([nonce, ...framed]))
+  return HttpServerResponse.uint8Array(Bytes.concat([nonce, ...framed]), outer)
 })
 
 /**
@@ -328,13 +327,12 @@ const sealStream = Effect.fnUntraced(function*(
       plaintext.subarray(i * ObliviousHttp.CHUNK_LENGTH, (i + 1) * ObliviousHttp.CHUNK_LENGTH))
     return Effect.map(Effect.forEach(pieces, sealer.chunk), Bytes.concat)
   }
-  return outer(
-    Stream.make(nonce, head).pipe(
-      Stream.concat(Stream.mapEffect(writesOf(events), sealWrite)),
-      Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd()))),
-      Stream.tapErrorCause(() => closeConnection(request))
-    )
+  const body = Stream.make(nonce, head).pipe(
+    Stream.concat(Stream.mapEffect(writesOf(events), sealWrite)),
+    Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd()))),
+    Stream.tapErrorCause(() => closeConnection(request))
   )
+  return HttpServerResponse.stream(body, outer)
 })
 
 /** Takes up the exchange, answers, and seals whatever comes of it. */
