@@ -71,6 +71,16 @@ const proxy = Http.createServer((request, response) => {
   request.pipe(forwarded.on("error", () => response.destroy()))
 }).listen(0, "127.0.0.1")
 
+/**
+ * A model that says back what it reads. The echo model counts the words of both, which at 1 MiB takes several
+ * times as long as everything else together: what is compared would be the model with itself.
+ */
+const repeat = ({ payload }) => {
+  const [choice] = answer(0).choices
+  const { content } = payload.messages[0]
+  return Effect.succeed({ ...answer(0), choices: [{ ...choice, message: { role: "assistant", content } }] })
+}
+
 const urlOf = (server) => `http://127.0.0.1:${server.address().port}`
 
 const serve = Effect.fnUntraced(function*(options) {
@@ -83,7 +93,7 @@ const serve = Effect.fnUntraced(function*(options) {
 const main = Effect.gen(function*() {
   const crypto = yield* Crypto.Crypto
   const keyPair = yield* crypto.importKeyPair(new Uint8Array(pkcs8), 0)
-  const router = yield* serve({ keyPair })
+  const router = yield* serve({ keyPair, model: repeat })
   const upstream = yield* Effect.provide(Model.makeUpstream({ url: urlOf(model) }), NodeHttpClient.layer)
   const streaming = yield* serve({ keyPair, model: upstream, protocol: 2 })
   process.send({ idle: urlOf(idle), router, streamed: { router: streaming, proxy: urlOf(proxy) } })
