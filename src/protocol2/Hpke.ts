@@ -215,9 +215,11 @@ export const x25519: Kem<X25519KeyPair> = x25519With((primitives) => primitives.
  * @category models
  */
 export interface HpkeContext {
+  /** The ciphertext, after `head` in the clear. Default: no `head`. */
   readonly seal: (
     aad: Uint8Array<ArrayBuffer>,
-    plaintext: Uint8Array<ArrayBuffer>
+    plaintext: Uint8Array<ArrayBuffer>,
+    head?: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   readonly open: (
     aad: Uint8Array<ArrayBuffer>,
@@ -255,7 +257,8 @@ export const counting = (aead: Aead,
       return Effect.succeed(nonce)
     })
   return {
-    seal: (aad, plaintext) => Effect.flatMap(nextNonce(), (nonce) => aead.seal(nonce, aad, plaintext)),
+    seal: (aad, plaintext, head) =>
+      Effect.flatMap(nextNonce(), (nonce) => aead.seal(nonce, aad, plaintext, head)),
     open: (aad, ciphertext) => Effect.flatMap(nextNonce(), (nonce) => aead.open(nonce, aad, ciphertext))
   }
 }

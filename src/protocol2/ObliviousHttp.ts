@@ -108,9 +108,8 @@ export interface Sealer {
 }
 
 const sealer = (seal: Seal): Sealer => ({
-  chunk: (plaintext) =>
-    Effect.map(seal(noAad, plaintext), (sealed) => Bytes.concat([varint(sealed.length), sealed])),
-  final: (plaintext) => Effect.map(seal(finalAad, plaintext), (sealed) => Bytes.concat([varint(0), sealed]))
+  chunk: (plaintext) => seal(noAad, plaintext, varint(plaintext.length + TAG_LENGTH)),
+  final: (plaintext) => seal(finalAad, plaintext, varint(0))
 })
 
 /**
@@ -136,11 +135,17 @@ export interface Opener {
 class Deframer {
   #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #isFinal = false
+  /** How many bytes the chunk lacks that has begun; 0 if that is not known. */
+  #lacking = 0
 
   push(bytes: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBuffer>> {
-    this.#buffer = this.#buffer.length === 0 ? bytes : Bytes.concat([this.#buffer, bytes])
     const chunks: Array<Uint8Array<ArrayBuffer>> = []
-    while (!this.#isFinal && this.#next(chunks));
+    // bytes after the end of the chunk that has begun are not copied behind it
+    for (const part of [bytes.subarray(0, this.#lacking), bytes.subarray(this.#lacking)]) {
+      if (part.length === 0) continue
+      this.#buffer = this.#buffer.length === 0 ? part : Bytes.concat([this.#buffer, part])
+      while (!this.#isFinal && this.#next(chunks));
+    }
     // what the final chunk has is known at the end only
     if (this.#isFinal && this.#buffer.length > MAX_SEALED_LENGTH) throw new RangeError("too long")
     return chunks
@@ -154,6 +159,7 @@ class Deframer {
 
   /** Takes one chunk off the front, if all of it is there. */
   #next(chunks: Array<Uint8Array<ArrayBuffer>>): boolean {
+    this.#lacking = 0
     const [first] = this.#buffer
     if (first === undefined) return false
     const lengthOfLength = 1 << (first >> 6)
@@ -167,7 +173,10 @@ class Deframer {
     // before any of it is buffered
     if (length < TAG_LENGTH || length > MAX_SEALED_LENGTH) throw new RangeError("length")
     const end = lengthOfLength + length
-    if (this.#buffer.length < end) return false
+    if (this.#buffer.length < end) {
+      this.#lacking = end - this.#buffer.length
+      return false
+    }
     chunks.push(this.#buffer.subarray(lengthOfLength, end))
     this.#buffer = this.#buffer.subarray(end)
     return true

@@ -45,10 +45,12 @@ export interface X25519KeyPair {
  * @category models
  */
 export interface Aead {
+  /** The ciphertext, after `head` in the clear, which saves a copy of both. Default: no `head`. */
   readonly seal: (
     nonce: Uint8Array<ArrayBuffer>,
     aad: Uint8Array<ArrayBuffer>,
-    plaintext: Uint8Array<ArrayBuffer>
+    plaintext: Uint8Array<ArrayBuffer>,
+    head?: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   /**
    * Fails with reason `envelope` if the ciphertext, the nonce or the additional data was changed.

@@ -85,13 +85,18 @@ const hmac = async (key: Uint8Array<ArrayBuffer>, parts: ReadonlyArray<Uint8Arra
   }
 }
 
+const noHead = new Uint8Array(0)
+
 const aesGcm = async (key: Uint8Array<ArrayBuffer>): Promise<Aead> => {
   const handle = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"])
   const parameters = (iv: Uint8Array<ArrayBuffer>, additionalData: Uint8Array<ArrayBuffer>) =>
     ({ name: "AES-GCM", iv, additionalData }) as const
   return {
-    seal: (nonce, aad, plaintext) =>
-      attempt(async () => bytesOf(await crypto.subtle.encrypt(parameters(nonce, aad), handle, plaintext))),
+    seal: (nonce, aad, plaintext, head = noHead) =>
+      attempt(async () => {
+        const sealed = bytesOf(await crypto.subtle.encrypt(parameters(nonce, aad), handle, plaintext))
+        return Bytes.concat([head, sealed])
+      }),
     open: (nonce, aad, ciphertext) =>
       attempt(async () => bytesOf(await crypto.subtle.decrypt(parameters(nonce, aad), handle, ciphertext)))
   }

@@ -81,16 +81,19 @@ const hmac = (key: Uint8Array, parts: ReadonlyArray<Uint8Array>) => {
   return asBytes(code.digest())
 }
 
+const noHead = new Uint8Array(0)
+
 const aesGcm = (key: Uint8Array): Aead => {
   const name = key.length === 16 ? "aes-128-gcm" : "aes-256-gcm"
   return {
-    seal: (nonce, aad, plaintext) =>
+    seal: (nonce, aad, plaintext, head = noHead) =>
       attempt(() => {
         const cipher = NodeCrypto.createCipheriv(name, key, nonce).setAAD(aad)
-        const sealed = new Uint8Array(plaintext.length + TAG_LENGTH)
-        sealed.set(cipher.update(plaintext))
+        const sealed = new Uint8Array(head.length + plaintext.length + TAG_LENGTH)
+        sealed.set(head)
+        sealed.set(cipher.update(plaintext), head.length)
         cipher.final()
-        sealed.set(cipher.getAuthTag(), plaintext.length)
+        sealed.set(cipher.getAuthTag(), head.length + plaintext.length)
         return sealed
       }),
     open: (nonce, aad, ciphertext) =>
