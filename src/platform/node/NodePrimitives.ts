@@ -66,8 +66,8 @@ interface Generated {
 }
 
 /**
- * The public key comes as a JWK, which takes 45 µs: in DER it takes 120. It is made within the call. Node 20
- * hangs where `export` makes it afterwards, if the garbage collector finds an earlier pair meanwhile.
+ * The public key comes as a JWK, which takes 45 µs: in DER it takes 120. It is made within the call: Node 20
+ * hangs where `export` makes it later, if the garbage collector finds an earlier pair in between.
  */
 const generateKeyPair = () => {
   const options = { publicKeyEncoding: { format: "jwk" } } as never
