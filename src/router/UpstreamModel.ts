@@ -3,8 +3,10 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -131,15 +133,49 @@ const exchangeWith = Effect.fnUntraced(function*<A>(
 const exchange = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClientRequest) =>
   Effect.scoped(exchangeWith(client, request, answerOf))
 
-/** Texts cut into events, each with its empty line. What follows the last one is dropped: it is no event. */
-const cutEvents = <E>(texts: Stream.Stream<string, E>): Stream.Stream<string, E> =>
-  Stream.mapConcat(
-    Stream.mapAccum(texts, "", (left, text) => {
-      const events = `${left}${text}`.replaceAll("\r\n", "\n").split("\n\n")
-      return [events.pop() ?? "", events.map((event) => `${event}\n\n`)] as const
-    }),
-    (events) => events
-  )
+/**
+ * Cuts bytes into events, each with its empty line. What follows the last one is dropped: it is no event.
+ */
+const makeCutter = () => {
+  const decoder = new TextDecoder()
+  let left = ""
+  return (parts: Iterable<Uint8Array>): ReadonlyArray<string> => {
+    for (const part of parts) left += decoder.decode(part, { stream: true })
+    const events = left.replaceAll("\r\n", "\n").split("\n\n")
+    left = events.pop() ?? ""
+    return events.map((event) => `${event}\n\n`)
+  }
+}
+
+/** Whether an event ends an answer: a choice of it has, or no more events follow. */
+const isEnding = (event: string): boolean => /^data: ?\[DONE\]|"finish_reason" ?: ?"/m.test(event)
+
+/**
+ * The events of a body, cut within one pull: a layer of streams for each step takes longer than the step.
+ *
+ * It fails where events stop before the answer has ended. The body does not always tell: a server may end it
+ * early, and a connection that is lost before its body is read looks like an empty one.
+ */
+const cutEvents = (
+  body: HttpClientResponse.HttpClientResponse["stream"]
+): Stream.Stream<string, UpstreamFailure> =>
+  Stream.unwrapScoped(Effect.map(Stream.toPull(body), (pull) => {
+    const cut = makeCutter()
+    let hasEnded = false
+    const truncated: UpstreamFailure = { code: TRUNCATED }
+    return Stream.repeatEffectChunkOption(Effect.matchEffect(pull, {
+      onFailure: (failure) =>
+        Effect.fail(Option.match(failure, {
+          onNone: () => hasEnded ? Option.none() : Option.some(truncated),
+          onSome: (error) => Option.some<UpstreamFailure>({ code: codeOf(error) || TRUNCATED })
+        })),
+      onSuccess: (parts) => {
+        const events = cut(parts)
+        hasEnded ||= events.some(isEnding)
+        return Effect.succeed(Chunk.unsafeFromArray(events))
+      }
+    }))
+  }))
 
 /** The events of a server's answer. One that does not stream answers whole. */
 const eventsOf = (
@@ -150,30 +186,8 @@ const eventsOf = (
     return Effect.map(answerOf(response), (answer) =>
       Stream.fromIterable(Chunks.eventsOf(answer as unknown as Chunks.Answer, { includeUsage: true })))
   }
-  const bytes = Stream.mapError(
-    response.stream,
-    (error): UpstreamFailure => ({ code: codeOf(error) || TRUNCATED })
-  )
-  return Effect.succeed(toTheirEnd(cutEvents(Stream.decodeText(bytes))))
+  return Effect.succeed(cutEvents(response.stream))
 }
-
-/** Whether an event ends an answer: a choice of it has, or no more events follow. */
-const isEnding = (event: string): boolean => /^data: ?\[DONE\]|"finish_reason" ?: ?"/m.test(event)
-
-/**
- * Events that fail where they stop before the answer has ended. The body does not always tell: a server may
- * end it early, and a connection that is lost before its body is read looks like an empty one.
- */
-const toTheirEnd = (events: Stream.Stream<string, UpstreamFailure>): Stream.Stream<string, UpstreamFailure> =>
-  Stream.suspend(() => {
-    let hasEnded = false
-    const noted = Stream.map(events, (event) => {
-      hasEnded ||= isEnding(event)
-      return event
-    })
-    const check = Effect.suspend(() => hasEnded ? Effect.void : Effect.fail({ code: TRUNCATED }))
-    return Stream.concat(noted, Stream.execute(check))
-  })
 
 /** The error for a client: a status and a reason of the closed list. */
 const clientError = (failure: Failure): HttpError => {
