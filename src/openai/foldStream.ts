@@ -4,14 +4,21 @@ import { isList, isObject, type JsonObject, parseLoosely } from "./looseJson.js"
 /** Whether a text is a stream of server-sent events: its first line is a field of one, or a comment. */
 export const isEventStream = (text: string): boolean => /^\s*(?:(?:data|event|id|retry):|:)/.test(text)
 
+/** Some servers end an event with a single line break: each line is an event then. */
+const valuesOf = (lines: ReadonlyArray<string>): ReadonlyArray<JsonObject> => {
+  const whole = parseLoosely(lines.join("\n"))
+  return (whole === undefined ? lines.map(parseLoosely) : [whole]).filter(isObject)
+}
+
 /** The JSON of each event, in order. What is no JSON, such as `[DONE]`, is left out. */
-const eventsOf = (text: string): ReadonlyArray<JsonObject> =>
-  text.split(/\r\n\r\n|\n\n|\r\r/).flatMap((event) => {
-    const data = event.split(/\r\n|\n|\r/).flatMap((line) => line.startsWith("data:") ? [line.slice(5)] : [])
-      .join("\n")
-    const value = parseLoosely(data)
-    return isObject(value) ? [value] : []
-  })
+const eventsOf = (text: string): ReadonlyArray<JsonObject> => {
+  const events: Array<Array<string>> = [[]]
+  for (const line of text.split(/\r\n|\n|\r/)) {
+    if (line === "") events.push([])
+    else if (line.startsWith("data:")) events.at(-1)!.push(line.slice(5))
+  }
+  return events.flatMap(valuesOf)
+}
 
 /** Fields whose texts are whole in each chunk, so nobody joins them. */
 const WHOLE = new Set(["id", "type", "role", "name", "object", "model", "format", "finish_reason"])
@@ -32,6 +39,7 @@ const merge = (into: JsonObject, delta: JsonObject): JsonObject => {
 }
 
 const merged = (name: string, there: unknown, value: unknown): unknown => {
+  if (name === "tool_calls" && isList(value)) return mergeCalls(isList(there) ? there : [], value)
   // a content that was text so far, and goes on in parts, or the other way round
   if (isList(value))
     return mergeList(isList(there) ? there : typeof there === "string" && there !== "" ? [there] : [], value)
@@ -55,11 +63,37 @@ const mergeList = (there: ReadonlyArray<unknown>, added: ReadonlyArray<unknown>)
   return list
 }
 
-/** A chunk's choice: its delta becomes the message. */
-const asChoice = (choice: unknown): unknown => {
-  if (!isObject(choice) || !isObject(choice["delta"])) return choice
-  const { delta, ...rest } = choice
-  return { ...rest, message: delta }
+const nameOf = ({ function: called }: JsonObject): unknown => isObject(called) ? called["name"] : undefined
+
+/**
+ * Whether a piece of a tool call begins another one. A piece that goes on has no name, or the name and the
+ * id of the call so far; some servers give no `index`, and some give the same one to every call.
+ */
+const isBegun = (call: JsonObject, piece: JsonObject): boolean => {
+  if (!nameOf(piece)) return false
+  if (piece["id"]) return piece["id"] !== call["id"]
+  return piece["index"] === undefined
+}
+
+const mergeCalls = (there: ReadonlyArray<unknown>, added: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
+  const calls = there.filter(isObject)
+  for (const piece of added.filter(isObject)) {
+    const call = calls.findLast(({ index }) =>
+      piece["index"] === undefined || index === undefined || index === piece["index"]
+    )
+    if (call === undefined || isBegun(call, piece)) calls.push(merge({}, piece))
+    else merge(call, piece)
+  }
+  return calls
+}
+
+/** A chunk's choice: its delta becomes the message. Pieces of one choice have the same index. */
+const asChoice = (choice: unknown, position: number): unknown => {
+  if (!isObject(choice)) return choice
+  const { delta, index, ...rest } = choice
+  const message = isObject(delta) ? { message: delta } : {}
+  const number = Number(index ?? position)
+  return { index: Number.isNaN(number) ? position : number, ...rest, ...message }
 }
 
 /**
@@ -71,7 +105,8 @@ export const foldStream = (text: string): JsonObject | undefined => {
   return events.length === 0 ? undefined : foldEvents(events)
 }
 
-const foldEvents = (events: ReadonlyArray<JsonObject>): JsonObject => {
+/** The answer that chunks make up, in OpenAI's shape or another. */
+export const foldEvents = (events: ReadonlyArray<JsonObject>): JsonObject => {
   const answer: JsonObject = {}
   for (const { choices, ...fields } of events) {
     // a field of the whole answer is replaced, not appended to

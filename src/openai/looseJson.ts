@@ -18,15 +18,22 @@ const attempt = (parse: () => unknown): unknown => {
   }
 }
 
-/** A string, or a number that JSON has no way to write and Python's `json` writes all the same. */
-const STRING_OR_NO_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/g
+/** A string, or a number that JSON has no way to write, as Python and C write it all the same. */
+const STRING_OR_NO_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity|nan|inf)\b/g
 
 /**
  * The value of a JSON text, in which `NaN` and `Infinity` are taken for `null`; `undefined` if it is none.
  */
 export const parseLoosely = (text: string): unknown => {
   const value = attempt(() => JSON.parse(text))
-  if (value !== undefined || !/NaN|Infinity/.test(text)) return value
+  if (value !== undefined || !/NaN|Infinity|nan|inf/.test(text)) return value
   const json = () => text.replace(STRING_OR_NO_NUMBER, (token) => token.startsWith("\"") ? token : "null")
   return attempt(() => JSON.parse(json()))
+}
+
+/** The values of lines that are all JSON objects; `undefined` if they are none, or a single one. */
+export const parseLines = (text: string): ReadonlyArray<JsonObject> | undefined => {
+  const lines = text.split("\n").filter((line) => line.trim() !== "")
+  const values = lines[1]?.trimStart().startsWith("{") ? lines.map(parseLoosely).filter(isObject) : []
+  return values.length > 0 && values.length === lines.length ? values : undefined
 }

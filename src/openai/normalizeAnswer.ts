@@ -6,8 +6,8 @@
  * shape is kept.
  */
 import type { ChatCompletionResponse } from "./chatAnswer.js"
-import { foldStream, isEventStream } from "./foldStream.js"
-import { isList, isObject, type JsonObject, parseLoosely } from "./looseJson.js"
+import { foldEvents, foldStream, isEventStream } from "./foldStream.js"
+import { isList, isObject, type JsonObject, parseLines, parseLoosely } from "./looseJson.js"
 
 /** An answer in OpenAI's shape, without what the client adds. */
 type Answer = Omit<ChatCompletionResponse, "_metadata">
@@ -48,6 +48,13 @@ const jsonTextOf = (value: unknown): string => {
   }
 }
 
+/** What is a list, an object with the positions of one as its names, or the only element of one. */
+const listOf = (value: unknown): ReadonlyArray<unknown> | undefined => {
+  if (!isObject(value)) return isList(value) ? value : undefined
+  const names = Object.keys(value)
+  return names.length > 0 && names.every((name) => /^\d+$/.test(name)) ? Object.values(value) : [value]
+}
+
 // ----------------------------------------------------------------------------
 // Content
 
@@ -76,7 +83,7 @@ const deepText = (value: unknown, depth = 0): string => {
 
 const partType = (part: unknown): string | undefined => {
   if (!isObject(part)) return typeof part === "string" ? "text" : undefined
-  return textOf(part["type"]) ?? ("text" in part ? "text" : undefined)
+  return textOf(part["type"])?.toLowerCase() ?? ("text" in part ? "text" : undefined)
 }
 
 const saidIn = (parts: ReadonlyArray<unknown>): Said => {
@@ -86,9 +93,17 @@ const saidIn = (parts: ReadonlyArray<unknown>): Said => {
     if (type === "refusal")
       said.refusal = `${said.refusal ?? ""}${deepText(isObject(part) ? part["refusal"] : part)}`
     else if (REASONING.has(type)) said.reasoning = `${said.reasoning ?? ""}${deepText(part)}`
-    else if (type.includes("text")) said.text = `${said.text ?? ""}${deepText(part)}`
+    // a whole message of OpenAI's Responses may stand for a part
+    else if (type.includes("text") || type === "message") said.text = `${said.text ?? ""}${deepText(part)}`
   }
   return said
+}
+
+/** The tool call that a part is: Claude's `tool_use`, or `function_call` of OpenAI's Responses. */
+const callIn = (part: unknown): ReadonlyArray<JsonObject> => {
+  if (!isObject(part) || !["tool_use", "function_call"].includes(partType(part) ?? "")) return []
+  const { arguments: given, call_id, id, input, name } = part
+  return [{ id: call_id ?? id, function: { name, arguments: given ?? input } }]
 }
 
 /** Sets a field that is absent or `null`. */
@@ -100,7 +115,7 @@ const fixContent = (choice: JsonObject, message: JsonObject): void => {
   const { content = null } = message
   message["content"] = content
   if (typeof content === "string" || content === null) return
-  const parts = isList(content) ? content : [content]
+  const parts = isList(content) ? content.filter((part) => part !== null) : [content]
   if (!parts.every(partType)) {
     // an answer in JSON that the server has parsed
     message["content"] = jsonTextOf(content)
@@ -110,6 +125,8 @@ const fixContent = (choice: JsonObject, message: JsonObject): void => {
   message["content"] = text
   fill(message, "reasoning_content", reasoning)
   fill(message, "refusal", refusal)
+  const calls = parts.flatMap(callIn)
+  if (calls.length > 0) message["tool_calls"] ??= calls
   choice["content_parts"] ??= parts
 }
 
@@ -133,7 +150,7 @@ const callId = (payloadId: string, choice: number, position: number): string =>
 
 const fixFunction = (called: JsonObject): void => {
   called["name"] = textOf(called["name"]) ?? ""
-  called["arguments"] = jsonTextOf(called["arguments"] ?? called["parameters"])
+  called["arguments"] = jsonTextOf(called["arguments"] ?? called["parameters"] ?? called["input"])
 }
 
 const fixToolCall = (call: JsonObject, id: string): void => {
@@ -148,20 +165,25 @@ const fixToolCall = (call: JsonObject, id: string): void => {
     custom["input"] = jsonTextOf(custom["input"] ?? "")
     return
   }
+  if (isObject(call["function"])) call["type"] = "function"
   call["type"] ||= "function"
   if (call["type"] !== "function") return
   // some have the function's fields on the call itself
   const called = isObject(call["function"])
     ? call["function"]
-    : { name: call["function"] ?? call["name"], arguments: call["arguments"] ?? call["parameters"] }
+    : {
+      name: call["function"] ?? call["name"],
+      arguments: call["arguments"] ?? call["parameters"] ?? call["input"]
+    }
   call["function"] = called
   fixFunction(called)
 }
 
 const fixToolCalls = (message: JsonObject, choice: number, payloadId: string): void => {
-  const calls = isObject(message["tool_calls"]) ? [message["tool_calls"]] : message["tool_calls"]
-  if (isList(calls)) {
-    message["tool_calls"] = calls
+  const given = message["tool_calls"]
+  const calls = listOf(typeof given === "string" ? parseLoosely(given) : given)
+  if (calls !== undefined) {
+    message["tool_calls"] = calls.filter((call) => call !== null)
     calls.forEach((call, position) => {
       if (isObject(call)) fixToolCall(call, callId(payloadId, choice, position))
     })
@@ -199,14 +221,19 @@ const fixFinishReason = (choice: JsonObject): void => {
 
 /** A choice's message, wherever the server puts it, or `undefined`. */
 const messageOf = (choice: unknown): JsonObject | undefined => {
+  if (typeof choice === "string") return { content: choice }
   if (!isObject(choice)) return undefined
-  const message = choice["message"] ?? choice["delta"] ?? choice["text"]
-  return isObject(message) ? message : typeof message === "string" ? { content: message } : undefined
+  const { content, delta, finish_reason, generated_text, message, text } = choice
+  const said = message ?? delta ?? text ?? content ?? generated_text
+  const only = isList(said) && said.length === 1 ? said[0] : said
+  if (typeof only === "string") return { content: only }
+  // Azure says only why there is no message
+  return isObject(only) ? only : typeof finish_reason === "string" ? {} : undefined
 }
 
 const fixChoice = (given: unknown, position: number, payloadId: string): JsonObject => {
   const choice = isObject(given) ? given : {}
-  const message = messageOf(choice) ?? {}
+  const message = messageOf(given) ?? {}
   const index = numberOf(choice["index"])
   choice["index"] = typeof index === "number" ? index : position
   choice["message"] = message
@@ -239,10 +266,17 @@ const fixUsage = (usage: unknown): void => {
   }
 }
 
+/** Unix seconds, of a number or of a date that is written out. */
+const secondsOf = (created: unknown): number | undefined => {
+  const number = numberOf(created)
+  const time = typeof number === "string" ? Date.parse(number) / 1000 : number
+  return typeof time === "number" && Number.isFinite(time) ? Math.floor(time) : undefined
+}
+
 const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>,
   { payloadId, processedAt }: Fallbacks): Answer => {
   const { id } = answer
-  const created = numberOf(answer["created"])
+  const created = secondsOf(answer["created"])
   fixUsage(answer["usage"])
   // into what has been parsed here: what is added to a copy by spread goes V8's slow path
   Object.assign(answer, {
@@ -250,7 +284,7 @@ const fixAnswer = (answer: JsonObject, choices: ReadonlyArray<unknown>,
       ? String(id)
       : `chatcmpl-${payloadId}`,
     object: "chat.completion",
-    created: typeof created === "number" ? created : processedAt ?? 0,
+    created: created ?? processedAt ?? 0,
     model: textOf(answer["model"]) ?? "",
     choices: choices.map((choice, position) => fixChoice(choice, position, payloadId))
   })
@@ -271,21 +305,30 @@ const errorOf = (answer: JsonObject, choices: unknown): unknown => {
 /** Comments keep a connection alive, in front of an answer that is no stream too. */
 const withoutComments = (text: string): string => text.replace(/^(?:\s*:[^\r\n]*[\r\n]+)+/, "")
 
+/** Objects with choices are the chunks of one answer. Gemini's endpoint puts its errors into a list. */
+const onlyOf = (values: ReadonlyArray<unknown>): unknown => {
+  const chunks = values.filter(isObject)
+  return chunks.length > 1 && chunks.some(({ choices }) => isList(choices)) ? foldEvents(chunks) : values[0]
+}
+
+/** JSON with something behind it that is none, such as the end of a stream. */
+const parseStart = (text: string): unknown => parseLoosely(text.slice(0, text.lastIndexOf("}") + 1))
+
 const parse = (text: string): unknown => {
   const value = isEventStream(text)
     ? foldStream(text) ?? parseLoosely(withoutComments(text))
-    : parseLoosely(text)
+    : parseLoosely(text) ?? parseLines(text) ?? parseStart(text)
   // JSON of JSON text, as some proxies have it
-  if (typeof value === "string") return parseLoosely(value)
-  // Gemini's endpoint puts its errors into a list
-  return isList(value) && value.length === 1 ? value[0] : value
+  if (typeof value === "string") return value.length < text.length ? parse(value) : undefined
+  return isList(value) ? onlyOf(value) : value
 }
 
 /** Reads the plaintext of an answer. Never throws. */
 export const readAnswer = (text: string, fallbacks: Fallbacks): Read => {
-  const value = parse(text)
+  const value = parse(text.replace(/^\uFEFF/, ""))
   if (!isObject(value)) return { missing: "JSON object" }
-  const choices = isObject(value["choices"]) ? [value["choices"]] : value["choices"]
+  const { choices: given } = value
+  const choices = listOf(typeof given === "string" ? parseLoosely(given) : given)
   const error = errorOf(value, choices)
   const metadata = isObject(value["_metadata"]) ? value["_metadata"] : {}
   if (isList(choices) && (choices.length === 0 ? error === undefined : choices.some(messageOf))) {

@@ -82,13 +82,15 @@ const choices: Rule = {
       said: answer({ message: { content: "x" } }, { message: { content: "y" } }),
       becomes: answer({ index: 0, message: { role: "assistant", content: "x" } }, { index: 1,
         message: { role: "assistant", content: "y" } }) },
+    one("Azure, filtered", { finish_reason: "content_filter" },
+      choice({ content: null }, { finish_reason: "content_filter" })),
     one("Ollama, without content", choice({ tool_calls: [called] }),
       choice({ content: null, tool_calls: [called] }))
   ]
 }
 
 const legacy: Rule = {
-  name: "a choice with `text`, with `delta`, or a message that is a text",
+  name: "a choice that is a text, or has `text`, `delta`, `content` or `generated_text`; a message that is a text",
   outcome: "a message with that content",
   shapes: [
     {
@@ -103,6 +105,14 @@ const legacy: Rule = {
     one("a proxy, text beside an empty message", { index: 0, message: {}, text: "x" }, { index: 0,
       message: { role: "assistant", content: "x" }, text: "x" }),
     one("one-api, a text", { index: 0, message: "x" }, { index: 0,
+      message: { role: "assistant", content: "x" } }),
+    { server: "a proxy, a choice that is a text", said: { ...envelope, choices: ["x"] },
+      becomes: answer({ index: 0, message: { role: "assistant", content: "x" } }) },
+    one("a proxy, content on the choice", { index: 0, content: "x" }, { index: 0, content: "x",
+      message: { role: "assistant", content: "x" } }),
+    one("HF TGI, generated_text", { index: 0, generated_text: "x" }, { index: 0, generated_text: "x",
+      message: { role: "assistant", content: "x" } }),
+    one("a message in a list", { index: 0, message: [{ content: "x" }] }, { index: 0,
       message: { role: "assistant", content: "x" } })
   ]
 }
@@ -113,6 +123,8 @@ const twoTexts = [{ type: "text", text: "Hel" }, { type: "text", text: "lo" }]
 const withImage = [{ type: "text", text: "x" }, { type: "image_url", image_url: { url: "data:," } }]
 const output = [{ type: "output_text", text: { value: "x", annotations: [] } }]
 const refusal = [{ type: "refusal", refusal: "No." }]
+const responses = [{ type: "message", role: "assistant", content: [{ type: "output_text", text: "x" }] }]
+const upperCase = [null, { type: "TEXT", text: "x" }]
 const anthropic = [{ type: "thinking", thinking: "why", signature: "s" }, { type: "text", text: "x" }]
 
 const parts: Rule = {
@@ -127,6 +139,10 @@ const parts: Rule = {
       choice({ content: "x" }, { content_parts: withImage })),
     one("one-api, from Responses", choice({ content: output }),
       choice({ content: "x" }, { content_parts: output })),
+    one("one-api, from Responses, whole", choice({ content: responses }),
+      choice({ content: "x" }, { content_parts: responses })),
+    one("a proxy, in capitals", choice({ content: upperCase }),
+      choice({ content: "x" }, { content_parts: upperCase.slice(1) })),
     one("one-api, from Claude", choice({ content: anthropic }),
       choice({ content: "x", reasoning_content: "why" }, { content_parts: anthropic })),
     one("a refusal in parts", choice({ content: refusal }),
@@ -164,6 +180,9 @@ const reasoning: Rule = {
   ]
 }
 
+const toolUse = [{ type: "text", text: "x" }, { type: "tool_use", id: "a", name: "f", input: { x: 1 } }]
+const functionCall = [{ type: "function_call", id: "fc", call_id: "a", name: "f", arguments: "{\"x\":1}" }]
+
 const toolCalls: Rule = {
   name:
     "a tool call without `id` or `type`, with `arguments` as an object or without, with the function's fields on the call itself",
@@ -180,6 +199,17 @@ const toolCalls: Rule = {
       call({ ...called, function: { name: "f", arguments: "{}" } })),
     one("Cohere, parameters", call({ id: "a", name: "f", parameters: { x: 1 } }),
       call({ ...called, name: "f", parameters: { x: 1 } })),
+    one("a proxy, another type", call({ ...called, type: "tool" }), call(called)),
+    one("Claude's input", call({ id: "a", name: "f", input: { x: 1 } }),
+      call({ ...called, name: "f", input: { x: 1 } })),
+    one("calls by position, beside nothing", choice({ content: null, tool_calls: { 0: null, 1: called } }),
+      choice({ content: null, tool_calls: [called] })),
+    one("calls as JSON text", choice({ content: null, tool_calls: JSON.stringify([called]) }),
+      choice({ content: null, tool_calls: [called] })),
+    one("one-api, parts of Claude", choice({ content: toolUse }),
+      choice({ content: "x", tool_calls: [called] }, { content_parts: toolUse })),
+    one("one-api, parts of Responses", choice({ content: functionCall }),
+      choice({ content: null, tool_calls: [called] }, { content_parts: functionCall })),
     one("Hermes, flat", call({ name: "f", arguments: "{\"x\":1}" }),
       call({ ...called, id: made, name: "f", arguments: "{\"x\":1}" })),
     one("a call that is not in a list", choice({ content: null, tool_calls: called }),
@@ -243,6 +273,16 @@ const bare: Rule = {
         choices: [{ index: 0, message: { role: "assistant", content: "x" } }] } },
     { server: "JSON of JSON text", said: JSON.stringify(JSON.stringify(answer(hello))),
       becomes: answer(hello) },
+    { server: "choices by position", said: { ...envelope, choices: { 0: hello, 1: { ...hello, index: 1 } } },
+      becomes: answer(hello, { ...hello, index: 1 }) },
+    { server: "choices as JSON text", said: { ...envelope, choices: JSON.stringify([hello]) },
+      becomes: answer(hello) },
+    { server: "a date in words", said: { ...answer(hello), created: "2026-01-01T00:00:00.5Z" },
+      becomes: { ...answer(hello), created: 1_767_225_600 } },
+    { server: "parts of a second", said: { ...answer(hello), created: 1.5 }, becomes: answer(hello) },
+    { server: "a byte order mark", said: `\uFEFF${JSON.stringify(answer(hello))}`, becomes: answer(hello) },
+    { server: "an end of a stream", said: `${JSON.stringify(answer(hello))}\n\ndata: [DONE]\n\n`,
+      becomes: answer(hello) },
     { server: "choices that are one", said: { ...envelope, choices: hello }, becomes: answer(hello) },
     { server: "numbers and texts", said: { id: 5, object: "", created: "9", model: null, choices: [hello] },
       becomes: { id: "5", object: "chat.completion", created: 9, model: "", choices: [hello] } }
@@ -252,12 +292,16 @@ const bare: Rule = {
 const token = (logprob: number | null) => ({ token: "x", logprob, bytes: null, top_logprobs: [] })
 
 const noNumbers: Rule = {
-  name: "`NaN` or `Infinity`, which Python writes and JSON has not",
+  name: "`NaN`, `Infinity`, `nan` or `inf`, which Python and C write and JSON has not",
   outcome: "`null`",
   shapes: [
     { server: "vLLM",
       said: JSON.stringify(answer({ ...hello, logprobs: { content: [token(-1), token(-2)] } })).replace("-1",
         "NaN").replace("-2", "-Infinity"),
+      becomes: answer({ ...hello, logprobs: { content: [token(null), token(null)] } }) },
+    { server: "C's printf",
+      said: JSON.stringify(answer({ ...hello, logprobs: { content: [token(-1), token(-2)] } })).replace("-1",
+        "-nan").replace("-2", "-inf"),
       becomes: answer({ ...hello, logprobs: { content: [token(null), token(null)] } }) },
     { server: "vLLM, in a text too",
       said: JSON.stringify({ ...answer(choice({ content: "NaN \"Infinity\\" })), score: 5 }).replace(
@@ -266,6 +310,11 @@ const noNumbers: Rule = {
       ), becomes: { ...answer(choice({ content: "NaN \"Infinity\\" })), score: null } }
   ]
 }
+
+const hel = [chunk({ content: "Hel" }), chunk({ content: "lo!" }, { finish_reason: "stop" })] as const
+const twoCalls = choice({ content: null, tool_calls: [called, { ...called, id: "b" }] }, {
+  finish_reason: "tool_calls"
+})
 
 const streamed: Rule = {
   name: "an event stream, though none was asked for",
@@ -311,6 +360,31 @@ const streamed: Rule = {
       said: `: OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n${
         JSON.stringify(answer(hello), undefined, 2)
       }`, becomes: answer(hello) },
+    { server: "a single line break between events", said: events(...hel).replaceAll("\n\n", "\n"),
+      becomes: answer(hello) },
+    { server: "line breaks of two kinds", said: events(...hel).replaceAll("\n\n", "\r\n\n"),
+      becomes: answer(hello) },
+    { server: "behind a byte order mark", said: `\uFEFF${events(...hel)}`, becomes: answer(hello) },
+    { server: "as a JSON text", said: JSON.stringify(events(...hel)), becomes: answer(hello) },
+    { server: "chunks without index", said: events(...hel.map(({ choices: [{ delta, finish_reason }] }) => ({
+      ...envelope,
+      choices: [{ delta, finish_reason }]
+    }))), becomes: answer(hello) },
+    { server: "chunks with index as text", said: events(...hel.map((each) => ({ ...each,
+      choices: [{ ...each.choices[0]!, index: "0" }] }))), becomes: answer(hello) },
+    { server: "chunks as lines of JSON", said: hel.map((each) => JSON.stringify(each)).join("\n"),
+      becomes: answer(hello) },
+    { server: "chunks as a list", said: hel, becomes: answer(hello) },
+    { server: "pieces of calls without index", said: events(
+      chunk({ tool_calls: [{ id: "a", function: { name: "f", arguments: "{\"x\"" } }] }),
+      chunk({ tool_calls: [{ function: { arguments: ":1}" } }] }),
+      chunk({ tool_calls: [{ id: "b", function: { name: "f", arguments: "{\"x\":1}" } }] }),
+      chunk({}, { finish_reason: "tool_calls" })
+    ), becomes: answer(twoCalls) },
+    { server: "Gemini, each call with index 0", said: events(
+      chunk({ tool_calls: [{ ...called, index: 0 }, { ...called, id: "b", index: 0 }] }),
+      chunk({}, { finish_reason: "tool_calls" })
+    ), becomes: answer(twoCalls) },
     { server: "broken off by an error", said: events(chunk({ content: "Hel" }), { error: { code: 502 } }),
       becomes: { ...answer(choice({ content: "Hel" }, { finish_reason: null })), error: { code: 502 } } }
   ]
