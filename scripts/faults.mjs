@@ -13,7 +13,6 @@ const suites = [
   "test/system/load.test.ts",
   "test/system/timing.test.ts",
   "test/unit/interruption.test.ts",
-  "test/unit/normalizeAnswer.test.ts",
   "test/unit/properties.test.ts"
 ]
 

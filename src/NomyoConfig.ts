@@ -308,13 +308,13 @@ export const optional = <A>(
   Config.orElse(isBlank(name), () => Config.map(Config.option(read(name)), Option.getOrUndefined))
 
 /**
- * A directory of keys; `false` for `false` or `memory`, which keep them in memory. A directory of such a name
- * is `./false`.
+ * A directory of keys; `false` for `memory`, `none` and what says no in other variables, which keep them in
+ * memory. A directory of such a name is `./false`.
  *
  * @internal
  */
 export const keyDirectory = (name: string): Config.Config<string | false> =>
-  Config.map(Config.string(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
+  Config.map(Config.string(name), (text) => /^(memory|none|false|no|off|0)$/i.test(text.trim()) ? false : text)
 
 /** @internal */
 export const secret = (name: string): Config.Config<Redacted.Redacted> => Config.redacted(name)

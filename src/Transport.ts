@@ -19,6 +19,7 @@ import { retryAfter } from "./internal/retryAfter.js"
 import { statusMessage } from "./internal/statusMessage.js"
 import { strictFetch } from "./internal/strictFetch.js"
 import { refuseUnverified } from "./internal/unverifiedTls.js"
+import { withoutKey } from "./internal/withoutKey.js"
 import { type APIConnectionError, type HttpError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -146,19 +147,11 @@ const readAll = async (body: AsyncIterator<Uint8Array>, limit: number) => {
 const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
   Effect.tryPromise({ try: () => readAll(body, limit), catch: truncated })
 
-/** Shorter API keys, in characters, are words that may occur in any text. */
-const SHORTEST_KEY = 8
-
-/** Some servers repeat the API key in their error. */
-const withoutKey = ({ headers }: Request) => {
-  const key = headers["Authorization"]?.replace("Bearer ", "") ?? ""
-  return (text: string): string => key.length < SHORTEST_KEY ? text : text.replaceAll(key, "[API key]")
-}
-
 /** The key is looked for in parsed text: JSON has several spellings for a character. */
 const parseDetails = (bytes: Uint8Array, request: Request): ErrorDetails | undefined => {
+  const key = request.headers["Authorization"]?.replace("Bearer ", "") ?? ""
   try {
-    return safeDetails(JSON.parse(Bytes.toText(bytes)), withoutKey(request))
+    return safeDetails(JSON.parse(Bytes.toText(bytes)), withoutKey(key))
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import { readBounded } from "../internal/boundedBody.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { Refusal } from "../openai/errors.js"
 import { MAX_BODY_BYTES, notJson, tooLarge } from "../openai/requests.js"
@@ -25,27 +25,11 @@ const decode = (bytes: Uint8Array): string => {
 
 const broken = () => new Refusal(400, "invalid_body", "The body ended before it was complete. Send it again")
 
-/**
- * Reads a body to its end, whatever its length, and keeps no more than the limit: a connection that is closed
- * in the middle of a body takes the response with it.
- */
-const readAll = Effect.fnUntraced(function*({ stream }: HttpServerRequest.HttpServerRequest) {
-  const chunks: Array<Uint8Array> = []
-  let length = 0
-  const keep = (chunk: Uint8Array) => {
-    length += chunk.length
-    if (length <= MAX_BODY_BYTES) chunks.push(chunk)
-    else chunks.length = 0
-  }
-  yield* Stream.runForEach(stream, (chunk) => Effect.sync(() => keep(chunk)))
-  return length > MAX_BODY_BYTES ? undefined : Bytes.concat(chunks)
-})
-
 /** The text of a request's body. Fails with a 413 if it is too large, with a 400 if it cannot be JSON. */
 export const readBody: Effect.Effect<string, Refusal, HttpServerRequest.HttpServerRequest> = Effect.gen(
   function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
-    const bytes = yield* Effect.mapError(Effect.interruptible(readAll(request)), broken)
+    const bytes = yield* Effect.mapError(Effect.interruptible(readBounded(request, MAX_BODY_BYTES)), broken)
     return yield* attempt(() => bytes === undefined ? tooLarge() : decode(bytes))
   }
 )

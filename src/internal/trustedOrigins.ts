@@ -53,6 +53,6 @@ export const isTrusted = (url: string, patterns: ReadonlyArray<OriginPattern>): 
   return patterns.some(({ host, isWildcard, port, protocol }) =>
     protocol === parsed.protocol &&
     (port === undefined || port === portOf(parsed)) &&
-    (isWildcard ? parent === host && parent !== hostname : hostname === host)
+    (isWildcard ? parent === host && hostname.length > host.length + 1 : hostname === host)
   )
 }

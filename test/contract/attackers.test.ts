@@ -1,6 +1,6 @@
 /**
- * What attackers get of each protocol, over real sockets. The security guide has these rows and columns as
- * its table: if a cell changes, so must that.
+ * What attackers get of each protocol, over real sockets. The security guide's table is made of the outcomes
+ * that are expected here.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,12 +23,12 @@ import type { Opened } from "../../src/router/Model.js"
 import * as ReplayStore from "../../src/router/ReplayStore.js"
 import * as Router from "../../src/router/Router.js"
 import { activeProxy, type Forward, type Given, type Passing } from "../support/activeProxy.js"
+import { ANSWER, attackers } from "../support/attackers.js"
 import { readContent } from "../support/protocol2.js"
 import * as Servers from "../support/servers.js"
 import * as Vectors from "../support/vectors.js"
 
 const PROMPT = "SENTINEL of the prompt"
-const ANSWER = "SENTINEL of the answer"
 const GATEWAY = ObliviousHttp.gatewayPath
 
 const services = Layer.merge(Servers.platform, NodePrimitives.layer)
@@ -218,76 +218,8 @@ const attacked = (attack: Attack, options: Node.Options) =>
     }
   }))
 
-/** A request that went as it should. */
-const fine = { reads: [], got: ANSWER, tiers: ["high"] }
-const refused = { reads: [], got: "SecurityError router-key-pin", tiers: [] }
-
-const table: { readonly [row: string]: { readonly [column: string]: object } } = {
-  "looks on": { "1.0": fine, "1.0 pinned": fine, "2": fine, "2 pinned": fine },
-  "swaps the client's key": {
-    "1.0": { ...fine, reads: ["answer"] },
-    "1.0 pinned": { ...fine, reads: ["answer"] },
-    "2": fine,
-    "2 pinned": fine
-  },
-  "swaps the router's key": {
-    "1.0": { ...fine, reads: ["prompt"], tiers: [] },
-    "1.0 pinned": refused,
-    "2": { ...fine, reads: ["prompt"], tiers: [] },
-    "2 pinned": refused
-  },
-  "repeats the request": {
-    "1.0": { ...fine, reads: ["answer"], tiers: ["high", "high"] },
-    "1.0 pinned": { ...fine, reads: ["answer"], tiers: ["high", "high"] },
-    "2": fine,
-    "2 pinned": fine
-  },
-  "takes the tier away": {
-    "1.0": { ...fine, tiers: ["none"] },
-    "1.0 pinned": { ...fine, tiers: ["none"] },
-    "2": fine,
-    "2 pinned": fine
-  },
-  "forges an answer": {
-    "1.0": { reads: [], got: "forged", tiers: [] },
-    "1.0 pinned": { reads: [], got: "forged", tiers: [] },
-    "2": { reads: [], got: "SecurityError envelope", tiers: [] },
-    "2 pinned": { reads: [], got: "SecurityError envelope", tiers: [] }
-  },
-  "forges an error": {
-    "1.0": { reads: [], got: "AuthenticationError", tiers: [] },
-    "1.0 pinned": { reads: [], got: "AuthenticationError", tiers: [] },
-    "2": { reads: [], got: "AuthenticationError, not authenticated", tiers: [] },
-    "2 pinned": { reads: [], got: "AuthenticationError, not authenticated", tiers: [] }
-  },
-  "cuts the answer short": {
-    "1.0": { ...fine, got: "SecurityError envelope" },
-    "1.0 pinned": { ...fine, got: "SecurityError envelope" },
-    "2": { ...fine, got: "SecurityError envelope" },
-    "2 pinned": { ...fine, got: "SecurityError envelope" }
-  },
-  "hides protocol 2": {
-    "1.0": fine,
-    "1.0 pinned": fine,
-    "2": { reads: [], got: "SecurityError router-key", tiers: [] },
-    "2 pinned": { reads: [], got: "SecurityError router-key", tiers: [] }
-  },
-  "steals the client's key later": {
-    "1.0": { ...fine, reads: ["answer"] },
-    "1.0 pinned": { ...fine, reads: ["answer"] },
-    "2": fine,
-    "2 pinned": fine
-  },
-  "steals the router's key later": {
-    "1.0": { ...fine, reads: ["prompt"] },
-    "1.0 pinned": { ...fine, reads: ["prompt"] },
-    "2": { ...fine, reads: ["prompt"] },
-    "2 pinned": { ...fine, reads: ["prompt"] }
-  }
-}
-
-describe.each(Object.entries(table))("an attacker that %s", (row, cells) => {
-  it.each(Object.entries(cells))("of protocol %s", async (column, outcome) => {
+describe.each(Object.entries(attackers))("an attacker that %s", (row, cells) => {
+  it.each(Object.entries(cells))("of protocol %s", async (column, { outcome }) => {
     expect(await attacked(attacks[row]!, clients[column]!())).toEqual(outcome)
   })
 })

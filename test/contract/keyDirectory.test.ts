@@ -290,6 +290,16 @@ it.layer(Servers.platform)("a mounted secret", (it) => {
       assert.deepStrictEqual(names(dir), before)
     }))
 
+  it.effect("of mode 0440 without links is refused as an own key, with a word of keyDirReadOnly", () =>
+    Effect.gen(function*() {
+      const { dir, pair } = yield* filled()
+      Fs.chmodSync(privateKey(dir), 0o440)
+      const { message, reason } = yield* failure(load(dir))
+      assert.strictEqual(reason, "key-permissions")
+      assert.match(message, /chmod 600 .*private_key\.pem, or set keyDirReadOnly for a mounted secret/)
+      assert.strictEqual(fingerprint(yield* load(dir, { keyDirReadOnly: true })), fingerprint(pair))
+    }))
+
   it.effect("gives way to later pairs in a keyRotationDir", () =>
     Effect.gen(function*() {
       const { dir } = yield* mount(0o400)
@@ -304,8 +314,9 @@ it.layer(Servers.platform)("a mounted secret", (it) => {
   it.effect.each([0o444, 0o460, 0o442])("is refused with mode %o", (mode) =>
     Effect.gen(function*() {
       const { dir } = yield* mount(mode)
-      const { reason } = yield* failure(load(dir, { keyDirReadOnly: true }))
+      const { message, reason } = yield* failure(load(dir, { keyDirReadOnly: true }))
       assert.strictEqual(reason, "key-permissions")
+      assert.match(message, /chmod 440, or set defaultMode: 0440 of the Kubernetes volume/)
     }))
 })
 

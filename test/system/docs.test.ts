@@ -12,7 +12,9 @@ import { promisify } from "node:util"
 import ts from "typescript"
 import { beforeAll, describe, expect, it } from "vitest"
 import * as Api from "../../scripts/api.js"
+import { attackers, columns, defences } from "../support/attackers.js"
 import * as Pages from "../support/pages.js"
+import { rules } from "../support/realAnswers.js"
 import * as Servers from "../support/servers.js"
 import * as Vectors from "../support/vectors.js"
 
@@ -104,7 +106,16 @@ beforeAll(() => {
       ...rows("request", Vectors.requests),
       ...rows("response", Vectors.responses),
       ...rows("bad response", Vectors.badResponses)
-    ].join("\n")
+    ].join("\n"),
+    answers: table(["what the model server says", "what it becomes", "tried"],
+      rules.map(({ name, outcome, shapes }) => [name, outcome, shapes.length])),
+    attackers: table(["attacker", ...columns], Object.entries(attackers).map(([attacker, cells]) => [attacker,
+      ...columns.map((column) => cells[column]!.words)])),
+    defences: table(["an attacker that", "gets"],
+      defences.map(({ attack, outcome, tests: [file, ...names] }) => [
+        attack,
+        `${outcome} <!-- test: ${file} ${names.map((name) => `"${name}"`).join(" ")} -->`
+      ]))
   }
   program = ts.createProgram([...entryPoints, ...sources.keys(),
     ...examples.map((file) => Path.join(Pages.root, file))], options, host)
@@ -112,6 +123,13 @@ beforeAll(() => {
 
 const rows = (kind: string, vectors: ReadonlyArray<{ readonly name: string; readonly why?: string }>) =>
   vectors.map(({ name, why = "" }) => `| ${kind} | \`${name}\` | ${why} |`)
+
+const table = (head: ReadonlyArray<string>, cells: ReadonlyArray<ReadonlyArray<string | number>>): string =>
+  [
+    `| ${head.join(" | ")} |`,
+    `|${head.map(() => "---|").join("")}`,
+    ...cells.map((row) => `| ${row.join(" | ")} |`)
+  ].join("\n")
 
 describe("pages", () => {
   it("show code that compiles", () => {
@@ -183,7 +201,7 @@ describe("pages", () => {
   it.each(Pages.pages.filter((page) => /^<!-- begin /m.test(Pages.read(page))))(
     "%s repeats what it is made from",
     async (page) => {
-      const filled = Pages.read(page).replaceAll(/(<!-- begin ([^ …]+) -->\n)[^]*?(<!-- end -->)/g,
+      const filled = Pages.read(page).replaceAll(/(<!-- begin ([^ …]+) -->\n)(?:(?!<!-- begin )[^])*?(<!-- end -->)/g,
         (_, begin, name: string, end) => {
           const text = made[name] ??
             `\`\`\`${Path.extname(name).slice(1)}\n${

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as Fs from "node:fs"
+import * as Http from "node:http"
 import * as Net from "node:net"
 import { serve } from "../../src/cli/serve.js"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
@@ -136,6 +137,21 @@ describe("the development router", () => {
         )
       }
       assert.strictEqual((yield* openAnswer(client, yield* post(url, body, auth))).choices.length, 1)
+    }).pipe(Effect.provide(Servers.platform)))
+
+  it.scopedLive("answers a body in chunks that is too large, when it has come to its end", () =>
+    Effect.gen(function*() {
+      const url = yield* Servers.router()
+      const { headers } = yield* good
+      const post = () =>
+        new Promise<number | undefined>((resolve, reject) => {
+          const request = Http.request(`${url}/v1/chat/secure_completion`, { method: "POST", headers })
+          request.on("response", (response) => resolve(response.resume().statusCode)).on("error", reject)
+          for (let sent = 0; sent < 40; sent++) request.write(Buffer.alloc(1024 * 1024))
+          request.end()
+        })
+      const statuses = yield* Effect.forEach([1, 2, 3], () => Effect.promise(post))
+      assert.deepStrictEqual(statuses, [413, 413, 413])
     }).pipe(Effect.provide(Servers.platform)))
 
   it.scopedLive("takes the largest payload", () =>

@@ -101,6 +101,36 @@ describe("Transport.make", () => {
       assert.notInclude(JSON.stringify(error), "3456789")
     }))
 
+  it.effect.each([
+    ["in a URL", "sk-01%2f2%263456789"],
+    ["in HTML", "sk-01&#x2F;2&amp;3456789"],
+    ["in decimal HTML", "sk-01&#47;2&#0038;3456789"],
+    ["in JSON within JSON", JSON.stringify("sk-01\\/2\\u00263456789").slice(1, -1)],
+    ["twice in a URL", "sk-01%252F2%25263456789"],
+    ["in capitals", "SK-01/2&3456789"],
+    ["in base64", btoa("Bearer sk-01/2&3456789")],
+    ["in base64, behind two bytes", btoa("a:sk-01/2&3456789 ")]
+  ])("shows no text that holds an API key %s", ([, spelled]) =>
+    Effect.gen(function*() {
+      const body = async function*() {
+        yield new TextEncoder().encode(`{"detail":"header ${spelled} is no key"}`)
+      }
+      const headers = { Authorization: "Bearer sk-01/2&3456789" }
+      const error = yield* Effect.flip(answering({ status: 422, body: body() }, { headers }))
+      assert.strictEqual(error.message, "The router answered 422: [API key]")
+      assert.deepInclude(error, { errorDetails: { detail: "[API key]" } })
+    }))
+
+  it.effect("keeps a text that is spelled so and holds no API key", () =>
+    Effect.gen(function*() {
+      const body = async function*() {
+        yield new TextEncoder().encode(JSON.stringify({ detail: "100%25 &amp; \\u0041 \\n" }))
+      }
+      const headers = { Authorization: "Bearer sk-01/2&3456789" }
+      const error = yield* Effect.flip(answering({ status: 422, body: body() }, { headers }))
+      assert.strictEqual(error.message, "The router answered 422: 100%25 &amp; \\u0041 \\n")
+    }))
+
   it.effect("keeps of FastAPI's validation errors what repeats nothing of the request", () =>
     Effect.gen(function*() {
       const entry = { type: "string_type", loc: ["body", "messages", 0, "content"],

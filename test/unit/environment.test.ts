@@ -48,7 +48,7 @@ describe("the environment", () => {
       )
     }))
 
-  it.effect.each(["false", "memory", "FALSE", " Memory "])("keeps keys in memory with NOMYO_KEY_DIR=%s",
+  it.effect.each(["false", "memory", "FALSE", " Memory ", "none", "no", "off", "0"])("keeps keys in memory with NOMYO_KEY_DIR=%s",
     (value) =>
       Effect.map(read({ NOMYO_KEY_DIR: value }), (options) =>
         assert.deepStrictEqual(given(options), { keyDir: false })))

@@ -1,11 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
-import { afterAll } from "vitest"
 import * as ChatCompletion from "../../src/ChatCompletion.js"
 import { readAnswer } from "../../src/openai/normalizeAnswer.js"
 import { rules } from "../support/realAnswers.js"
-import * as Report from "../support/report.js"
 
 const fallbacks = { payloadId: "pay-1", processedAt: 7 }
 const metadata = { payload_id: "pay-1", processed_at: 7, is_encrypted: true, encryption_algorithm: "a" }
@@ -14,12 +12,6 @@ const decode = (text: string) =>
   Effect.either(
     ChatCompletion.decodeResponse(new TextEncoder().encode(text), { ...fallbacks, algorithm: "a" })
   )
-
-afterAll(() => {
-  const rows = rules.map(({ name, outcome, shapes }) => `| ${name} | ${outcome} | ${shapes.length} |`)
-  Report.write("answers",
-    ["| what the model server says | what it becomes | tried |", "|---|---|---|", ...rows].join("\n"))
-})
 
 describe.each(rules)("$name: $outcome", ({ shapes }) => {
   it.effect.each(shapes)("$server", ({ becomes, said }) =>

@@ -37,6 +37,7 @@ describe("patterns of origins", () => {
     ["https://router.test", "https://evilrouter.test"],
     ["https://router.test", "https://a.router.test"],
     ["https://*.nomyo.ai", "https://nomyo.ai"],
+    ["https://*.nomyo.ai", "https://.nomyo.ai"],
     ["https://*.nomyo.ai", "https://evilnomyo.ai"],
     ["https://*.nomyo.ai", "https://a.b.nomyo.ai"],
     ["https://*.nomyo.ai", "https://nomyo.ai.evil.test"],
