@@ -118,6 +118,11 @@ export const defences: ReadonlyArray<Defence> = [
     tests: ["test/unit/trustedOrigins.test.ts", "base_url of a request", "says both remedies"]
   },
   {
+    attack: "adds an `api_key` of theirs to that `base_url`",
+    outcome: "**the prompt**, and not your API key; with `trustedBaseUrls: false` nothing",
+    tests: ["test/unit/trustedOrigins.test.ts", "another, with a key of its own", "any, if none is allowed"]
+  },
+  {
     attack: "names a host that looks like a trusted one",
     outcome: "the same: origins are compared as the URL standard reads them",
     tests: ["test/unit/trustedOrigins.test.ts", "https://router.test.evil.test", "https://.nomyo.ai"]
