@@ -98,8 +98,8 @@ export const attackers: { readonly [attacker: string]: { readonly [column: strin
   "steals the router's key later": row(
     ["**recorded prompts**", { ...fine, reads: ["prompt"] }],
     ["**recorded prompts**", { ...fine, reads: ["prompt"] }],
-    ["**prompts and answers of its life**", { ...fine, reads: ["prompt"] }],
-    ["**prompts and answers of its life**", { ...fine, reads: ["prompt"] }]
+    ["**recorded prompts and answers**", { ...fine, reads: ["prompt"] }],
+    ["**recorded prompts and answers**", { ...fine, reads: ["prompt"] }]
   )
 }
 
