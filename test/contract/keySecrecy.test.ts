@@ -112,5 +112,5 @@ describe("rotation under load of a key directory", () => {
         )
         assert.isAtLeast(sent, 200)
         assert.isAbove(rotations, 5)
-      }).pipe(Effect.provide(Layer.merge(Servers.platform, Logger.remove(Logger.defaultLogger)))), 60_000)
+      }).pipe(Effect.provide(Layer.merge(Servers.platform, Logger.remove(Logger.defaultLogger)))), 120_000)
 })
