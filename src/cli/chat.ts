@@ -41,17 +41,33 @@ const file = Options.text("file").pipe(
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the whole answer as JSON"))
 
-/**
- * Whether a shell has put a pipe or a file there. Other programs leave sockets open that they never write to.
- */
-const isStdinGiven = (): boolean => {
+/** How long another program has to write the first byte to a socket, in milliseconds. */
+const SOCKET_PATIENCE = 1000
+
+const stdinStat = () => {
   try {
-    const stat = fstatSync(0)
-    return stat.isFIFO() || stat.isFile()
+    return fstatSync(0)
   } catch {
-    return false
+    return undefined
   }
 }
+
+/** Whether a program writes to standard input, or has closed it, before the patience ends. */
+const isWrittenTo = Effect.async<boolean>((resume) => {
+  const onReadable = () => resume(Effect.succeed(true))
+  process.stdin.once("readable", onReadable)
+  return Effect.sync(() => void process.stdin.off("readable", onReadable).pause().unref())
+}).pipe(Effect.timeoutTo({ duration: SOCKET_PATIENCE, onTimeout: () => false, onSuccess: () => true }))
+
+/**
+ * Whether there is something on standard input beside an argument: a pipe or a file of a shell, or a socket,
+ * as sshd and `child_process` have it. Some programs leave a socket open that they never write to.
+ */
+const isStdinGiven = Effect.suspend(() => {
+  const stat = stdinStat()
+  if (stat?.isSocket() === true) return isWrittenTo
+  return Effect.succeed(stat !== undefined && (stat.isFIFO() || stat.isFile()))
+})
 
 const invalid = (message: string) => new InvalidRequestError({ message })
 
@@ -69,7 +85,7 @@ const readPrompt = Effect.fnUntraced(function*({ file, prompt }: Given) {
   const argument = Option.getOrElse(prompt, () => "")
   const isTyped = process.stdin.isTTY === true && argument === ""
   if (isTyped) yield* err("Type the prompt, and Ctrl-D on a line of its own to send it.")
-  const given = isTyped || argument === "" || isStdinGiven() ? yield* readStdin : ""
+  const given = isTyped || argument === "" || (yield* isStdinGiven) ? yield* readStdin : ""
   const text = given.trim() === "" ? argument : argument === "" ? given : `${argument}\n\n${given}`
   if (text.trim() === "" && file.length === 0) {
     return yield* Effect.fail(invalid("There is no prompt. Pass one as an argument or on standard input"))

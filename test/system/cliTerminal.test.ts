@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { execFile, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -53,6 +53,18 @@ describe("nomyo chat in a shell", () => {
   ])("sends an argument together with %s", async (_, line) => {
     await shell(line)
     expect(lastPrompt()).toEqual([{ role: "user", content: "Summarise this\n\nthe report\n" }])
+  })
+
+  it("sends an argument together with a socket of another program, and alone if nothing comes", async () => {
+    const chat = (write: (child: ChildProcess) => void) => {
+      const child = spawn(process.execPath, [BIN, "chat", "Summarise this"], { env: env() })
+      write(child)
+      return once(child, "close")
+    }
+    await chat(({ stdin }) => stdin!.end("the report"))
+    expect(lastPrompt()).toEqual([{ role: "user", content: "Summarise this\n\nthe report" }])
+    expect(await chat(() => undefined)).toEqual([0, null])
+    expect(lastPrompt()).toEqual([{ role: "user", content: "Summarise this" }])
   })
 
   it("sends an argument alone where standard input is empty", async () => {
