@@ -18,7 +18,7 @@ const decodeOnce = (text: string): string =>
     return name === undefined ? escaped! : NAMED.get(name.toLowerCase())!
   })
 
-/** What stays the same of a key's base64, whatever stands before and after it. */
+/** The part of a key's base64 that is the same whatever stands before and after the key. */
 const base64Of = (key: string): ReadonlyArray<string> =>
   [0, 1, 2].map((before) =>
     btoa("x".repeat(before) + key).slice(Math.ceil(before * 4 / 3), Math.floor((before + key.length) * 4 / 3))

@@ -48,7 +48,7 @@ const jsonTextOf = (value: unknown): string => {
   }
 }
 
-/** What is a list, an object with the positions of one as its names, or the only element of one. */
+/** The list that a value is, has under the positions as names, or would be the only element of. */
 const listOf = (value: unknown): ReadonlyArray<unknown> | undefined => {
   if (!isObject(value)) return isList(value) ? value : undefined
   const names = Object.keys(value)
