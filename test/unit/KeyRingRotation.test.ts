@@ -122,6 +122,22 @@ describe("rotation of the KeyRing", () => {
     }
   )
 
+  it.scoped.each([
+    ["keeps a pair that is dated half a minute ahead", 30_000, 1],
+    ["rotates a pair at once that is dated more than a minute ahead", 61_000, 2]
+  ] as const)("%s", ([, ahead, made]) => {
+    const { layer, ring, store } = setup(day)
+    const use = Effect.scoped(Effect.flatMap(ring, (self) =>
+      Effect.zipRight(fingerprint(self), TestClock.adjust(0))))
+    return Effect.gen(function*() {
+      yield* TestClock.adjust("1 day")
+      yield* use
+      yield* TestClock.setTime(86_400_000 - ahead)
+      yield* use
+      assert.strictEqual(store.saves.length, made)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("counts the age of a pair it is given from then on", () => {
     const { layer, ring, store } = setup(day)
     return Effect.gen(function*() {
