@@ -49,7 +49,7 @@ describe("wrong usage", () => {
     ["chat hi --tier ultra", "--tier must be one of: standard, high, maximum"],
     ["chat what is this", "Put the prompt in quotes."],
     ["keys show mine", "nomyo keys show takes only options."],
-    ["router --port many", "--port is a whole number"],
+    ["router --port many", "--port must be a whole number"],
     ["router --port 70000", "--port must be a number from 0 to 65535"],
     ["proxy --timeout soon", "--timeout must be a time such as"],
     ["chat hi --base-url example", "--base-url"]
