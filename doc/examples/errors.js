@@ -16,7 +16,7 @@ const client = new SecureChatCompletion({
   maxRetries: 0
 })
 
-/** Says what to do about an error. APIError is the base class of all errors with an HTTP status, so it comes last. */
+/** Says what to do about an error. APIError is the base class of all HTTP errors, so it comes last. */
 const advice = (error) => {
   if (error instanceof AuthenticationError) return "check the API key"
   if (error instanceof RateLimitError) return `wait ${error.retryAfter ?? 1000} ms`

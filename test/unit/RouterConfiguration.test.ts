@@ -38,7 +38,7 @@ describe("the key configuration of a router", () => {
     [undefined, {}, 2880],
     ["max-age=600", { routerKeyTtl: "100 seconds" }, 80],
     ["max-age=600", { routerKeyConfig: Buffer.from(list).toString("base64") }, undefined]
-  ] as const)("under %s and %j is fetched again after 80 %% of the shorter time", ([control, options, seconds]) => {
+  ] as const)("under %s and %j is fetched again after four fifths of the shorter time", ([control, options, seconds]) => {
     const { layer, state } = published(control)
     return Effect.gen(function*() {
       const config = yield* NomyoConfig.make({ protocol: 2, ...options })
