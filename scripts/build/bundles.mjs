@@ -16,11 +16,14 @@ import { packagesOf, root } from "./tools.mjs"
 const entries = { index: "dist/promise/index.js" }
 const types = { index: "dist/promise/index.d.ts" }
 
-/** The modules that pages load by URL, with the largest size of each, gzipped, in bytes. */
+/**
+ * The modules that pages load by URL, with the largest size of each, gzipped, in bytes. The maps of the larger
+ * two would add a megabyte to every install.
+ */
 const pages = {
-  index: { largest: 78_000, without: /browser[\\/]protocol2\.js$/ },
-  "protocol-2": { largest: 84_000, without: /protocol2[\\/]XWing\.js$/ },
-  "post-quantum": { largest: 95_000, without: undefined }
+  index: { isMapped: true, largest: 78_000, without: /browser[\\/]protocol2\.js$/ },
+  "protocol-2": { isMapped: false, largest: 84_000, without: /protocol2[\\/]XWing\.js$/ },
+  "post-quantum": { isMapped: false, largest: 95_000, without: undefined }
 }
 
 const NOTICE =
@@ -140,7 +143,7 @@ const leavingOut = (module) => ({
 })
 
 /** One module without imports, for `<script type="module">`. */
-const pageBundle = async (name, { largest, without }) => {
+const pageBundle = async (name, { isMapped, largest, without }) => {
   const file = `dist/browser/${name}.js`
   const types = `dist/browser/${name}.d.ts`
   const plugins = [leavingOut(without), resolve({ exportConditions: ["browser"] }), minified]
@@ -150,14 +153,14 @@ const pageBundle = async (name, { largest, without }) => {
       file,
       format: "es",
       inlineDynamicImports: true,
-      sourcemap: true,
+      sourcemap: isMapped,
       sourcemapExcludeSources: true,
       banner: NOTICE
     }
   )
   report(file, largest, chunks[0])
   Fs.writeFileSync(types, "export * from \"../bundle/index.js\"\n")
-  return { files: [file, `${file}.map`, types], modules: modulesOf(chunks) }
+  return { files: [file, ...(isMapped ? [`${file}.map`] : []), types], modules: modulesOf(chunks) }
 }
 
 /**

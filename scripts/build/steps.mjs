@@ -3,7 +3,7 @@
  * if a file that it has written is missing or was touched, so that any command may be the first on a fresh
  * clone.
  */
-import { createHash } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { filesOf } from "./tools.mjs"
@@ -70,7 +70,7 @@ export const makeBuild = ({ cache, common, output, root, steps }) => {
     const { outputs, ...more } = await steps[name].run(needed)
     const written = Object.fromEntries(outputs.map((file) => [file, stateOf(inRoot(file))]))
     // of this run: a step that reads this one's outputs runs again too
-    record.write(name, { inputs, written, run: Date.now(), ...more })
+    record.write(name, { inputs, written, run: randomUUID(), ...more })
   }
 
   /** Brings a step up to date, and those that it needs before it. */

@@ -502,7 +502,7 @@ const answers = (other: PublicKey): ReadonlyArray<Fault> => [
       )
     ), "answer"),
   ...["", "null", "7", "\"text\"", "[]", "{}", "{\"choices\":{}}", "{\"choices\":[7]}", "{\"choices\":[{}]}",
-    "not JSON", "{\"choices\":[", "\ufeff{\"choices\":[]}"].map((text) =>
+    "not JSON", "{\"choices\":["].map((text) =>
     plaintext("a plaintext that is no chat completion", text, "APIError", { variant: text })
   ),
   plaintext("a plaintext that is not UTF-8", Uint8Array.of(0xff, 0xfe, 0x7b, 0x7d)),

@@ -1,7 +1,25 @@
 /**
  * The test files of one worker share `@effect/vitest`, whose `it.layer` leaves its methods on their one `it`.
- * So each file begins with the plain ones.
+ * Here it takes them away again.
  */
-import { effect, it, live, scoped, scopedLive } from "@effect/vitest"
+import { effect, it, layer, scoped } from "@effect/vitest"
 
-Object.assign(it, { effect, live, scoped, scopedLive })
+type Body = (it: unknown) => void
+
+const tidied = (body: Body): Body => (own) => {
+  try {
+    body(own)
+  } finally {
+    makePlain()
+  }
+}
+
+const tidyLayer = (...args: Parameters<typeof layer>) => {
+  const describe = layer(...args) as (...rest: ReadonlyArray<unknown>) => void
+  return (...rest: ReadonlyArray<unknown>) =>
+    describe(...rest.map((part) => typeof part === "function" ? tidied(part as Body) : part))
+}
+
+const makePlain = () => Object.assign(it, { effect, scoped, layer: tidyLayer })
+
+makePlain()

@@ -183,7 +183,7 @@ describe("input", () => {
     const pdf = file("report.pdf", Buffer.from("255044462d312e37e2e3cfd3", "hex"))
     expect(await chat(["hi", "--file", pdf])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining("report.pdf is neither text")
+      stderr: expect.stringContaining("report.pdf is neither UTF-8 or UTF-16 text nor a PNG")
     })
   })
 })

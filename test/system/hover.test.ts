@@ -54,16 +54,16 @@ const expected: ReadonlyArray<readonly [name: string, ...said: ReadonlyArray<str
   ["routerKeyTtl", "before it is fetched again", "A number is milliseconds", "Default 1 hour"],
   ["create", "encrypts it, sends it, and decrypts the answer"],
   ["temperature", "How random the answer is, from 0 to 2", "Default: the model server's"],
-  ["max_completion_tokens", "Largest number of tokens in an answer", "Default: the model server's limit"],
+  ["max_completion_tokens", "Maximum number of tokens in an answer", "Default: the model server's limit"],
   ["security_tier", "How isolated the hardware is", "Default: the router's choice"],
-  ["seed", "makes answers repeatable", "Default: a random one"],
+  ["seed", "makes answers repeatable", "Default: random"],
   ["created", "Unix seconds"],
   ["rotateKeys", "Replaces the client's key pair"],
-  ["createAll", "Makes the requests, `concurrency` at a time"],
+  ["createAll", "Sends the requests, `concurrency` at a time"],
   ["concurrency", "Number of requests that may be in flight", "Default 4"],
   ["retryAfter", "in milliseconds"],
   ["reason", "Which security rule ended the request"],
-  ["maxRetries", "How many times the client repeats a request", "Default 0"]
+  ["maxRetries", "Number of times the client retries a failed request", "Default 0"]
 ]
 
 const options: ts.CompilerOptions = {
