@@ -17,8 +17,8 @@ const entries = { index: "dist/promise/index.js" }
 const types = { index: "dist/promise/index.d.ts" }
 
 /**
- * The modules that pages load by URL, with the largest size of each, gzipped, in bytes. The maps of the larger
- * two would add a megabyte to every install.
+ * The modules that pages load by URL, with the largest size of each, gzipped, in bytes. The maps of the
+ * larger two would add a megabyte to every install.
  */
 const pages = {
   index: { isMapped: true, largest: 78_000, without: /browser[\\/]protocol2\.js$/ },

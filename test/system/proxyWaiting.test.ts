@@ -21,7 +21,7 @@ afterAll(() => Promise.all([chain.close(), limited.close()]))
 const bodyOf = (content: string, stream = true) =>
   JSON.stringify({ model: "llama3.2", messages: [{ role: "user", content }], stream })
 
-/** How much later than the one before it a request may arrive, in milliseconds (src/internal/rateLimit.ts). */
+/** What the limiter allows for a request's delay, in milliseconds: `MARGIN` of src/internal/rateLimit.ts. */
 const LIMITER_MARGIN = 100
 
 interface Piece {
@@ -186,7 +186,7 @@ describe("a burst", () => {
       return response.status
     }))
     expect(statuses).toEqual(statuses.map(() => 200))
-    // nor was one refused and sent again, unless the machine held it up for longer than the limiter allows for
+    // nor was one refused and sent again, unless the machine held it up for longer than that
     const refused = limited.router.stderr().match(/path=\/v1\/chat\/secure_completion status=429/g) ?? []
     expect(lateness() < LIMITER_MARGIN ? refused : []).toEqual([])
   })
