@@ -54,6 +54,8 @@ export interface NomyoConfig {
   readonly routerKeyConfig: string | undefined
   /** Of protocol 2: whether the post-quantum KEM is used. */
   readonly postQuantum: "off" | "prefer" | "require"
+  /** Of protocol 2: whether requests are padded. */
+  readonly padding: boolean
   readonly routerKeyTtl: Duration.Duration
   readonly maxResponseBytes: number
 }
@@ -212,18 +214,18 @@ const pins = (
 const contradiction = (message: string) => new InvalidRequestError({ message })
 
 /**
- * The protocol that the options ask for: one of protocol 2's alone asks for it, since the client must not
+ * The protocol that the options ask for: a key of protocol 2 alone asks for it, since the client must not
  * fall back to 1.0 then. Fails where options contradict each other.
  */
 const protocolOf = (
-  { postQuantum = "off", protocol, routerKeyConfig, routerKeyConfigFingerprints, routerKeyFingerprints }:
-    Options
+  { padding, postQuantum = "off", protocol, routerKeyConfig, routerKeyConfigFingerprints,
+    routerKeyFingerprints }: Options
 ): Effect.Effect<1 | 2, InvalidRequestError> => {
   const asksFor2 = routerKeyConfig !== undefined || routerKeyConfigFingerprints !== undefined ||
     postQuantum !== "off"
   const chosen = protocol ?? (asksFor2 ? 2 : 1)
-  if (chosen === 1 && asksFor2) {
-    const names = "routerKeyConfig, routerKeyConfigFingerprints and postQuantum"
+  if (chosen === 1 && (asksFor2 || padding !== undefined)) {
+    const names = "routerKeyConfig, routerKeyConfigFingerprints, postQuantum and padding"
     return Effect.fail(contradiction(`${names} belong to protocol 2. Remove them, or set protocol to 2`))
   }
   if (chosen === 2 && routerKeyFingerprints !== undefined) {
@@ -277,6 +279,7 @@ export const make = Effect.fnUntraced(function*(
     routerKeyConfigFingerprints: yield* pins(options, "routerKeyConfigFingerprints"),
     routerKeyConfig: options.routerKeyConfig,
     postQuantum: options.postQuantum ?? "off",
+    padding: options.padding ?? true,
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
     maxResponseBytes
   }
@@ -333,8 +336,9 @@ const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
  * `NOMYO_TRUSTED_BASE_URLS` (separated by commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
  * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS`
  * (separated by commas), `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas),
- * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_POST_QUANTUM`, `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times
- * are milliseconds, or a number and a unit: `30 seconds`. A blank variable is not set.
+ * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_POST_QUANTUM`, `NOMYO_PADDING`, `NOMYO_ROUTER_KEY_TTL`,
+ * `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`. A blank variable
+ * is not set.
  *
  * @since 0.2.0
  * @category config
@@ -354,6 +358,7 @@ export const config: Config.Config<Options> = Config.all({
   routerKeyConfigFingerprints: optional("NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS", list),
   routerKeyConfig: optional("NOMYO_ROUTER_KEY_CONFIG", Config.string),
   postQuantum: optional("NOMYO_POST_QUANTUM", Config.literal("off", "prefer", "require")),
+  padding: optional("NOMYO_PADDING", Config.boolean),
   routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
   maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.integer)
 })

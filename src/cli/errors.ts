@@ -16,6 +16,7 @@ const FLAGS: { readonly [option: string]: string } = {
   routerKeyConfigFingerprints: "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS",
   routerKeyConfig: "NOMYO_ROUTER_KEY_CONFIG",
   postQuantum: "NOMYO_POST_QUANTUM",
+  padding: "NOMYO_PADDING",
   keyRotationPassword: "NOMYO_KEY_ROTATION_PASSWORD",
   keyDirReadOnly: "NOMYO_KEY_DIR_READ_ONLY=true",
   "keyDir: false": "NOMYO_KEY_DIR=memory"

@@ -174,7 +174,8 @@ const run = Effect.fnUntraced(function*(given: Options) {
     apiKeys,
     rateLimit: given.rateLimit,
     protocol: Option.getOrUndefined(given.protocol),
-    gateway
+    gateway,
+    padding: !given.noPadding
   })
   const guardedApp = withRequestLog(guarded(given, tls !== undefined)(
     withPage((path) => pageAt(path, pageData(given.protocol)), app)

@@ -15,6 +15,7 @@ export interface Options extends ServerOptions {
   readonly protocol: Option.Option<2>
   readonly keysAhead: number
   readonly postQuantum: boolean
+  readonly noPadding: boolean
   readonly authority: ReadonlyArray<string>
   readonly rateLimit: boolean
   readonly logFormat: Format
@@ -66,6 +67,9 @@ export const options = {
   ),
   postQuantum: Cli.boolean("post-quantum").pipe(
     Cli.withDescription("Offer keys of protocol 2 that withstand quantum computers too (MLKEM768-X25519)")
+  ),
+  noPadding: Cli.boolean("no-padding").pipe(
+    Cli.withDescription("Show the exact lengths of answers of protocol 2. Default: they are padded")
   ),
   authority: Cli.text("authority").pipe(
     Cli.withPseudoName("HOST"),

@@ -41,6 +41,7 @@ export const config: Config.Config<Options> = Config.all({
   keySize: optional("NOMYO_KEY_SIZE", keySize),
   keyRotationInterval: optional("NOMYO_KEY_ROTATION_INTERVAL", time),
   routerKeyFingerprints: optional("NOMYO_ROUTER_KEY_FINGERPRINTS", list),
+  padding: optional("NOMYO_PADDING", Config.Boolean),
   routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
   maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.Int),
   keyDir: optional("NOMYO_KEY_DIR", keyDirectory),

@@ -69,6 +69,11 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly postQuantum?: "off" | "prefer" | "require" | undefined
   /**
+   * Pads each request under protocol 2 to at least 1024 bytes, by at most 12 %, so that its size says little.
+   * `false` saves these bytes, and shows everyone on the path the exact length. Default `true`.
+   */
+  readonly padding?: boolean | undefined
+  /**
    * Time that the router's key is used before it is fetched again, at most. A number is milliseconds. Default
    * 1 hour. A router of protocol 2 may say less, in its `max-age`.
    */

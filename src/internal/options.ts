@@ -67,6 +67,7 @@ export const clientRules = {
     "\"off\", \"prefer\" or \"require\"",
     (value) => value === "off" || value === "prefer" || value === "require"
   ),
+  padding: flag,
   routerKeyTtl: time,
   maxResponseBytes: positive,
   keyDir,

@@ -42,6 +42,7 @@ interface Router {
   readonly baseUrl: string
   readonly configuration: RouterConfiguration.RouterConfiguration
   readonly maxResponseBytes: number
+  readonly isPadded: boolean
 }
 
 /** The router's clock and the client's differ too much. */
@@ -158,10 +159,10 @@ const routerOf = (router: Router, context: Context.Context<Needs>): Protocol.Rou
 
 const make = Effect.fnUntraced(function*(config: NomyoConfig.NomyoConfig) {
   const context = Context.pick(Primitives, SecureMemory, Transport)(yield* Effect.context<Needs>())
-  const { maxResponseBytes } = config
+  const { maxResponseBytes, padding: isPadded } = config
   const routerAt = (baseUrl: string) =>
     Effect.map(Effect.provide(RouterConfiguration.make(config, baseUrl), context), (configuration) =>
-      routerOf({ baseUrl, configuration, maxResponseBytes }, context))
+      routerOf({ baseUrl, configuration, maxResponseBytes, isPadded }, context))
   const service: Protocol.Service = { streams: true, router: yield* routerAt(config.baseUrl), routerAt }
   return service
 })

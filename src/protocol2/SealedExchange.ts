@@ -32,6 +32,7 @@ export interface Asked {
   readonly baseUrl: string
   readonly accept: "application/json" | "text/event-stream"
   readonly maxResponseBytes: number
+  readonly isPadded: boolean
 }
 
 const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
@@ -55,9 +56,9 @@ const headOf = ({ accept, baseUrl, request }: Asked, date: number): Uint8Array<A
 /** Seals a request, chunk by chunk. */
 const seal = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExchange, asked: Asked, date: number) {
   const memory = yield* SecureMemory
-  const { payload } = asked.request
+  const { isPadded, request: { payload } } = asked
   const framed = yield* memory.use(windowLength(payload), (window) =>
-    Message.seal(exchange.request, headOf(asked, date), chunksOf(payload, window), payload.length, true))
+    Message.seal(exchange.request, headOf(asked, date), chunksOf(payload, window), payload.length, isPadded))
   const chunks = [exchange.header, ...framed]
   const body: Body = { length: chunks.reduce((length, chunk) => length + chunk.length, 0), chunks }
   return body

@@ -68,7 +68,7 @@ export interface Options {
   readonly authorize: (authorization: string | undefined) => Effect.Effect<void, HttpError>
   readonly answer: (question: Question) => Effect.Effect<Answer, HttpError, Scope.Scope>
   /** Pads answers. Default `true`. */
-  readonly isPadded?: boolean | undefined
+  readonly padding?: boolean | undefined
 }
 
 /** The most bytes of a request's body (protocol 2, 5): 11 MiB. */
@@ -342,7 +342,7 @@ const sealStream = Effect.fnUntraced(function*(
 
 /** Takes up the exchange, answers, and seals whatever comes of it. */
 const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
-  const isPadded = options.isPadded ?? true
+  const isPadded = options.padding ?? true
   const pull = yield* pullBody
   const begun = yield* begin(pull, options.keys)
   const { exchange } = begun

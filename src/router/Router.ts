@@ -60,6 +60,11 @@ export interface Options {
   readonly keys?: RouterKeys.RouterKeys | undefined
   /** Keys and memory of protocol 2. Default: new ones, which a restart loses. */
   readonly gateway?: Gateway | undefined
+  /**
+   * Pads answers of protocol 2: whole ones to at least 1024 bytes, by at most 12 %, and each chunk of a
+   * stream to a multiple of 256 bytes. `false` shows everyone on the path the exact lengths. Default `true`.
+   */
+  readonly padding?: boolean | undefined
   /** Speaks this protocol only: the paths of protocol 1.0 are a 404. Default: both are spoken. */
   readonly protocol?: 2 | undefined
   /**
@@ -130,7 +135,8 @@ export const make = Effect.fnUntraced(function*(
   )
   const limited = (authorization: string | undefined) =>
     Effect.zipRight(authorize(authorization), rateLimit(authorization ?? ""))
-  const router = yield* withGateway(common, options.gateway, { model, authorize: limited })
+  const { gateway, padding } = options
+  const router = yield* withGateway(common, gateway, { model, authorize: limited, padding })
   if (options.protocol === 2) return finished(router)
   const keys = yield* keysOf(options)
   return finished(router.pipe(

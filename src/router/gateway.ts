@@ -2,7 +2,7 @@
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { HttpError, SecurityError } from "../NomyoError.js"
+import type { SecurityError } from "../NomyoError.js"
 import { gatewayPath } from "../protocol2/ObliviousHttp.js"
 import { Primitives } from "../protocol2/Primitives.js"
 import * as WebPrimitives from "../protocol2/WebPrimitives.js"
@@ -30,20 +30,19 @@ const withPrimitives = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     onSome: (primitives) => Effect.provideService(effect, Primitives, primitives)
   }))
 
-interface Options {
+interface Options extends Pick<ObliviousGateway.Options, "authorize" | "padding"> {
   readonly model: Model
-  readonly authorize: (authorization: string | undefined) => Effect.Effect<void, HttpError>
 }
 
 /** Adds the paths of protocol 2 to a router. */
 export const withGateway = Effect.fnUntraced(function*<E, R>(
   router: HttpRouter.HttpRouter<E, R>,
   given: Gateway | undefined,
-  { authorize, model }: Options
+  { model, ...options }: Options
 ): Effect.fn.Return<HttpRouter.HttpRouter<E, R>, SecurityError, SecureMemory> {
   const gateway = given ?? (yield* withPrimitives(fresh))
   const app = yield* withPrimitives(
-    ObliviousGateway.make({ ...gateway, authorize, answer: completeSealed(model) })
+    ObliviousGateway.make({ ...gateway, ...options, answer: completeSealed(model) })
   )
   return router.pipe(
     HttpRouter.get(gatewayPath, ObliviousGateway.serveKeys(gateway.keys)),

@@ -26,12 +26,16 @@ describe("the options of protocol 2", () => {
       assert.strictEqual(yield* protocolOf({ routerKeyConfig: "AAAA" }), 2)
       assert.strictEqual(yield* protocolOf({ postQuantum: "prefer" }), 2)
       assert.strictEqual(yield* protocolOf({ postQuantum: "off" }), 1)
+      assert.strictEqual(yield* protocolOf({ protocol: 2, padding: false }), 2)
+      assert.strictEqual(yield* protocolOf({ routerKeyConfig: "AAAA", padding: true }), 2)
     }))
 
   it.effect.each([
     { protocol: 1, routerKeyConfigFingerprints: pins },
     { protocol: 1, routerKeyConfig: "AAAA" },
     { protocol: 1, postQuantum: "prefer" },
+    { protocol: 1, padding: true },
+    { padding: false },
     { postQuantum: "require", routerKeyFingerprints: pins },
     { protocol: 2, routerKeyFingerprints: pins },
     { routerKeyConfig: "AAAA", routerKeyFingerprints: pins },
@@ -40,7 +44,7 @@ describe("the options of protocol 2", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(NomyoConfig.make(options))
       assert.strictEqual(error._tag, "InvalidRequestError")
-      assert.include(error.message, "routerKey")
+      assert.include(error.message, "padding" in options ? "padding" : "routerKey")
     }))
 })
 

@@ -21,7 +21,9 @@ const client = new SecureChatCompletion({
   /*6*/maxResponseBytes: 1_000_000,
   /*7*/throttle: true,
   /*8*/keyDir: false,
-  /*9*/routerKeyTtl: "5 minutes"
+  /*9*/routerKeyTtl: "5 minutes",
+  protocol: 2,
+  /*22*/padding: false
 })
 const answer = await client./*10*/create({
   model: "m",
@@ -63,7 +65,8 @@ const expected: ReadonlyArray<readonly [name: string, ...said: ReadonlyArray<str
   ["concurrency", "Number of requests that may be in flight", "Default 4"],
   ["retryAfter", "in milliseconds"],
   ["reason", "Which security rule ended the request"],
-  ["maxRetries", "Number of times the client retries a failed request", "Default 0"]
+  ["maxRetries", "Number of times the client retries a failed request", "Default 0"],
+  ["padding", "Pads each request under protocol 2", "1024 bytes", "Default `true`"]
 ]
 
 const options: ts.CompilerOptions = {

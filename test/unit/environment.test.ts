@@ -21,6 +21,7 @@ const NAMES = [
   "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS",
   "NOMYO_ROUTER_KEY_CONFIG",
   "NOMYO_POST_QUANTUM",
+  "NOMYO_PADDING",
   "NOMYO_ROUTER_KEY_TTL",
   "NOMYO_MAX_RESPONSE_BYTES",
   "NOMYO_KEY_DIR",
@@ -66,7 +67,8 @@ describe("the environment", () => {
     ["NOMYO_KEY_ROTATION_INTERVAL", "soon",
       "a time: a number of milliseconds, or a number and a unit such as \"30 seconds\""],
     ["NOMYO_KEY_SIZE", "1024", "2048 or 4096"],
-    ["NOMYO_ALLOW_HTTP", "perhaps", "true or false"]
+    ["NOMYO_ALLOW_HTTP", "perhaps", "true or false"],
+    ["NOMYO_PADDING", "0 bytes", "true or false"]
   ])("refuses %s=%s by the variable's name, and says what it must be", ([name, value, expected]) =>
     Effect.gen(function*() {
       const provider = ConfigProvider.fromMap(new Map([[name!, value!]]))

@@ -61,6 +61,7 @@ describe("readOptions", () => {
     routerKeyConfigFingerprints: "ab",
     routerKeyConfig: 7,
     postQuantum: true,
+    padding: 0,
     routerKeyTtl: () => 1,
     maxResponseBytes: "1 MB",
     keyDir: true,
