@@ -303,9 +303,9 @@ const boundedPull = (
   { payloadId }: PreparedRequest,
   pull: Protocol.Chunks["pull"]
 ): OpenStream["pull"] => {
-  const bounded = Effect.timeoutFail(pull, { duration: IDLE_TIMEOUT, onTimeout: idle })
-  return Effect.mapError(calls.untilDisposed(bounded), (error) =>
-    withRequest(error, { payloadId, attempts: 1 }))
+  const deadline = { duration: IDLE_TIMEOUT, onTimeout: idle }
+  const bounded = calls.untilDeadline((withDeadline) => withDeadline(pull), deadline)
+  return Effect.mapError(bounded, (error) => withRequest(error, { payloadId, attempts: 1 }))
 }
 
 /**

@@ -156,7 +156,9 @@ const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, { keepAlive }: Setti
       }
     })
   })
-  const rest = Stream.flatten(withHeartbeat(next, keepAlive, Stream.make(COMMENT)))
+  const rest = Stream.flatten(
+    Stream.repeatEffectOption(withHeartbeat(next, keepAlive, Stream.make(COMMENT)))
+  )
   return first === undefined ? textsOf(first, mapped) : Stream.concat(textsOf(first, mapped), rest)
 }
 

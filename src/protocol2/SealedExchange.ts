@@ -114,11 +114,11 @@ const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExc
   while (parts.length === 0) parts = yield* next
   const [first, ...others] = parts
   if (first?._tag !== "Head") return yield* Effect.fail(cannotOpen())
-  let held: ReadonlyArray<Uint8Array<ArrayBuffer>> | undefined = contentOf(others)
+  let held = contentOf(others)
   const pull = Effect.suspend(() => {
     const content = held
-    held = undefined
-    if (content !== undefined) return Effect.succeed(content)
+    held = []
+    if (content.length > 0) return Effect.succeed(content)
     return isOver ? Effect.succeed(undefined) : Effect.map(next, contentOf)
   })
   return { ...first.head, pull } satisfies Answer

@@ -7,6 +7,7 @@
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -297,11 +298,6 @@ const padEvents = (events: Uint8Array<ArrayBuffer>, isPadded: boolean): Uint8Arr
   }
 }
 
-/** A stream's writes, and an empty one wherever 15 seconds pass without any. */
-const writesOf = <E>(events: Stream.Stream<string, E>): Stream.Stream<string, E> =>
-  Stream.unwrapScoped(Effect.map(Stream.toPull(events), (pull) =>
-    withHeartbeat(Effect.map(pull, (write) => Array.from(write).join("")), SILENCE, "")))
-
 /**
  * Closes the connection of a request, after what has been written. `node:http` would otherwise end an answer
  * that broke off in the same way as a whole one; where the source is a web `Request`, its body fails by
@@ -330,10 +326,11 @@ const sealStream = Effect.fnUntraced(function*(
     const plaintext = padEvents(Bytes.fromText(text === "" ? ":\n\n" : text), isPadded)
     const pieces = Array.from({ length: Math.ceil(plaintext.length / ObliviousHttp.CHUNK_LENGTH) }, (_, i) =>
       plaintext.subarray(i * ObliviousHttp.CHUNK_LENGTH, (i + 1) * ObliviousHttp.CHUNK_LENGTH))
-    return Effect.map(Effect.forEach(pieces, sealer.chunk), Bytes.concat)
+    return Effect.orDie(Effect.map(Effect.forEach(pieces, sealer.chunk), Bytes.concat))
   }
+  const write = Effect.map(yield* Stream.toPull(events), Chunk.join(""))
   const body = Stream.make(nonce, head).pipe(
-    Stream.concat(Stream.mapEffect(writesOf(events), sealWrite)),
+    Stream.concat(Stream.repeatEffectOption(Effect.flatMap(withHeartbeat(write, SILENCE, ""), sealWrite))),
     Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd()))),
     Stream.tapErrorCause(() => closeConnection(request))
   )

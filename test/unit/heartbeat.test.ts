@@ -17,7 +17,9 @@ describe("withHeartbeat", () => {
         if (asked === 3) return Effect.fail(Option.none())
         return Effect.delay(Effect.succeed(`event ${asked}`), asked === 1 ? "40 seconds" : "1 second")
       })
-      const beats = yield* Effect.fork(Stream.runCollect(withHeartbeat(next, "15 seconds", "beat")))
+      const beats = yield* Effect.fork(
+        Stream.runCollect(Stream.repeatEffectOption(withHeartbeat(next, "15 seconds", "beat")))
+      )
       yield* TestClock.adjust("41 seconds")
       assert.deepStrictEqual([...yield* Fiber.join(beats)], ["beat", "beat", "event 1", "event 2"])
       assert.strictEqual(asked, 3)
@@ -26,11 +28,11 @@ describe("withHeartbeat", () => {
   it.effect("asks for nothing that is not wanted, and stops what it waits for when it is left", () =>
     Effect.gen(function*() {
       let state = "not asked"
-      const next = Effect.suspend(() => {
+      const next = Effect.suspend((): Effect.Effect<string, Option.Option<never>> => {
         state = "asked"
         return Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (state = "stopped")))
       })
-      const stream = withHeartbeat(next, "15 seconds", "beat")
+      const stream = Stream.repeatEffectOption(withHeartbeat(next, "15 seconds", "beat"))
       assert.strictEqual(state, "not asked")
       const left = yield* Effect.fork(Stream.runHead(stream))
       yield* TestClock.adjust("15 seconds")
