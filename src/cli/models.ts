@@ -1,14 +1,13 @@
 /** The model of a conversation, and whether the router has it. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
 import { misspelled, related } from "../internal/closestName.js"
 import type { NomyoConfig } from "../NomyoConfig.js"
-import { InvalidRequestError, isNomyoError } from "../NomyoError.js"
+import { InvalidRequestError } from "../NomyoError.js"
 import { DEFAULT_MODELS } from "../openai/models.js"
 import type { Transport } from "../Transport.js"
 import { DEFAULT_MODEL } from "./client.js"
-import { listModels } from "./routerModels.js"
+import { listIfAny } from "./routerModels.js"
 
 /** More names than this do not help. */
 const MOST_NAMES = 10
@@ -24,18 +23,9 @@ const unknownModel = (ids: ReadonlyArray<string>, model: string) => {
   return new InvalidRequestError({ message: `The router has no model ${model}. ${advice}` })
 }
 
-/** Whether the router has answered, and lists no models. */
-const hasNoList = (error: unknown): boolean =>
-  ParseResult.isParseError(error) ||
-  (isNomyoError(error) && "statusCode" in error && [404, 405, 501].includes(error.statusCode))
-
 /** The router's list; `None` if it has none. Any other failure, the question itself will meet. */
 const listed = (config: NomyoConfig) =>
-  listModels(config).pipe(
-    Effect.asSome,
-    Effect.catchIf(hasNoList, () => Effect.succeedNone),
-    Effect.option
-  )
+  Effect.option(listIfAny(config))
 
 /**
  * Fails for a model that is not in the router's list. Where the router has none, it warns of a model that the

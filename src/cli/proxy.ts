@@ -8,6 +8,7 @@ import * as NomyoConfig from "../NomyoConfig.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import * as Node from "../platform/node/index.js"
 import { Transport } from "../Transport.js"
+import { withFlags } from "./errors.js"
 import { type Exchanges, makeExchanges } from "./exchanges.js"
 import * as Log from "./log.js"
 import { type Options, options } from "./proxyOptions.js"
@@ -32,8 +33,8 @@ const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | 
   }
   return tls === undefined && !plainHttp
     ? refuse(
-      `Prompts would reach ${host} in the clear. Pass --tls-cert and --tls-key, or --plain-http if ` +
-        "something else keeps them safe on their way"
+      `Prompts would reach ${host} in the clear. Pass --tls-cert and --tls-key. Behind a server that ` +
+        "terminates TLS, pass --plain-http"
     )
     : Effect.void
 }
@@ -64,7 +65,7 @@ const describeKey = (
   hasToken: boolean
 ): string => {
   if (apiKey !== undefined) return Option.getOrElse(apiKeyFile, () => "NOMYO_API_KEY")
-  return hasToken ? "none; set NOMYO_API_KEY if the router wants one" : "the one that the tool sends"
+  return hasToken ? "none; set NOMYO_API_KEY if the router needs one" : "the one that the tool sends"
 }
 
 /** The first line is what a tool takes as its base URL. */
@@ -78,10 +79,14 @@ const printBanner = Effect.fnUntraced(function*(
   yield* out(`page     ${localUrl(url)}/`)
   yield* out(`router   ${config.baseUrl}`)
   yield* out(`api key  ${describeKey(config, given, hasToken)}`)
-  yield* out(`token    ${hasToken ? "asked for" : "none is asked for"}`)
+  yield* out(`token    ${hasToken ? "required" : "none required"}`)
   const warning = proxyWarning(process.env)
   if (warning !== undefined) yield* Effect.logWarning(warning)
 })
+
+/** A message of the library to a tool that sends its own API key. */
+const withToolsKey = (message: string): string =>
+  withFlags(message.replace(/\bapiKey\b/, "the API key in your tool"))
 
 const serveGateway = Effect.fnUntraced(function*(
   given: Options,
@@ -98,8 +103,9 @@ const serveGateway = Effect.fnUntraced(function*(
   const gateway = yield* Gateway.make({
     models: given.models.length > 0
       ? given.models
-      : Effect.provideService(routerModels(config), Transport, transport),
+      : (apiKey) => Effect.provideService(routerModels(config, apiKey), Transport, transport),
     apiKey: config.apiKey === undefined && !hasToken ? "header" : "client",
+    errorMessage: config.apiKey === undefined && !hasToken ? withToolsKey : withFlags,
     tokens: tokens.map(({ token }) => token),
     securityTier: Option.getOrUndefined(given.tier),
     timeout: Option.getOrElse(given.timeout, () => environment.timeout),
@@ -132,7 +138,8 @@ const run = Effect.fnUntraced(function*(given: Options) {
 export const proxy = Command.make("proxy", options, (given) =>
   Effect.provide(run(given), Log.layer("text"))).pipe(
   Command.withDescription(
-    "Serve an OpenAI-compatible API that encrypts what tools send and passes it on to the router; at / " +
-      "is a page to chat. The API key comes from NOMYO_API_KEY, or else from the tool's Authorization"
+    "Serve an OpenAI-compatible API to tools: it encrypts their requests and sends them to the router. " +
+      "At / is a chat page. The API key for the router is NOMYO_API_KEY. If that and the token are unset, " +
+      "the proxy passes on the tool's API key"
   )
 )

@@ -14,14 +14,22 @@ import type { SecurityTier } from "../ChatCompletion.js"
 import { guard, makeTokens, type Refusal as Refused } from "../internal/httpGuard.js"
 import { NomyoClient } from "../NomyoClient.js"
 import { positiveDuration, retries } from "../NomyoConfig.js"
-import { InvalidRequestError } from "../NomyoError.js"
-import { Refusal } from "../openai/errors.js"
+import { InvalidRequestError, type NomyoError } from "../NomyoError.js"
+import { answerOf, Refusal } from "../openai/errors.js"
 import * as Models from "../openai/models.js"
 import { routeOf } from "../openai/routes.js"
 import { complete, type Settings as CompletionSettings } from "./complete.js"
 import { attempt } from "./readBody.js"
 import { type Entry, withRequestLog } from "./requestLog.js"
-import { DEFECT, errorResponse, json } from "./respond.js"
+import { DEFECT, errorResponse, json, rewordWith } from "./respond.js"
+
+/**
+ * Finds the ids of the models. `apiKey` is the tool's key, if the gateway passes it on to the router.
+ *
+ * @since 0.3.0
+ * @category models
+ */
+export type ListModels = (apiKey: string | undefined) => Effect.Effect<ReadonlyArray<string>, NomyoError>
 
 /**
  * How a gateway answers, and whom.
@@ -31,10 +39,10 @@ import { DEFECT, errorResponse, json } from "./respond.js"
  */
 export interface Options {
   /**
-   * The ids that `GET /models` lists, or how to find them out. Default: those that the service's
-   * documentation names.
+   * The ids that `GET /models` lists, or a function that finds them. The function gets the tool's API key if
+   * `apiKey` is `header`. The tool gets its error. Default: the ids in the service's documentation.
    */
-  readonly models?: ReadonlyArray<string> | Effect.Effect<ReadonlyArray<string>> | undefined
+  readonly models?: ReadonlyArray<string> | ListModels | undefined
   /**
    * The API key for the router: the client's, or the one in the tool's `Authorization: Bearer` (or Azure's
    * `api-key`) header, if present. Default `client`.
@@ -59,11 +67,16 @@ export interface Options {
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
   /** The scheme that tools reach the gateway by. Default `http`. */
   readonly scheme?: "http" | "https" | undefined
+  /**
+   * Rewrites the message of an error, for example to name flags of your program in place of the client's
+   * options. Default: the message stays.
+   */
+  readonly errorMessage?: ((message: string) => string) | undefined
 }
 
 /** `Options` checked and with every default filled in. */
 interface Settings extends CompletionSettings {
-  readonly models: Effect.Effect<ReadonlyArray<string>>
+  readonly models: ListModels
   readonly usesHeaderKey: boolean
   /** Fails for a caller that may not come in. */
   readonly authorize: (authorization: string) => Effect.Effect<void, Refusal>
@@ -78,7 +91,7 @@ const authorizationOf = (headers: Headers): string =>
 const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+)$/i.exec(authorization)?.[1]
 
 const unauthorized = () =>
-  new Refusal(401, "invalid_api_key", "The API key must be a token of this gateway. Set it in your tool")
+  new Refusal(401, "invalid_api_key", "The API key must be one of this server's tokens. Set it in your tool")
 
 const makeAuthorize = (tokens: ReadonlyArray<Redacted.Redacted>) =>
   tokens.length === 0
@@ -95,16 +108,21 @@ const makeSettings = Effect.fnUntraced(function*(options: Options) {
   }
   const settings: Settings = {
     client: yield* NomyoClient,
-    models: Effect.isEffect(models) ? models : Effect.succeed(models),
+    models: typeof models === "function" ? models : () => Effect.succeed(models),
     usesHeaderKey: apiKey === "header",
     authorize: yield* makeAuthorize(tokens),
     securityTier: options.securityTier,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.minutes(10)),
     maxRetries: yield* retries(options.maxRetries ?? 0),
-    keepAlive: yield* positiveDuration("keepAlive", options.keepAlive ?? Duration.seconds(10))
+    keepAlive: yield* positiveDuration("keepAlive", options.keepAlive ?? Duration.seconds(10)),
+    reword: rewordWith(options.errorMessage)
   }
   return settings
 })
+
+/** The ids, or the error as an answer. */
+const modelIds = ({ models }: Settings, apiKey: string | undefined) =>
+  Effect.mapError(models(apiKey), (error) => ({ answer: answerOf(error) }))
 
 const status = json({ status: "ok",
   endpoints: ["/v1/chat/completions", "/v1/models", "/v1/models/{id}", "/health"] })
@@ -120,15 +138,14 @@ const answer = Effect.fnUntraced(function*(settings: Settings, entry: Entry) {
   const authorization = authorizationOf(headers)
   yield* settings.authorize(authorization)
   const route = yield* attempt(() => routeOf(method, path))
+  const apiKey = settings.usesHeaderKey ? bearerOf(authorization) : undefined
   switch (route.name) {
-    case "completions": {
-      const apiKey = settings.usesHeaderKey ? bearerOf(authorization) : undefined
+    case "completions":
       return yield* complete(settings, { apiKey, deployment: route.deployment }, entry)
-    }
     case "models":
-      return json(Models.listOf(yield* settings.models))
+      return json(Models.listOf(yield* modelIds(settings, apiKey)))
     case "model": {
-      const ids = yield* settings.models
+      const ids = yield* modelIds(settings, apiKey)
       return json(yield* attempt(() => Models.find(ids, route.id)))
     }
   }
@@ -183,7 +200,7 @@ export const make = Effect.fnUntraced(function*(
   })
   return withRequestLog((entry) =>
     guarded(answer(settings, entry).pipe(
-      Effect.catchAll((refusal) => Effect.succeed(errorResponse(refusal.answer))),
+      Effect.catchAll(({ answer }) => Effect.succeed(errorResponse(settings.reword(answer)))),
       Effect.catchAllDefect(onDefect)
     ))
   )

@@ -20,7 +20,7 @@ import { answerFor, type ErrorAnswer, type Refusal } from "../openai/errors.js"
 import { type Mapped, mapRequest } from "../openai/requests.js"
 import { attempt, readBody } from "./readBody.js"
 import { type Entry, markEnd } from "./requestLog.js"
-import { causeAnswer, errorResponse, json, NO_STORE } from "./respond.js"
+import { causeAnswer, errorResponse, json, NO_STORE, type Reword } from "./respond.js"
 
 /** How completions are made. */
 export interface Settings {
@@ -29,6 +29,7 @@ export interface Settings {
   readonly timeout: Duration.Duration
   readonly maxRetries: number
   readonly keepAlive: Duration.Duration
+  readonly reword: Reword
 }
 
 /** Options of a request beside its body. */
@@ -69,8 +70,8 @@ interface Begun extends NomyoClient.OpenStream {
 type Result = Exit.Exit<Begun, NomyoError>
 type Call = Fiber.Fiber<Begun, NomyoError>
 
-const errorOf = (cause: Cause.Cause<NomyoError>, entry: Entry): ErrorAnswer => {
-  const answer = causeAnswer(cause)
+const errorOf = (cause: Cause.Cause<NomyoError>, { reword }: Settings, entry: Entry): ErrorAnswer => {
+  const answer = reword(causeAnswer(cause))
   entry.status = answer.status
   entry.payloadId = answer.headers["x-request-id"]
   return answer
@@ -141,14 +142,14 @@ const textsOf = (chunks: Chunks | undefined, { includeUsage }: Mapped): Stream.S
     )
 
 /** The events of a stream that has begun, with comments where the model is silent. It ends with its error. */
-const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, { keepAlive }: Settings, entry: Entry) => {
+const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, settings: Settings, entry: Entry) => {
   let isOver = false
   const next = Effect.suspend(() => {
     if (isOver) return Effect.fail(Option.none())
     return Effect.matchCause(pull, {
       onFailure: (cause) => {
         isOver = true
-        return Stream.make(eventOf(errorOf(cause, entry).body), DONE)
+        return Stream.make(eventOf(errorOf(cause, settings, entry).body), DONE)
       },
       onSuccess: (chunks) => {
         isOver = chunks === undefined
@@ -157,7 +158,7 @@ const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, { keepAlive }: Setti
     })
   })
   const rest = Stream.flatten(
-    Stream.repeatEffectOption(withHeartbeat(next, keepAlive, Stream.make(COMMENT)))
+    Stream.repeatEffectOption(withHeartbeat(next, settings.keepAlive, Stream.make(COMMENT)))
   )
   return first === undefined ? textsOf(first, mapped) : Stream.concat(textsOf(first, mapped), rest)
 }
@@ -166,7 +167,7 @@ const eventsFrom = ({ first, pull }: Begun, mapped: Mapped, { keepAlive }: Setti
 const resultEvents = (result: Result, mapped: Mapped, settings: Settings,
   entry: Entry): Stream.Stream<string> =>
   Exit.match(result, {
-    onFailure: (cause) => Stream.make(eventOf(errorOf(cause, entry).body), DONE),
+    onFailure: (cause) => Stream.make(eventOf(errorOf(cause, settings, entry).body), DONE),
     onSuccess: (begun) => {
       streamId(begun, entry)
       return eventsFrom(begun, mapped, settings, entry)
@@ -191,17 +192,21 @@ const respondStreamed = Effect.fnUntraced(function*(
     return eventStream(Stream.concat(commentsUntil(call, settings.keepAlive), Stream.unwrap(events)), entry)
   }
   const result = early.value
-  if (Exit.isFailure(result)) return yield* respondWith(errorOf(result.cause, entry))
+  if (Exit.isFailure(result)) return yield* respondWith(errorOf(result.cause, settings, entry))
   return eventStream(eventsFrom(result.value, mapped, settings, entry), entry, streamId(result.value, entry))
 })
 
-const respondWhole = (start: Effect.Effect<ChatCompletionResponse, NomyoError>, entry: Entry) =>
+const respondWhole = (
+  start: Effect.Effect<ChatCompletionResponse, NomyoError>,
+  settings: Settings,
+  entry: Entry
+) =>
   Effect.matchCauseEffect(start, {
     onFailure: (cause) =>
       // an interrupted call has no tool to answer any more
       Cause.isInterruptedOnly(cause)
         ? Effect.failCause(cause as Cause.Cause<never>)
-        : respondWith(errorOf(cause, entry)),
+        : respondWith(errorOf(cause, settings, entry)),
     onSuccess: (response) => {
       const answer = completionOf(answerOf(response, entry))
       return Effect.succeed(HttpServerResponse.setHeaders(json(answer), idOf(response)))
@@ -243,5 +248,6 @@ export const complete = Effect.fnUntraced(function*(
     const start = Effect.interruptible(afterRateLimit(begin(client.openStream(request, options))))
     return yield* respondStreamed(start, mapped, settings, entry)
   }
-  return yield* respondWhole(Effect.interruptible(afterRateLimit(client.create(request, options))), entry)
+  const start = Effect.interruptible(afterRateLimit(client.create(request, options)))
+  return yield* respondWhole(start, settings, entry)
 })

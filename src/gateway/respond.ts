@@ -22,6 +22,18 @@ export const errorResponse = (
 export const DEFECT: ErrorAnswer =
   new Refusal(500, "gateway_failed", "The gateway failed. Report this as a bug in nomyo-js").answer
 
+/** An error with another message. */
+export type Reword = (answer: ErrorAnswer) => ErrorAnswer
+
+/** Rewrites messages with a function, if there is one. */
+export const rewordWith = (rewrite: ((message: string) => string) | undefined): Reword =>
+  rewrite === undefined
+    ? (answer) => answer
+    : ({ body: { error }, ...answer }) => ({
+      ...answer,
+      body: { error: { ...error, message: rewrite(error.message) } }
+    })
+
 /** The error that a call ended with, in OpenAI's form. */
 export const causeAnswer = (cause: Cause.Cause<NomyoError>): ErrorAnswer =>
   Option.match(Cause.failureOption(cause), { onNone: () => DEFECT, onSome: answerOf })

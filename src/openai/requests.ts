@@ -68,7 +68,7 @@ export const mapRequest = (text: string, { apiKey, deployment, securityTier }: G
   const { stream = null, stream_options = null, ...rest } = parse(text)
   for (const name of REFUSED) {
     if (!Object.hasOwn(rest, name)) continue
-    const message = `${name} is not allowed in a body. Set it where you create the client`
+    const message = `${name} is not allowed in a body. Remove it; the client's or the proxy's options set it`
     throw new Refusal(400, "unsupported_parameter", message, name)
   }
   if (stream !== null && typeof stream !== "boolean") invalid("stream", "stream must be true or false")

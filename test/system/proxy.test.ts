@@ -194,8 +194,9 @@ describe("the API key", () => {
     const { port } = router.address() as { readonly port: number }
     const proxy = await startProxy(["--base-url", `http://127.0.0.1:${port}`, "--allow-http"], env)
     const ask = async () => {
-      await new OpenAI({ baseURL: proxy.baseUrl, apiKey: "sk-of-a-tool" }).models.list()
-      return { seen, output: proxy.output() }
+      const models = new OpenAI({ baseURL: proxy.baseUrl, apiKey: "sk-of-a-tool" }).models
+      const error = await models.list().then(() => undefined, (error: unknown) => error)
+      return { seen, error, output: proxy.output() }
     }
     const stop = async () => {
       await proxy.stop()
@@ -206,14 +207,17 @@ describe("the API key", () => {
   }
 
   it("is NOMYO_API_KEY, which is not shown", async () => {
-    const { output, seen } = await keyed({ NOMYO_API_KEY: "sk-of-the-user" })
+    const { error, output, seen } = await keyed({ NOMYO_API_KEY: "sk-of-the-user" })
     expect(seen).toEqual(["Bearer sk-of-the-user"])
     expect(output).toContain("api key  NOMYO_API_KEY")
     expect(output).not.toContain("sk-of")
+    expect(error).toMatchObject({ status: 401, message: expect.stringContaining("Check NOMYO_API_KEY") })
   })
 
   it("is the tool's own without NOMYO_API_KEY", async () => {
-    const { output } = await keyed({})
+    const { error, output, seen } = await keyed({})
+    expect(seen).toEqual(["Bearer sk-of-a-tool"])
+    expect(error).toMatchObject({ status: 401, message: expect.stringContaining("the API key in your tool") })
     expect(output).toContain("api key  the one that the tool sends")
   })
 })

@@ -87,6 +87,21 @@ describe("Gateway.make", () => {
       assert.deepStrictEqual([(yield* failing.send(chat())).status, failures], [500, 1])
     }))
 
+  it.effect("passes on why there is no list of models, in the words of its program", () =>
+    Effect.gen(function*() {
+      const refusal = new NomyoError.AuthenticationError({ message: "The router answered 401. Check apiKey" })
+      const { send } = yield* start(() => Effect.fail(refusal), {
+        models: () => Effect.fail(refusal),
+        errorMessage: (message) => message.replace("apiKey", "--api-key-file")
+      })
+      const get = (path: string) => new Request(`http://localhost${path}`, { headers: { host: "localhost" } })
+      for (const request of [get("/v1/models"), get("/v1/models/m"), chat(), chat({ stream: true })]) {
+        const { status, text } = yield* send(request)
+        assert.deepStrictEqual([status, JSON.parse(text).error.message],
+          [401, "The router answered 401. Check --api-key-file"])
+      }
+    }))
+
   it.effect("refuses options that are not valid", () =>
     Effect.gen(function*() {
       const make = (options: Gateway.Options) =>
