@@ -28,15 +28,15 @@ interface Given extends ClientOptions {
 const prompt = Args.text({ name: "prompt" }).pipe(
   Args.optional,
   Args.withDescription(
-    "What to say. Standard input follows it, or is the whole prompt without it. " +
-      "On a terminal without a prompt, a conversation begins"
+    "The prompt. Text from standard input is added after it. " +
+      "Without a prompt, a conversation begins on a terminal"
   )
 )
 
 const file = Options.text("file").pipe(
   Options.withPseudoName("PATH"),
   Options.repeated,
-  Options.withDescription("A text or an image (PNG, JPEG, GIF, WebP) to send along; repeatable")
+  Options.withDescription("A text or an image (PNG, JPEG, GIF, WebP) to attach; repeatable")
 )
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the whole answer as JSON"))
@@ -135,6 +135,7 @@ const run = Effect.fnUntraced(function*(given: Given) {
 export const chat = Command.make("chat", { prompt, file, json, ...clientOptions }, run).pipe(
   Command.withDescription(
     "Ask a model a question, or talk with it, encrypted end to end. The API key comes from NOMYO_API_KEY. " +
-      `The client's key pair is kept in NOMYO_KEY_DIR (memory: nowhere), or else in ${STATE_KEY_DIR}`
+      `The client keeps its key pair in NOMYO_KEY_DIR, by default ${STATE_KEY_DIR}. The value memory writes ` +
+      "no file"
   )
 )

@@ -23,23 +23,23 @@ export const clientOptions = {
   system: Options.text("system").pipe(
     Options.optional,
     Options.withPseudoName("TEXT"),
-    Options.withDescription("A system message to begin with")
+    Options.withDescription("The system message")
   ),
   tier: Options.choice("tier", TIERS).pipe(
     Options.optional,
-    Options.withDescription("How isolated the hardware must be. Default: the router decides")
+    Options.withDescription("The security tier: the hardware to run on. Default: the router decides")
   ),
   baseUrl: Options.text("base-url").pipe(
     Options.optional,
     Options.withPseudoName("URL"),
-    Options.withDescription("The router. Default: NOMYO_BASE_URL, or https://api.nomyo.ai")
+    Options.withDescription("The router's URL. Default: NOMYO_BASE_URL, or https://api.nomyo.ai")
   ),
   protocol: Options.choiceWithValue("protocol", [["1", 1 as const], ["2", 2 as const]]).pipe(
     Options.optional,
     Options.withDescription("The protocol version. Default: NOMYO_PROTOCOL, or 1")
   ),
   allowHttp: Options.boolean("allow-http").pipe(
-    Options.withDescription("Allow a router without TLS, for development. Default: NOMYO_ALLOW_HTTP, or off")
+    Options.withDescription("Allow an http:// URL, for development. Default: NOMYO_ALLOW_HTTP, or off")
   )
 }
 

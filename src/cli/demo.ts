@@ -150,7 +150,7 @@ const run = Effect.fnUntraced(function*(options: ClientOptions) {
 /** `nomyo demo`: one encrypted chat completion, with every step shown. */
 export const demo = Command.make("demo", clientOptions, run).pipe(
   Command.withDescription(
-    "Show one encrypted chat completion step by step. The router is one of its own, or that of --base-url " +
-      "with NOMYO_API_KEY"
+    "Show one encrypted chat completion step by step. Without --base-url or NOMYO_BASE_URL, the command " +
+      "starts a router of its own"
   )
 )

@@ -25,7 +25,7 @@ const { allowHttp, baseUrl, model, protocol } = clientOptions
 
 const options = {
   chat: Options.boolean("chat").pipe(
-    Options.withDescription("Send one encrypted question, which may cost money")
+    Options.withDescription("Also send one encrypted question, which may cost money")
   ),
   json: Options.boolean("json").pipe(Options.withDescription("Print the findings as JSON")),
   // the parser takes no repeated whole numbers
@@ -33,7 +33,7 @@ const options = {
     Options.withPseudoName("NUMBER"),
     Options.repeated,
     Options.mapEffect((ports) => Effect.forEach(ports, (port) => checkPort(Number(port)))),
-    Options.withDescription(`A further port that must be free; repeatable. Default: ${PROXY_PORT} alone`)
+    Options.withDescription(`Another port that must be free, beside ${PROXY_PORT}; repeatable`)
   ),
   model,
   baseUrl,
@@ -124,8 +124,8 @@ export const doctor = Command.make("doctor", options, (given) =>
   // what the client would log, the findings say
   Logger.withMinimumLogLevel(run(given), LogLevel.None)).pipe(
   Command.withDescription(
-    "Check this machine and the router, and say what to do about each problem. Fails if a check fails. " +
-      "The output holds no secret, so that you can paste it into a report. " +
-      `The key directory is NOMYO_KEY_DIR, or else ${STATE_KEY_DIR}`
+    "Check this machine and the router, and say what to do about each problem. The exit code is 1 if a " +
+      "check fails. The output holds no secret, so you can paste it into a report. " +
+      `The key directory is NOMYO_KEY_DIR, by default ${STATE_KEY_DIR}`
   )
 )

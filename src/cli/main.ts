@@ -82,7 +82,7 @@ const main = (argv: ReadonlyArray<string>) => {
   const words = argv.slice(2)
   const { page, rest } = find(pages, words)
   if (rest.some(isHelp) || (page.subcommands.length > 0 && rest.length === 0)) {
-    return out(render(page, process.stdout.columns))
+    return out(render(page, process.stdout.columns ?? (Number(process.env["COLUMNS"]) || undefined)))
   }
   const problem = mistake(page, rest)
   return problem === undefined

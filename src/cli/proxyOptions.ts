@@ -22,7 +22,7 @@ export interface Options extends ServerOptions {
 const models = Cli.text("models").pipe(
   Cli.withPseudoName("IDS"),
   Cli.map((list) => list.split(",").map((id) => id.trim()).filter((id) => id !== "")),
-  Cli.withDescription("Ids for GET /v1/models, separated by commas. Default: the router's own list"),
+  Cli.withDescription("Ids for GET /v1/models, separated by commas. Default: the router's list"),
   Cli.optional,
   Cli.map(Option.getOrElse((): ReadonlyArray<string> => []))
 )
@@ -33,11 +33,11 @@ export const PROXY_PORT = 12436
 export const options = {
   ...serverOptions("proxy", PROXY_PORT),
   plainHttp: Cli.boolean("plain-http").pipe(
-    Cli.withDescription("Serve other machines without TLS, for a container or behind a server that ends TLS")
+    Cli.withDescription("Let other machines connect without TLS, for a container or behind a server that terminates TLS")
   ),
   tokenFile: pathOption(
     "token-file",
-    "A file with the token that tools must send as their API key; - is standard input. " +
+    "A file with one token per line. Tools must send one of them as their API key. - is standard input. " +
     "Default: NOMYO_PROXY_TOKEN"
   ),
   apiKeyFile: pathOption(
@@ -47,15 +47,15 @@ export const options = {
   models,
   tier: clientOptions.tier,
   noThrottle: Cli.boolean("no-throttle").pipe(
-    Cli.withDescription("Send bursts as they come. Default: keep to the service's limit of requests a second")
+    Cli.withDescription("Send each request at once, such as to your own router. Default: wait, to stay within the service's limit")
   ),
   timeout: duration("timeout").pipe(
     Cli.optional,
-    Cli.withDescription("How long an answer may take. Default: NOMYO_TIMEOUT, or 10 minutes")
+    Cli.withDescription("How long one attempt may take. Default: NOMYO_TIMEOUT, or 10 minutes")
   ),
   keepAlive: duration("keep-alive").pipe(
     Cli.optional,
-    Cli.withDescription("The time between signs of life on a stream that waits. Default: 10s")
+    Cli.withDescription("The time between comments that keep a waiting stream open. Default: 10s")
   ),
   baseUrl: clientOptions.baseUrl,
   allowHttp: clientOptions.allowHttp

@@ -43,7 +43,7 @@ interface Backend {
 
 const echo = Effect.gen(function*() {
   const [first = ""] = yield* EchoModel.models
-  const name = "echo, which says back what it reads; --upstream names a model server"
+  const name = "echo, which repeats the prompt; --upstream names a model server"
   const backend: Backend = { model: yield* Model.makeEcho, models: EchoModel.models, name, first }
   return Effect.succeed(backend)
 })
@@ -117,8 +117,11 @@ const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey
         "set NOMYO_ROUTER_API_KEY or --api-key-file, or listen on 127.0.0.1"
     )
 
+/** Fingerprints of keys: of the one in use, then of the next ones. */
 const printPins = (name: string, pins: ReadonlyArray<string>) =>
-  Effect.forEach(pins, (pin, i) => out(`${(i === 0 ? name : "  next").padEnd(13)}${pin}`), { discard: true })
+  Effect.forEach(pins, (pin, i) => out(`  ${(i === 0 ? name : `${name}, next`).padEnd(20)}${pin}`), {
+    discard: true
+  })
 
 const printBanner = Effect.fnUntraced(function*(
   url: string,
@@ -142,14 +145,15 @@ const printBanner = Effect.fnUntraced(function*(
   ]
   yield* out(`listening on ${url}`)
   yield* out(`page         ${local}/`)
-  yield* out(`fingerprint  ${publicKey.fingerprint}`)
-  yield* printPins("protocol 2", pins)
-  yield* printPins("post-quantum", hybridPins)
   yield* out(`key          ${Option.match(options.keyDir, {
     onNone: () => "new, and gone when the router stops; --key-dir keeps it",
     onSome: (dir) => `kept in ${dir}`
   })}`)
   yield* out(`model        ${plain(name)}`)
+  yield* out("fingerprints of the keys, for clients to pin:")
+  if (options.protocol._tag === "None") yield* printPins("protocol 1.0", [publicKey.fingerprint])
+  yield* printPins("protocol 2", pins)
+  yield* printPins("post-quantum", hybridPins)
   const command = `npx nomyo-js chat --model ${plain(first || "MODEL")} "Hello!"`
   yield* out(`try          ${environment.join(" ")} ${command}`)
 })
@@ -209,7 +213,7 @@ const platform = Layer.mergeAll(
 export const router = Command.make("router", options, (given) =>
   Effect.provide(run(given), Layer.merge(platform, Log.layer(given.logFormat)))).pipe(
   Command.withDescription(
-    "Serve an encrypted endpoint with an echo model, or in front of an OpenAI-compatible server; at / is " +
-      "a page to chat. API keys come from NOMYO_ROUTER_API_KEY and NOMYO_UPSTREAM_API_KEY, or from files"
+    "Serve an encrypted endpoint in front of an OpenAI-compatible model server, or with an echo model. " +
+      "At / is a chat page. API keys come from NOMYO_ROUTER_API_KEY and NOMYO_UPSTREAM_API_KEY, or from files"
   )
 )

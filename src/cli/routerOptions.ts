@@ -34,39 +34,43 @@ export const options = {
   ...serverOptions("router", 12435),
   apiKeyFile: pathOption(
     "api-key-file",
-    "API keys of clients, one on each line after a label; - is standard input. " +
+    "A file with the API keys of clients: on each line a key, or a label and a key. - is standard input. " +
     "Default: NOMYO_ROUTER_API_KEY"
   ),
   upstream: Cli.text("upstream").pipe(
     Cli.withPseudoName("URL"),
     Cli.optional,
-    Cli.withDescription("An OpenAI-compatible server that answers, in place of the echo model")
+    Cli.withDescription("The OpenAI-compatible model server. Default: an echo model, which repeats the prompt")
   ),
   upstreamApiKeyFile: pathOption(
     "upstream-api-key-file",
-    "A file with the API key for that server. Default: NOMYO_UPSTREAM_API_KEY"
+    "A file with the API key for the model server; - is standard input. Default: NOMYO_UPSTREAM_API_KEY"
   ),
   keyDir: pathOption(
     "key-dir",
-    "A directory that keeps the keys, for clients to pin. Default: new keys"
+    "The directory that keeps the router's keys across restarts. Default: new keys at each start"
   ),
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,
     Cli.withDescription(
-      "How old keys become, such as \"30 days\". Default: 7 days for protocol 2; nomyo keys rotate for 1.0"
+      "Replace keys that are this old, such as \"30 days\". Default: 7 days for protocol 2; never for " +
+        "protocol 1.0 (replace those with nomyo keys rotate)"
     )
   ),
   protocol: Cli.choiceWithValue("protocol", [["2", 2 as const]]).pipe(
     Cli.optional,
-    Cli.withDescription("Speak protocol 2 only. Default: both")
+    Cli.withDescription("Accept only protocol 2. Default: protocols 1.0 and 2")
   ),
   keysAhead: Cli.integer("keys-ahead").pipe(
     Cli.withDefault(3),
     Cli.mapEffect(checkKeysAhead),
-    Cli.withDescription("How many keys of protocol 2 are made before they are needed, for clients to pin")
+    Cli.withDescription(
+      "How many future protocol 2 keys to make now, so that clients can pin them before they come into use. " +
+        "Default: 3"
+    )
   ),
   postQuantum: Cli.boolean("post-quantum").pipe(
-    Cli.withDescription("Offer keys of protocol 2 that withstand quantum computers too (MLKEM768-X25519)")
+    Cli.withDescription("Also offer post-quantum keys of protocol 2 (MLKEM768-X25519)")
   ),
   noPadding: Cli.boolean("no-padding").pipe(
     Cli.withDescription("Show the exact lengths of answers of protocol 2. Default: they are padded")
@@ -75,18 +79,19 @@ export const options = {
     Cli.withPseudoName("HOST"),
     Cli.repeated,
     Cli.withDescription(
-      "A name that requests of protocol 2 may be for, as host or host:port; may be repeated. Default: any"
+      "Accept only protocol 2 requests whose encrypted part names this host or host:port; repeatable. " +
+        "Default: any"
     )
   ),
   rateLimit: Cli.boolean("rate-limit").pipe(
-    Cli.withDescription("Refuse requests beyond the service's limit: 2 in a second, or 4 once in ten seconds")
+    Cli.withDescription("Apply the service's limit to each API key: 2 requests a second; once every ten seconds, 4 within one second")
   ),
   logFormat: Cli.choice("log-format", ["text", "json"]).pipe(
     Cli.withDefault("text" as const),
-    Cli.withDescription("How each request is logged on stderr. Default: text")
+    Cli.withDescription("The format of the log on stderr. Default: text")
   ),
   drain: duration("drain").pipe(
     Cli.withDefault(Duration.seconds(10)),
-    Cli.withDescription("How long SIGTERM waits for the requests in flight, such as 60s. Default: 10s")
+    Cli.withDescription("How long the router waits after SIGTERM for requests in flight, such as 60s. Default: 10s")
   )
 }

@@ -243,9 +243,9 @@ const showPinButton = ({ protocol }: RouterPage): void => {
 
 /** What to do with a key that is not pinned. A router replaces those of protocol 2 by itself. */
 const ADVICE = {
-  1: "Compare it with the fingerprint that the router printed at its start, then pin it.",
-  2: "Compare it with the fingerprint that the router printed after \"protocol 2\", then pin it. " +
-    "The router changes its key in time: then pin the next one."
+  1: "Compare it with the fingerprint that the router printed for protocol 1.0, then pin it.",
+  2: "Compare it with the fingerprint that the router printed for protocol 2, then pin it. " +
+    "When the router changes its key, pin the next one."
 } as const
 
 const routerSide = (page: RouterPage): Side => {

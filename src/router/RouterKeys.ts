@@ -123,7 +123,7 @@ const adopt = Effect.fnUntraced(function*(state: State, pair: KeyPair, now: numb
   state.retired = [{ pair: state.current, until: now + Duration.toMillis(OVERLAP) }, ...state.retired]
   state.current = pair
   const { fingerprint } = pair.publicKey
-  yield* Effect.annotateLogs(Effect.logInfo("The router has another key"), "fingerprint", fingerprint)
+  yield* Effect.annotateLogs(Effect.logInfo("The router now uses a new key"), "fingerprint", fingerprint)
 })
 
 /** Takes a pair that is new in the store: `nomyo keys rotate` may have put it there. */

@@ -31,7 +31,7 @@ export const nomyo = (
 export interface RunningRouter {
   readonly child: ChildProcess
   readonly url: string
-  /** The lines of its banner by their first word. */
+  /** The lines of its banner by what precedes two blanks. */
   readonly banner: { readonly [name: string]: string }
   /** What it has written to stderr so far. */
   readonly stderr: () => string
@@ -69,9 +69,9 @@ export const startRouter = async (
   })
   const banner: { [name: string]: string } = {}
   for await (const line of createInterface(child.stdout)) {
-    const [, name = "", value = ""] = /^(listening on|\w+) +(.*)$/.exec(line) ?? []
-    banner[name] = value
-    if (name === LAST_LINE) break
+    const [, name = "", value = ""] = /^ *(listening on|.+? (?= ))\s*(.*)$/.exec(line) ?? []
+    banner[name.trimEnd()] = value
+    if (banner[LAST_LINE] !== undefined) break
   }
   if (banner[LAST_LINE] === undefined) throw new Error(`nomyo router ended: ${stderr}`)
   child.stdout.resume()

@@ -60,7 +60,9 @@ describe("nomyo router", () => {
     const router = await startRouter(["--upstream", upstream.replace("http://", "")])
     expect(router.banner).toMatchObject({
       page: `${router.url}/`,
-      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+      "protocol 1.0": expect.stringMatching(/^[0-9a-f]{64}$/),
+      "protocol 2": expect.stringMatching(/^[0-9a-f]{64}$/),
+      "protocol 2, next": expect.stringMatching(/^[0-9a-f]{64}$/),
       key: expect.stringContaining("kept in /"),
       model: `${upstream}/v1 (2 models)`,
       try: `NOMYO_BASE_URL=${router.url} NOMYO_ALLOW_HTTP=true npx nomyo-js chat --model llama3.2 "Hello!"`

@@ -30,7 +30,7 @@ describe.concurrent("nomyo router", () => {
     const fingerprint = async (...args: ReadonlyArray<string>) => {
       const router = await start(["--key-dir", dir, ...args])
       await router.stop()
-      return router.banner["fingerprint"]
+      return router.banner["protocol 1.0"]
     }
     const first = await fingerprint()
     expect(await fingerprint()).toBe(first)
@@ -39,7 +39,7 @@ describe.concurrent("nomyo router", () => {
     const second = await fingerprint()
     expect(second).not.toBe(first)
     const router = await startRouter(["--key-dir", dir])
-    expect(router.banner).toMatchObject({ fingerprint: second, key: `kept in ${dir}` })
+    expect(router.banner).toMatchObject({ "protocol 1.0": second, key: `kept in ${dir}` })
     const pinned = await nomyo(["chat", "x", "--base-url", router.url, "--allow-http"], {
       env: { ...small, NOMYO_ROUTER_KEY_FINGERPRINTS: second }
     })
@@ -64,7 +64,7 @@ describe.concurrent("nomyo router", () => {
     expect((await nomyo(["keys", "rotate", "--dir", dir])).code).toBe(0)
     const second = await startRouter(["--key-dir", dir])
     target = new URL(second.url)
-    expect(second.banner["fingerprint"]).not.toBe(first.banner["fingerprint"])
+    expect(second.banner["protocol 1.0"]).not.toBe(first.banner["protocol 1.0"])
     expect(await ask()).toMatchObject({ message: { content: "You said: Hello!" } })
     // it did not ask for the new one
     expect(second.stderr()).not.toContain("/pki/public_key")
@@ -73,11 +73,11 @@ describe.concurrent("nomyo router", () => {
 
   it("keeps its keys of protocol 2 in that directory, and answers for its own names alone", async ({ expect }) => {
     const dir = directory()
-    const pinOf = (router: Awaited<ReturnType<typeof startRouter>>) =>
-      router.banner["protocol"]!.replace(/^2 +/, "")
+    const pinOf = (router: RunningRouter) => router.banner["protocol 2"]!
     const first = await start(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
     const pin = pinOf(first)
     expect(pin).toMatch(/^[0-9a-f]{64}$/)
+    expect(first.banner).not.toHaveProperty("protocol 1.0")
     await first.stop("SIGINT")
     const router = await startRouter(["--key-dir", dir, "--protocol", "2", "--keys-ahead", "1"])
     expect(pinOf(router)).toBe(pin)

@@ -32,6 +32,12 @@ describe("help", () => {
     expect(tooLong.filter((line) => line.trim().includes(" ") && !line.startsWith("  "))).toEqual([])
   })
 
+  it("fits in COLUMNS where it does not go to a terminal", async () => {
+    const { stdout } = await nomyo(["router", "--help"], { env: { COLUMNS: "50" } })
+    const prose = stdout.split("\n").filter((line) => /^(\S.*| {6}\S.*)$/.test(line))
+    expect(Math.max(...prose.map(({ length }) => length))).toBeLessThanOrEqual(50)
+  })
+
   it("is shown where a command is missing", async () => {
     expect((await nomyo([])).stdout).toContain("Usage:\n  nomyo <command>")
     expect((await nomyo(["keys"])).stdout).toContain("Usage:\n  nomyo keys <command>")

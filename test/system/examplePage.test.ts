@@ -32,7 +32,7 @@ describe("a router's page", () => {
   beforeAll(async () => void (opened = await chat()))
 
   it("shows both keys: the router's as it is printed at start, and the client's with its age", async () => {
-    await expect.poll(() => fingerprint(opened)).toBe(router.banner["fingerprint"])
+    await expect.poll(() => fingerprint(opened)).toBe(router.banner["protocol 1.0"])
     expect(await opened.text("pin-state")).toBe("not pinned")
     expect(await opened.text("own-key")).toMatch(/^RSA 4096 · ([0-9a-f]{4} ){3}…$/)
     expect(await opened.text("own-key-age")).toBe("less than a minute old, in this page's memory only")

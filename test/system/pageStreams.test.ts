@@ -51,7 +51,7 @@ describe("over protocol 2", () => {
     expect(network).toMatch(/^POST \/\.well-known\/ohttp-gateway\n[^]*\n([0-9a-f]{2} ){15}/)
     expect(network).not.toContain("SENTINEL")
     const fingerprint = (await text("router-key")).replaceAll(" ", "")
-    expect(fingerprint).toBe(router.banner["protocol"]!.replace(/^2 +/, ""))
+    expect(fingerprint).toBe(router.banner["protocol 2"])
     expect(await text("own-key-age")).toBe("a new one for each request")
     expect(await page.locator("#keep-key").isVisible()).toBe(false)
     expect(complaints).toEqual([])
