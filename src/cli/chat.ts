@@ -135,7 +135,7 @@ const run = Effect.fnUntraced(function*(given: Given) {
 export const chat = Command.make("chat", { prompt, file, json, ...clientOptions }, run).pipe(
   Command.withDescription(
     "Ask a model a question, or talk with it, encrypted end to end. The API key comes from NOMYO_API_KEY. " +
-      `The client keeps its key pair in NOMYO_KEY_DIR, by default ${STATE_KEY_DIR}. The value memory writes ` +
-      "no file"
+      `The client keeps its key pair in NOMYO_KEY_DIR, by default ${STATE_KEY_DIR}. ` +
+      "NOMYO_KEY_DIR=memory writes no file"
   )
 )

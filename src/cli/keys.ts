@@ -84,7 +84,9 @@ const generate = Command.make("generate", options, (parsed) =>
   withStore(parsed, ({ dir }) =>
     Effect.gen(function*() {
       const store = yield* KeyStore
-      const exists = refuse(`${dir} already holds a key pair. To replace it, run: nomyo keys rotate --dir ${dir}`)
+      const exists = refuse(
+        `${dir} already holds a key pair. To replace it, run: nomyo keys rotate --dir ${dir}`
+      )
       if (Option.isSome(yield* store.load)) return yield* Effect.fail(exists)
       const pair = yield* make
       if ((yield* store.save(pair, undefined)) !== pair) return yield* Effect.fail(exists)
@@ -94,14 +96,18 @@ const generate = Command.make("generate", options, (parsed) =>
 const existing = (dir: string) =>
   Effect.flatMap(KeyStore, ({ load }) => load).pipe(
     Effect.flatMap(Option.match({
-      onNone: () => Effect.fail(refuse(`${dir} holds no key pair. To create one, run: nomyo keys generate --dir ${dir}`)),
+      onNone: () => Effect.fail(refuse(
+        `${dir} holds no key pair. To create one, run: nomyo keys generate --dir ${dir}`
+      )),
       onSome: Effect.succeed
     }))
   )
 
 const show = Command.make("show", options, (parsed) =>
   withStore(parsed, ({ dir }) => Effect.flatMap(existing(dir), (pair) => describe(dir, pair)))).pipe(
-  Command.withDescription("Show a key pair's size, age, fingerprint and file modes. The private key stays hidden")
+  Command.withDescription(
+    "Show a key pair's size, age, fingerprint and file modes. The private key stays hidden"
+  )
 )
 
 const rotate = Command.make("rotate", options, (parsed) =>
@@ -110,7 +116,9 @@ const rotate = Command.make("rotate", options, (parsed) =>
       const store = yield* KeyStore
       const old = yield* existing(dir)
       yield* describe(dir, yield* store.save(yield* make, old))
-    }))).pipe(Command.withDescription("Replace a key pair by a new one. A running router adopts it within a minute"))
+    }))).pipe(Command.withDescription(
+  "Replace a key pair by a new one. A running router adopts it within a minute"
+))
 
 const isFailure = ({ status }: Problem) => status === "FAIL"
 
@@ -121,13 +129,19 @@ const check = Command.make("check", options, (parsed) =>
       const all = createdAt === undefined && !problems.some(isFailure) ? [...problems, noPair(dir)] : problems
       for (const { todo, what } of all) yield* out(`${what}; ${todo}`)
       if (all.length > 0) {
-        return yield* Effect.fail(refuse(`${all.length} problem${all.length === 1 ? "" : "s"} in ${dir}. Each line above says what to do`))
+        return yield* Effect.fail(refuse(
+          `${all.length} problem${all.length === 1 ? "" : "s"} in ${dir}. Each line above says what to do`
+        ))
       }
       yield* out(`${dir} is in order`)
-    }))).pipe(Command.withDescription("List the problems of a key directory. The exit code is 1 if there is one"))
+    }))).pipe(Command.withDescription(
+  "List the problems of a key directory. The exit code is 1 if there is one"
+))
 
 /** `nomyo keys`: the client's key pair in a directory. */
 export const keys = Command.make("keys").pipe(
-  Command.withDescription("Generate, show, rotate and check a key pair: the client's, or a router's with --dir"),
+  Command.withDescription(
+    "Generate, show, rotate and check a key pair: the client's, or a router's with --dir"
+  ),
   Command.withSubcommands([generate, show, rotate, check])
 )

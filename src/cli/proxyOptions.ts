@@ -33,7 +33,9 @@ export const PROXY_PORT = 12436
 export const options = {
   ...serverOptions("proxy", PROXY_PORT),
   plainHttp: Cli.boolean("plain-http").pipe(
-    Cli.withDescription("Let other machines connect without TLS, for a container or behind a server that terminates TLS")
+    Cli.withDescription(
+      "Let other machines connect without TLS, for a container or behind a server that terminates TLS"
+    )
   ),
   tokenFile: pathOption(
     "token-file",
@@ -47,7 +49,10 @@ export const options = {
   models,
   tier: clientOptions.tier,
   noThrottle: Cli.boolean("no-throttle").pipe(
-    Cli.withDescription("Send each request at once, such as to your own router. Default: wait, to stay within the service's limit")
+    Cli.withDescription(
+      "Send each request at once, such as to your own router. Default: wait, to stay within the " +
+        "service's limit"
+    )
   ),
   timeout: duration("timeout").pipe(
     Cli.optional,

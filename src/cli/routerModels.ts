@@ -37,12 +37,12 @@ export const listModels = ({ apiKey, baseUrl }: Pick<NomyoConfig, "apiKey" | "ba
   )
 
 /** Statuses of a server without such a path. */
-const MISSING = [404, 405, 501]
+const MISSING = new Set([404, 405, 501])
 
 /** The list; `None` if the router has answered with none. Any other failure stays. */
 export const listIfAny = (config: Pick<NomyoConfig, "apiKey" | "baseUrl">) =>
   Effect.catchAll(Effect.asSome(listModels(config)), (error) =>
-    ParseResult.isParseError(error) || ("statusCode" in error && MISSING.includes(error.statusCode))
+    ParseResult.isParseError(error) || ("statusCode" in error && MISSING.has(error.statusCode))
       ? Effect.succeedNone
       : Effect.fail(error))
 

@@ -40,7 +40,9 @@ export const options = {
   upstream: Cli.text("upstream").pipe(
     Cli.withPseudoName("URL"),
     Cli.optional,
-    Cli.withDescription("The OpenAI-compatible model server. Default: an echo model, which repeats the prompt")
+    Cli.withDescription(
+      "The OpenAI-compatible model server. Default: an echo model, which repeats the prompt"
+    )
   ),
   upstreamApiKeyFile: pathOption(
     "upstream-api-key-file",
@@ -65,8 +67,8 @@ export const options = {
     Cli.withDefault(3),
     Cli.mapEffect(checkKeysAhead),
     Cli.withDescription(
-      "How many future protocol 2 keys to make now, so that clients can pin them before they come into use. " +
-        "Default: 3"
+      "How many future protocol 2 keys to make now, so that clients can pin them before they come " +
+        "into use. Default: 3"
     )
   ),
   postQuantum: Cli.boolean("post-quantum").pipe(
@@ -84,7 +86,10 @@ export const options = {
     )
   ),
   rateLimit: Cli.boolean("rate-limit").pipe(
-    Cli.withDescription("Apply the service's limit to each API key: 2 requests a second; once every ten seconds, 4 within one second")
+    Cli.withDescription(
+      "Apply the service's limit to each API key: 2 requests a second; once every ten seconds, 4 within " +
+        "one second"
+    )
   ),
   logFormat: Cli.choice("log-format", ["text", "json"]).pipe(
     Cli.withDefault("text" as const),
@@ -92,6 +97,8 @@ export const options = {
   ),
   drain: duration("drain").pipe(
     Cli.withDefault(Duration.seconds(10)),
-    Cli.withDescription("How long the router waits after SIGTERM for requests in flight, such as 60s. Default: 10s")
+    Cli.withDescription(
+      "How long the router waits after SIGTERM for requests in flight, such as 60s. Default: 10s"
+    )
   )
 }

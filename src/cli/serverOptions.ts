@@ -91,7 +91,9 @@ export const serverOptions = (
   allowHost: Cli.text("allow-host").pipe(
     Cli.withPseudoName("NAME"),
     Cli.repeated,
-    Cli.withDescription(`Another host name of this ${what}, accepted in the Host header, such as chat.example; repeatable`)
+    Cli.withDescription(
+      `Another host name of this ${what}, accepted in the Host header, such as chat.example; repeatable`
+    )
   ),
   allowOrigin: Cli.text("allow-origin").pipe(
     Cli.withPseudoName("ORIGIN"),
@@ -101,8 +103,8 @@ export const serverOptions = (
       `An origin whose pages may use this ${what}, such as https://chat.example; repeatable`
     )
   ),
-  tlsCert: pathOption("tls-cert", "A file with the TLS certificate and its chain, in PEM. Default: plain HTTP"),
-  tlsKey: pathOption("tls-key", "A file with the private key of --tls-cert, in PEM")
+  tlsCert: pathOption("tls-cert", "The TLS certificate's file, with its chain, in PEM. Default: plain HTTP"),
+  tlsKey: pathOption("tls-key", "The file of the certificate's private key, in PEM")
 })
 
 /** Reads the certificate and its private key, if the options name them. */
