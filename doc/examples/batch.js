@@ -9,8 +9,8 @@ const client = new SecureChatCompletion({
 })
 
 /**
- * An array would do. This could read a file of any length: it is asked for the next request when there is
- * room for it.
+ * An array would do. A generator could read a file of any length: `createAll` asks for the next request
+ * when there is room.
  */
 const requests = function*() {
   for (const content of ["one", "two", "three"]) {

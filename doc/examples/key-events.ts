@@ -20,6 +20,6 @@ const program = Effect.gen(function*() {
 
 await program.pipe(Effect.provide(NomyoNode.layer({ keyDir: false, keySize: 2048 })), Effect.runPromise)
 
-// With the echo model this prints:
+// This prints:
 // Generated
 // Rotated

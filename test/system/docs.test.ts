@@ -309,7 +309,7 @@ describe("examples", () => {
 
   it.each(programs)("%s prints what it says", (file) => {
     const [, promised = ""] =
-      /^\/\/ With the echo model this prints:\n((?:\/\/.*\n)+)$/m.exec(Pages.read(file)) ?? []
+      /^\/\/ (?:With the echo model this|This) prints:\n((?:\/\/.*\n)+)$/m.exec(Pages.read(file)) ?? []
     const lines = promised.replaceAll(/^\/\/ ?/gm, "").replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(
       "…",
       ".*"
