@@ -95,24 +95,18 @@ const watched = (request: Request, response: Response, note: Note): Response => 
 type Keep = (id: string, exchange: Exchange) => void
 
 /** Keeps what the page's own requests send and get, whatever its status. Everything else passes. */
-const capture = (exchange: Transport.Exchange, keep: Keep): Transport.Exchange => (request, onEnd) =>
-  Effect.flatMap(FiberRef.get(currentExchange), (id) => {
-    const { body } = request
-    if (id === undefined || body === undefined) return exchange(request, onEnd)
+const capture = (exchange: Transport.Exchange, keep: Keep): Transport.Exchange =>
+  Effect.fnUntraced(function*(request, onEnd) {
+    const id = yield* FiberRef.get(currentExchange)
+    if (id === undefined || request.body === undefined) return yield* exchange(request, onEnd)
     // a body is taken once: the request goes on with a copy
-    return Effect.flatMap(bytesOf(body, request.url), (bytes) => {
-      const sent = requestOf(request, bytes)
-      keep(id, { request: sent })
-      const note: Note = (response) => keep(id, { request: sent, response })
-      const again = { ...request, body: { length: bytes.length, chunks: [bytes] } }
-      return Effect.mapBoth(exchange(again, onEnd), {
-        onFailure: (error) => {
-          note(NO_ANSWER)
-          return error
-        },
-        onSuccess: (response) => watched(request, response, note)
-      })
-    })
+    const bytes = yield* bytesOf(request.body, request.url)
+    const sent = requestOf(request, bytes)
+    const note: Note = (response) => keep(id, { request: sent, response })
+    keep(id, { request: sent })
+    const copy = { ...request, body: { length: bytes.length, chunks: [bytes] } }
+    const answered = Effect.tapError(exchange(copy, onEnd), () => Effect.sync(() => note(NO_ANSWER)))
+    return watched(request, yield* answered, note)
   })
 
 /** No exchanges yet. */

@@ -134,13 +134,12 @@ const digest = (text: string): Effect.Effect<Uint8Array> => Effect.promise(() =>
  * Finds the token of an `Authorization` header; `undefined` if it holds none of them. Digests are compared,
  * so that the time taken tells nothing of a token.
  */
-export const makeTokens = (
+export const makeTokens = Effect.fnUntraced(function*(
   tokens: ReadonlyArray<Token>
-): Effect.Effect<(authorization: string | undefined) => Effect.Effect<Token | undefined>> =>
-  Effect.map(
-    Effect.forEach(tokens, (token) =>
-      Effect.map(digest(Redacted.value(token.token)), (bytes) => ({ bytes, token }))),
-    (known) => (authorization) =>
-      Effect.map(digest(/^bearer +(.+)$/i.exec(authorization ?? "")?.[1] ?? ""), (given) =>
-        known.find(({ bytes }) => Bytes.equals(bytes, given))?.token)
-  )
+): Effect.fn.Return<(authorization: string | undefined) => Effect.Effect<Token | undefined>> {
+  const digests = yield* Effect.forEach(tokens, ({ token }) => digest(Redacted.value(token)))
+  return (authorization) => {
+    const bearer = /^bearer +(.+)$/i.exec(authorization ?? "")?.[1] ?? ""
+    return Effect.map(digest(bearer), (given) => tokens.find((_, i) => Bytes.equals(digests[i]!, given)))
+  }
+})

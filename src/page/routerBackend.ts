@@ -71,6 +71,26 @@ const ownKeyOf = async (client: SecureChatCompletion, isKept: boolean): Promise<
   return { fingerprint, bits, createdAt, place }
 }
 
+/** The fields that travel as headers. */
+const headersOf = (tier: string, apiKey: string) => ({
+  ...(tier === "" ? {} : { security_tier: tier }),
+  ...(apiKey === "" ? {} : { api_key: apiKey })
+})
+
+/** Calls `onKey` with the fingerprint of the router's key, whenever the page gets the key. */
+const watchRouterKey = (
+  protocol: RouterPage["protocol"],
+  onExchange: (exchange: Exchange) => void,
+  onKey: (key: RouterKey) => void
+): void => {
+  const { keyOf, path } = published[protocol]
+  captureFetch(onExchange, async (url, body) => {
+    if (new URL(url, location.href).pathname !== path) return
+    const fingerprint = hex(await crypto.subtle.digest("SHA-256", keyOf(new Uint8Array(body))))
+    onKey({ fingerprint, isPinned: savedPin(protocol) === fingerprint })
+  })
+}
+
 export const makeRouterBackend = (
   page: RouterPage,
   onRouterKey: (key: RouterKey) => void
@@ -80,20 +100,16 @@ export const makeRouterBackend = (
   let onExchange: (exchange: Exchange) => void = () => undefined
   let routerKey: RouterKey | undefined
 
-  const { keyOf, path } = published[page.protocol]
-
-  captureFetch((exchange) => onExchange(exchange), async (url, body) => {
-    if (new URL(url, location.href).pathname !== path) return
-    const fingerprint = hex(await crypto.subtle.digest("SHA-256", keyOf(new Uint8Array(body))))
-    routerKey = { fingerprint, isPinned: savedPin(page.protocol) === fingerprint }
-    onRouterKey(routerKey)
+  watchRouterKey(page.protocol, (exchange) => onExchange(exchange), (key) => {
+    routerKey = key
+    onRouterKey(key)
   })
 
   const connect = async (): Promise<Keys> => {
     client?.dispose()
     client = makeClient(page, isKept)
     // shown before the first request: it is what a user compares
-    void fetch(path).catch(() => undefined)
+    void fetch(published[page.protocol].path).catch(() => undefined)
     const own = page.protocol === 2 ? undefined : await ownKeyOf(client, isKept)
     return { router: routerKey, own }
   }
@@ -107,12 +123,7 @@ export const makeRouterBackend = (
     },
     ask: (request, { apiKey, onExchange: tell, signal, tier }) => {
       onExchange = tell
-      // these two travel as headers
-      const own = {
-        ...(tier === "" ? {} : { security_tier: tier }),
-        ...(apiKey === "" ? {} : { api_key: apiKey })
-      }
-      return client!.stream({ ...request, ...own } as StreamRequest, { signal })
+      return client!.stream({ ...request, ...headersOf(tier, apiKey) } as StreamRequest, { signal })
     }
   }
 }

@@ -58,6 +58,16 @@ export class ReplayStore extends Context.Tag("nomyo-js/router/ReplayStore")<Repl
 const DEFAULT_CAPACITY = 131_072
 const RETRY_AFTER = 5000
 
+/** When each id may be forgotten, the earliest first: every id is kept for the same time. */
+type Expiries = Map<string, number>
+
+const forgetUntil = (now: number, expiries: Expiries): void => {
+  for (const [id, expiry] of expiries) {
+    if (expiry > now) return
+    expiries.delete(id)
+  }
+}
+
 /**
  * A store in this process's memory. It never forgets an id before its time: when it is full, it refuses.
  *
@@ -70,26 +80,18 @@ export const makeMemory = (
   { capacity = DEFAULT_CAPACITY }: { readonly capacity?: number | undefined } = {}
 ): Effect.Effect<Service> =>
   Effect.map(Clock.currentTimeMillis, (startedAt) => {
-    /** When each id may be forgotten, the earliest first: every id is kept for the same time. */
-    const expiries = new Map<string, number>()
-    const forget = (now: number) => {
-      for (const [id, expiry] of expiries) {
-        if (expiry > now) return
-        expiries.delete(id)
+    const expiries: Expiries = new Map()
+    const add: Service["add"] = Effect.fnUntraced(function*(id, ttl) {
+      const now = yield* Clock.currentTimeMillis
+      forgetUntil(now, expiries)
+      if (expiries.has(id)) return false
+      if (expiries.size >= capacity) {
+        return yield* Effect.fail(new ReplayStoreUnavailable({ retryAfter: RETRY_AFTER }))
       }
-    }
-    return {
-      remembersSince: startedAt,
-      add: (id, ttl) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          forget(now)
-          if (expiries.has(id)) return Effect.succeed(false)
-          if (expiries.size >= capacity)
-            return Effect.fail(new ReplayStoreUnavailable({ retryAfter: RETRY_AFTER }))
-          expiries.set(id, now + Duration.toMillis(ttl))
-          return Effect.succeed(true)
-        })
-    }
+      expiries.set(id, now + Duration.toMillis(ttl))
+      return true
+    })
+    return { remembersSince: startedAt, add }
   })
 
 /**

@@ -158,24 +158,21 @@ const isEnding = (event: string): boolean => /^data: ?\[DONE\]|"finish_reason" ?
  */
 const cutEvents = (
   body: HttpClientResponse.HttpClientResponse["stream"]
-): Stream.Stream<string, UpstreamFailure> =>
-  Stream.unwrapScoped(Effect.map(Stream.toPull(body), (pull) => {
-    const cut = makeCutter()
-    let hasEnded = false
-    const truncated: UpstreamFailure = { code: TRUNCATED }
-    return Stream.repeatEffectChunkOption(Effect.matchEffect(pull, {
-      onFailure: (failure) =>
-        Effect.fail(Option.match(failure, {
-          onNone: () => hasEnded ? Option.none() : Option.some(truncated),
-          onSome: (error) => Option.some<UpstreamFailure>({ code: codeOf(error) || TRUNCATED })
-        })),
-      onSuccess: (parts) => {
-        const events = cut(parts)
-        hasEnded ||= events.some(isEnding)
-        return Effect.succeed(Chunk.unsafeFromArray(events))
-      }
-    }))
-  }))
+): Stream.Stream<string, UpstreamFailure> => {
+  const cut = makeCutter()
+  let hasEnded = false
+  const failureOf = (failure: Option.Option<unknown>): Option.Option<UpstreamFailure> => {
+    if (Option.isNone(failure) && hasEnded) return Option.none()
+    return Option.some({ code: codeOf(Option.getOrUndefined(failure)) || TRUNCATED })
+  }
+  const eventsOf = (parts: Iterable<Uint8Array>) => {
+    const events = cut(parts)
+    hasEnded ||= events.some(isEnding)
+    return Chunk.unsafeFromArray(events)
+  }
+  return Stream.unwrapScoped(Effect.map(Stream.toPull(body), (pull) =>
+    Stream.repeatEffectChunkOption(Effect.mapBoth(pull, { onFailure: failureOf, onSuccess: eventsOf }))))
+}
 
 /** The events of a server's answer. One that does not stream answers whole. */
 const eventsOf = (
