@@ -1,5 +1,5 @@
 /**
- * Many requests, some at a time: the engine under `createAll` of both APIs.
+ * The engine of `createAll` in both APIs: many requests, a limited number at a time.
  *
  * It is independent of clients, streams and iterators: one effect supplies requests, a function answers them,
  * and another effect yields outcomes.
@@ -59,11 +59,11 @@ const readAll = Effect.fnUntraced(function*<Request, InputError, R>(
 /**
  * Starts a batch. Closing the scope interrupts the requests in flight.
  *
- * Backpressure: it reads a request when fewer than `concurrency` requests are in flight or answered and
- * unread. A failed request is an outcome too. Fails with an `InvalidRequestError` if `concurrency` is not a
- * whole number, 1 or more.
+ * Backpressure: requests in flight plus outcomes you have not taken yet are at most `concurrency`. Below that
+ * it reads the next request. A failed request is an outcome too. Fails with an `InvalidRequestError` if
+ * `concurrency` is not a whole number, 1 or more.
  *
- * @param next supplies the next request, each time it runs; fails with `None` at the end of the input
+ * @param next each run returns the next request; fails with `None` at the end of the input
  * @param create answers one request
  * @since 0.3.0
  * @category constructors

@@ -16,8 +16,8 @@ export interface Body {
   /** In bytes, of all chunks together. */
   readonly length: number
   /**
-   * ASCII texts, or bytes. Take them once: they may be made as they are taken, and throw a `SecurityError` if
-   * that fails.
+   * ASCII texts, or bytes. Iterate only once: a chunk may be made when you take it. If that fails, the
+   * iterator throws a `SecurityError`.
    */
   readonly chunks: Iterable<string | Uint8Array<ArrayBuffer>>
 }
@@ -56,8 +56,8 @@ const checkedChunks = function*(
 }
 
 /**
- * All of a body as bytes. Throws a `SecurityError` with reason `encryption` if a chunk is not ASCII, if they
- * do not add up to the length, or if they cannot be made.
+ * Joins the chunks of a body. Throws a `SecurityError` with reason `encryption` if a chunk cannot be made, if
+ * a text is not ASCII, or if the chunks do not add up to `length`.
  *
  * @since 0.3.0
  * @category utils

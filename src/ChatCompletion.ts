@@ -53,8 +53,7 @@ export type {
 } from "./openai/chatRequest.js"
 
 /**
- * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum`
- * on CPUs only.
+ * The hardware that runs the model: `standard` is GPUs, `high` is CPUs and GPUs, `maximum` is CPUs only.
  *
  * @since 0.2.0
  * @category schemas
@@ -68,8 +67,8 @@ export const SecurityTier: Schema.Schema<SecurityTier> = Schema.Literal("standar
 export type SecurityTier = Requests.SecurityTier
 
 /**
- * A request. It has the client's own checks: an object with a model and messages, and no misspelled
- * `api_key`, `base_url` or `security_tier`.
+ * A request. The schema makes the client's own checks: an object with a model and messages, and the fields
+ * `api_key`, `base_url` and `security_tier` spelled correctly.
  *
  * @since 0.2.0
  * @category schemas
@@ -98,7 +97,8 @@ export const ChatCompletionRequest: Schema.Schema<ChatCompletionRequest> = Schem
 export type ChatCompletionRequest = Requests.ChatCompletionRequest
 
 /**
- * An answer: an OpenAI `chat.completion` with `_metadata`. It checks that there are choices and `_metadata`.
+ * An answer: an OpenAI `chat.completion` with `_metadata`. The schema checks that choices and `_metadata` are
+ * present.
  *
  * @since 0.2.0
  * @category schemas
@@ -156,10 +156,10 @@ const tooLarge = () =>
   invalid("The request is larger than 10 MiB as JSON. Shorten it; messages is usually the largest field")
 
 /**
- * The JSON of a payload, as it is now. Fails with an `InvalidRequestError` that names the field if JSON
- * cannot carry it (cycles, `BigInt`, functions, numbers that are not finite) or if it is larger than 10
- * MiB. It becomes bytes only as it is sealed, piece by piece. A payload that is bytes already is taken as
- * it is, for its owner to zero.
+ * Encodes a payload as JSON. Later changes of the payload have no effect. Fails with an `InvalidRequestError`
+ * that names the field if JSON cannot carry its value (a cycle, `BigInt`, a function, `NaN`, `Infinity`), or
+ * if the JSON is larger than 10 MiB. The JSON becomes bytes only when it is sealed, piece by piece. Bytes are
+ * used without a copy: you zero them.
  *
  * @since 0.2.0
  * @category encoding
@@ -233,9 +233,9 @@ const encodeChunks = (json: Json.Json): Effect.Effect<Plaintext, InvalidRequestE
 }
 
 /**
- * Reads and checks a payload, as a router does. It is frozen, and keeps its text for the model server. Fails
- * with an `InvalidRequestError` that names the top-level field and nothing within: a router's errors travel
- * in the clear, and names can be secrets too.
+ * Reads and checks a payload, as a router does. The result is frozen, and keeps its text for the model
+ * server. Fails with an `InvalidRequestError` that names only the top-level field: a router's errors travel
+ * in the clear, and names of inner fields can be secrets.
  *
  * @since 0.2.0
  * @category decoding
@@ -306,10 +306,10 @@ const noChatCompletion = (missing: string) =>
   })
 
 /**
- * Reads an opened answer, brings it into OpenAI's shape, and adds `_metadata`. Fails with an `APIError`
+ * Reads a decrypted answer, converts it to OpenAI's shape, and adds `_metadata`. Fails with an `APIError`
  * that names the field if it has no choices, with the error that stands for its status if it is an error of
- * the model server, and with a `SecurityError` of reason `replay` if its own `_metadata.payload_id` is a
- * text other than `payloadId`. A router that does not repeat the id can have an earlier answer played back.
+ * the model server, and with a `SecurityError` of reason `replay` if its own `_metadata.payload_id` is a text
+ * other than `payloadId`. A router that does not repeat the id can have an earlier answer played back.
  *
  * @since 0.2.0
  * @category decoding

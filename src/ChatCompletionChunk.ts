@@ -17,14 +17,14 @@ const open = <Fields extends Schema.Struct.Fields>(fields: Fields) => Schema.Str
 const maybe = <A>(schema: Schema.Schema<A>) => Schema.optional(Schema.NullOr(schema))
 
 /**
- * A part of a tool call. The first one for an `index` has the id and the name; the `arguments` of all are
- * joined.
+ * A part of a tool call. The first part with an `index` has the id and the name. Join the `arguments` of all
+ * parts with that `index`.
  *
  * @since 0.3.0
  * @category schemas
  */
 export const ToolCallDelta = open({
-  /** Which of the message's tool calls it belongs to, counted from 0. */
+  /** Position of the tool call in its message, counted from 0. */
   index: Schema.Number,
   id: maybe(Schema.String),
   type: maybe(Schema.String),
@@ -79,7 +79,7 @@ export const ChatCompletionChunk = open({
   choices: Schema.Array(open({
     index: Schema.Number,
     delta: Delta,
-    /** Set in the last chunk of a choice: `stop`, `length`, `tool_calls` or what else the model says. */
+    /** Set in the last chunk of a choice: `stop`, `length`, `tool_calls`, or another reason of the model. */
     finish_reason: maybe(Schema.String)
   })),
   /** In the last chunk, if the request asked for it. */
@@ -99,23 +99,21 @@ export const ChatCompletionChunk = open({
 export type ChatCompletionChunk = typeof ChatCompletionChunk.Type
 
 /**
- * How a stream is made.
+ * Options of `fromResponse`.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Options {
   /**
-   * Whether a last chunk without choices has the usage, as `stream_options.include_usage` asks. Default
-   * `false`.
+   * Adds a last chunk with the usage and no choices, like `stream_options.include_usage`. Default `false`.
    */
   readonly includeUsage?: boolean | undefined
 }
 
 /**
- * The chunks of a whole answer, one choice after the other: the role, the reasoning, the text, a refusal and
- * the tool calls, and the reason why it ended. Texts come in pieces of 1 to 3 kB that split no character,
- * except the reasoning, which comes in one.
+ * Splits a whole answer into chunks, one choice after the other: role, reasoning, text, refusal, tool calls,
+ * finish reason. Reasoning is one chunk. Other texts are in chunks of 1 to 3 kB, split between characters.
  *
  * @since 0.3.0
  * @category constructors

@@ -63,7 +63,7 @@ export interface PublicKey {
 export declare const PrivateKeyTypeId: unique symbol
 
 /**
- * An RSA private key. It shows nothing of itself: only a `Crypto` service can find its material.
+ * An RSA private key, as an empty object: only the `Crypto` service that made it can find its material.
  *
  * @since 0.2.0
  * @category models
@@ -91,18 +91,18 @@ export interface KeyPair {
  * @category models
  */
 export interface Sealed {
-  /** The 32-byte AES key, encrypted: as many bytes as the RSA modulus has. */
+  /** The 32-byte AES key, encrypted with RSA. It is as long as the RSA modulus. */
   readonly encryptedKey: Uint8Array<ArrayBuffer>
   /** 12 bytes. */
   readonly nonce: Uint8Array<ArrayBuffer>
-  /** Length of the ciphertext in bytes, which is the plaintext's. */
+  /** Length of the ciphertext, and of the plaintext, in bytes. */
   readonly length: number
   /**
-   * The ciphertext in chunks, each but the last a multiple of three bytes long. Take them once, while the
-   * value is in use: they may be made as they are taken.
+   * The ciphertext in chunks. Each chunk but the last is a multiple of three bytes long. Iterate only once,
+   * inside `use`: a chunk may be made when you take it.
    */
   readonly ciphertext: Iterable<Uint8Array<ArrayBuffer>>
-  /** The 16-byte tag. Call it after the last chunk. */
+  /** Returns the 16-byte tag, after the last chunk. */
   readonly tag: () => Uint8Array<ArrayBuffer>
 }
 
@@ -124,9 +124,9 @@ export interface Service {
    */
   readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
   /**
-   * Reads a PKCS#8 in DER and leaves its bytes as they are. `createdAt` is in milliseconds since 1970. Fails
-   * with a `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits whose
-   * exponent is odd and at least 65537.
+   * Reads a PKCS#8 in DER. You zero its bytes. `createdAt` is in milliseconds since 1970. Fails with a
+   * `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits whose exponent is
+   * odd and at least 65537.
    */
   readonly importKeyPair: (
     pkcs8: Uint8Array<ArrayBuffer>,
@@ -140,11 +140,11 @@ export interface Service {
   readonly exportPrivateKey: (
     key: PrivateKey
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope>
-  /** Destroys the private key's material. The key opens nothing afterwards. */
+  /** Destroys the private key's material. `open` then fails. */
   readonly destroy: (key: PrivateKey) => Effect.Effect<void>
   /**
-   * Seals a plaintext under a fresh AES key and nonce, and runs `use` with the result. The plaintext stays as
-   * it is. Fails with `cannotSeal`.
+   * Seals a plaintext under a fresh AES key and nonce, and runs `use` with the result. The plaintext stays
+   * unchanged. Fails with `cannotSeal`.
    */
   readonly seal: <A, E, R>(
     key: PublicKey,
@@ -152,8 +152,8 @@ export interface Service {
     use: (sealed: Sealed) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SecurityError, R>
   /**
-   * Opens sealed bytes, runs `use` with the plaintext, and zeroes the plaintext when that ends. Fails with
-   * `cannotOpen` whatever was wrong, after the same steps.
+   * Opens sealed bytes, runs `use` with the plaintext, and zeroes the plaintext when that ends. Every failure
+   * is `cannotOpen`, after the same steps.
    */
   readonly open: <A, E, R>(
     key: PrivateKey,
@@ -183,8 +183,8 @@ export const cannotSeal = (): SecurityError =>
     message: "The request could not be encrypted. Please report this" })
 
 /**
- * The one failure of `open`, whatever was wrong: a `SecurityError` with reason `envelope`. A router that
- * learned more about its envelopes could find out about the key, bit by bit.
+ * The only error of `open`: a `SecurityError` with reason `envelope`. If the error said what was wrong, a
+ * router could learn the key bit by bit.
  *
  * @since 0.3.0
  * @category errors

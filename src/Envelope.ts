@@ -29,7 +29,7 @@ export const version = Codec.version
 export const algorithm = Codec.algorithm
 
 /**
- * The envelope as JSON. Base64 is standard, padded and strict. Fields that are not named here are ignored.
+ * The envelope as JSON. Base64 is standard, padded and strict. Other fields are ignored.
  *
  * @since 0.2.0
  * @category schemas
@@ -59,7 +59,7 @@ export const Envelope = Schema.Struct({
  * @category models
  */
 export interface SealOptions {
-  /** When a router answers, in Unix seconds. Default: the envelope does not say. */
+  /** When the router answers, in Unix seconds. Default: absent from the envelope. */
   readonly processedAt?: number | undefined
 }
 
@@ -67,8 +67,8 @@ export interface SealOptions {
  * Seals a plaintext to a public key, each time under a fresh AES key and nonce, and runs `use` with the
  * envelope as a body. Fails with a `SecurityError` with reason `encryption`.
  *
- * Take the body's chunks within `use`: they may be made as they are taken, from the plaintext. If that fails,
- * they throw the same error.
+ * Iterate the body's chunks inside `use`: a chunk may be made from the plaintext when you take it. If that
+ * fails, the iterator throws the same error.
  *
  * @since 0.3.0
  * @category operations
@@ -119,13 +119,13 @@ export interface Opened {
   /** Zeroed when `use` has ended. */
   readonly plaintext: Uint8Array<ArrayBuffer>
   readonly algorithm: string
-  /** When the router answered, in Unix seconds. `undefined` if the envelope does not say. */
+  /** When the router answered, in Unix seconds; `undefined` if absent from the envelope. */
   readonly processedAt: number | undefined
 }
 
 /**
- * Reads an envelope, opens it with a private key, and runs `use` with its plaintext. Whatever is wrong with
- * the envelope, the failure is the same `SecurityError` with reason `envelope`.
+ * Reads an envelope, opens it with a private key, and runs `use` with its plaintext. Every failure is the
+ * same `SecurityError` with reason `envelope`.
  *
  * @since 0.2.0
  * @category operations

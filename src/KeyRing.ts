@@ -1,8 +1,8 @@
 /**
  * The client's key pair: loaded or generated on first use, leased to requests, rotated as it ages.
  *
- * The answer to a request is sealed to the public key that the request carried. So a replaced pair lives on
- * until the last request that leased it has ended, and is destroyed then.
+ * A router seals an answer to the public key of its request. A replaced pair is therefore destroyed only when
+ * the last request that leased it has ended.
  *
  * @since 0.2.0
  */
@@ -47,9 +47,9 @@ export type KeyEvent =
  */
 export interface Service {
   /**
-   * Leases the current pair to `use`, for as long as that takes. The first lease loads or generates the pair;
-   * concurrent leases share that work, which goes on if they are interrupted. After a failure, the next lease
-   * tries again.
+   * Leases the current pair to `use` until `use` ends. The first lease loads or generates the pair.
+   * Concurrent leases share that work, which continues if they are interrupted. After a failure, the next
+   * lease tries again.
    *
    * @example
    * import * as Effect from "effect/Effect"
@@ -62,15 +62,15 @@ export interface Service {
     use: (pair: KeyPair) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SecurityError, R>
   /**
-   * Generates a pair, stores it, and makes it the current one. On failure the current pair and the stored
-   * one stay. If another process rotated the stored pair first, that pair becomes the current one.
+   * Generates a pair, stores it, and makes it the current one. After a failure, the current pair and the
+   * stored pair stay. If another process rotated the stored pair first, that pair becomes the current one.
    */
   readonly rotate: Effect.Effect<KeyPair, SecurityError>
-  /** Puts a pair in place of the current one, without storing it. Its age counts from now. */
+  /** Replaces the current pair by `pair` without storing it. The age of `pair` counts from now. */
   readonly replace: (pair: Effect.Effect<KeyPair, SecurityError>) => Effect.Effect<KeyPair, SecurityError>
-  /** Removes the stored pair and releases the current one: the next lease generates another. */
+  /** Removes the stored pair and releases the current one. The next lease generates another pair. */
   readonly forget: Effect.Effect<void, SecurityError>
-  /** The events from now on. A subscriber that falls more than 64 events behind misses the oldest. */
+  /** Subscribes to the events from now on. A subscriber more than 64 events behind misses the oldest. */
   readonly events: Effect.Effect<Queue.Dequeue<KeyEvent>, never, Scope.Scope>
 }
 
@@ -157,8 +157,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
- * The key ring of a client: `NomyoClient.layerParts` includes it. It generates keys of `keySize` bits, 4096
- * by default, and rotates them after `keyRotationInterval`, 24 hours by default.
+ * Provides `KeyRing`, which generates keys of `keySize` bits, by default 4096, and rotates them after
+ * `keyRotationInterval`, by default 24 hours. `NomyoClient.layerParts` includes this layer.
  *
  * @since 0.2.0
  * @category layers

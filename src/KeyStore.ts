@@ -22,15 +22,14 @@ export interface Service {
   readonly load: Effect.Effect<Option.Option<KeyPair>, SecurityError>
   /**
    * Stores `pair` in place of `replacing`, or as the first one, and returns the stored pair. If another
-   * process already stored a pair newer than `replacing`, it returns that pair instead, and both processes
-   * use it. A pair dated more than a minute ahead of the clock counts as the oldest. If the stored pair
-   * cannot be read, it fails and overwrites nothing.
+   * process already stored a pair newer than `replacing`, `save` returns that pair instead, and both
+   * processes use it. A pair dated more than a minute ahead of the clock counts as the oldest. If the stored
+   * pair cannot be read, `save` fails and overwrites nothing.
    */
   readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
   /**
-   * Runs an effect that loads the pair, or makes and saves the first one: one at a time among all that
-   * share the store, where the platform has a lock that can be waited for. Without it each may make a pair,
-   * of which `save` keeps one.
+   * Runs `effect` under a lock, so that processes that share the store do not each make a first pair. If the
+   * platform has no such lock, just run `effect`: `save` then keeps one of the pairs.
    */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Deletes the saved pair. */
@@ -46,8 +45,7 @@ export interface Service {
 export class KeyStore extends Context.Tag("nomyo-js/KeyStore")<KeyStore, Service>() {}
 
 /**
- * Stores nothing: the pair lives in the memory of the client that made it and goes when that client is
- * disposed.
+ * Stores nothing. The client keeps the pair in memory until it is disposed.
  *
  * @since 0.2.0
  * @category layers

@@ -73,7 +73,7 @@ export interface BatchOptions extends RequestOptions, OptionTypes.BatchOptions {
  * @category models
  */
 export interface Outcome {
-  /** Which request it was, counted from 0. */
+  /** Position of the request in the input, counted from 0. */
   readonly index: number
   readonly result: Either.Either<ChatCompletion.ChatCompletionResponse, Exclude<NomyoError, DisposedError>>
 }
@@ -101,7 +101,7 @@ export interface SendOptions extends RequestOptions {
  */
 export interface OpenStream {
   /**
-   * The next chunks; `undefined` after the last, once the answer is known to be complete. An empty list means
+   * Returns the next chunks, or `undefined` after the last chunk of a complete answer. An empty list means
    * that the router is alive but the model has no text yet.
    */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, NomyoError>
@@ -131,17 +131,14 @@ export interface Service {
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /**
    * Checks a request, sends it, and opens its answer chunk by chunk. `NomyoClient.stream` wraps this as a
-   * stream. It retries as `create` does until the answer begins. `timeout` counts until then; later, 60
-   * seconds without a byte are a timeout. The scope's end closes the connection.
+   * stream. Until the answer begins, `timeout` counts and the client retries as `create` does. After that, 60
+   * seconds without a byte are a timeout. The connection closes when the scope closes.
    */
   readonly openStream: (
     request: ChatCompletion.ChatCompletionRequest,
     options?: RequestOptions
   ) => Effect.Effect<OpenStream, NomyoError, Scope.Scope>
-  /**
-   * Sends a payload that is JSON already, unchecked, and retries as `create` does. The payload's owner zeroes
-   * its bytes.
-   */
+  /** Sends a payload that is JSON already, unchecked, and retries as `create` does. You zero its bytes. */
   readonly send: (
     payload: Plaintext,
     options: SendOptions
@@ -155,8 +152,8 @@ export interface Service {
    */
   readonly rotateKeys: Effect.Effect<PublicKey, SecurityError | DisposedError>
   /**
-   * Removes the client's key pair, the stored one too: the next request generates another. Requests in flight
-   * keep the old pair, and the earlier pairs that `keyHistory` keeps stay.
+   * Removes the client's key pair, also from storage. The next request generates another. Requests in flight
+   * keep the old pair. Earlier pairs that `keyHistory` keeps remain.
    */
   readonly forgetKeys: Effect.Effect<void, SecurityError | DisposedError>
   /** Subscribes to the changes of the key pair. `NomyoClient.keyEvents` wraps this as a stream. */
@@ -361,13 +358,13 @@ export const keyEvents: Stream.Stream<KeyRing.KeyEvent, never, NomyoClient> = St
 )
 
 /**
- * The chunks of an answer as they come. Over protocol 2 they are real: each is authenticated, in order, and
- * the stream fails with a `SecurityError` if the answer is cut short. Over protocol 1.0 the answer comes
- * whole, and then in chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has the
- * usage and no choices.
+ * Streams the chunks of an answer. Over protocol 2 they arrive while the model writes. Each chunk is
+ * authenticated, in order, and an answer that is cut short fails with a `SecurityError`. Over protocol 1.0
+ * the client waits for the whole answer, then splits it into chunks. `_metadata.is_streamed` of the first
+ * chunk is `true` if the router streamed. The last chunk has the usage and no choices.
  *
- * Backpressure reaches the model: a chunk is read when you ask for it. The end of the stream's consumer
- * closes the connection. Once a chunk has arrived, nothing is retried.
+ * Backpressure reaches the model: the client reads a chunk when you ask for it. When you stop reading, the
+ * connection closes. After the first chunk, the client does not retry.
  *
  * @example
  * import * as Stream from "effect/Stream"
@@ -431,14 +428,14 @@ const batchOf = <E, R>(
   }))
 
 /**
- * Sends each element as a request, `concurrency` at a time. A failed request does not end the batch: its
- * error is its outcome.
+ * Sends each element as a request, `concurrency` at a time. The error of a failed request is its outcome, and
+ * the batch continues.
  *
- * Backpressure: it reads the input when fewer than `concurrency` requests are in flight or answered and
- * unread. `Stream.fromIterable` reads 4096 elements at once all the same. If the input fails, the stream
- * fails after the outcomes of the requests read so far. It fails with a `DisposedError` when the client is
- * disposed, and with an `InvalidRequestError` if `concurrency` is not a whole number, 1 or more.
- * Interruption, and the end of the stream's consumer, cancel the requests in flight.
+ * Backpressure: requests in flight plus results you have not taken yet are at most `concurrency`. Below that
+ * it reads the next request. `Stream.fromIterable` itself reads 4096 elements at once. If the input fails,
+ * the stream fails after the outcomes of the requests read so far. It fails with a `DisposedError` when the
+ * client is disposed, and with an `InvalidRequestError` if `concurrency` is not a whole number, 1 or more.
+ * When you interrupt the stream or stop reading, it cancels the requests in flight.
  *
  * @example
  * import * as Stream from "effect/Stream"
@@ -467,9 +464,9 @@ export const createAll: {
 type Platform = Crypto | KeyStore | Transport
 
 /**
- * `NomyoClient` with its key ring and its router key, for programs that use these parts too. It needs the
- * three services of a platform. Building it fails with an `InvalidRequestError` or a `SecurityError` for an
- * option that is not valid.
+ * `NomyoClient` with its `KeyRing` and `RouterKey`, for programs that use these parts too. It needs `Crypto`,
+ * `KeyStore` and `Transport`. An invalid option fails the layer with an `InvalidRequestError` or a
+ * `SecurityError`.
  *
  * @since 0.2.0
  * @category layers
@@ -496,9 +493,9 @@ const partsOf = (config: NomyoConfig.NomyoConfig) =>
   )
 
 /**
- * The client over the three services of a platform. The layers of `nomyo-js/node` and `nomyo-js/browser`
- * provide them for you. Building it fails with an `InvalidRequestError` or a `SecurityError` for an option
- * that is not valid.
+ * `NomyoClient` for programs that provide `Crypto`, `KeyStore` and `Transport` themselves. `layer` of
+ * `nomyo-js/node` and of `nomyo-js/browser` includes these services. An invalid option fails the layer with
+ * an `InvalidRequestError` or a `SecurityError`.
  *
  * @example
  * import * as Layer from "effect/Layer"
@@ -519,9 +516,8 @@ export const layer = (
   Layer.map(layerParts(options), Context.pick(NomyoClient))
 
 /**
- * The client over the three services of a platform, with options from a `Config`: by default from the
- * environment (see `NomyoConfig.config`). Building it fails with a `ConfigError` if the configuration cannot
- * be read.
+ * `layer` with options from a `Config`, by default from the environment (see `NomyoConfig.config`). The layer
+ * fails with a `ConfigError` if the configuration cannot be read.
  *
  * @since 0.2.0
  * @category layers
@@ -532,8 +528,8 @@ export const layerConfig = (
   Layer.unwrapEffect(Effect.map(Config.unwrap(config), layer))
 
 /**
- * The answer of `layerTest`: the text of the assistant's message, or the fields of a chat completion. Fields
- * that are missing get values that a test can rely on.
+ * The answer of `layerTest`: the text of the assistant's message, or the fields of a chat completion. Missing
+ * fields get fixed values.
  *
  * @since 0.3.0
  * @category models
@@ -541,8 +537,8 @@ export const layerConfig = (
 export type TestAnswer = testClient.TestAnswer
 
 /**
- * A client for tests of code that uses the client: it answers from a function, without keys, encryption or a
- * network. It checks requests as the client does, and does not retry.
+ * A `NomyoClient` for tests. It answers from a function, without keys, encryption, network or retries. It
+ * checks requests as the client does.
  *
  * @example
  * import * as Effect from "effect/Effect"

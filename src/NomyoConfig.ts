@@ -36,32 +36,32 @@ export interface NomyoConfig {
   readonly baseUrl: string
   readonly allowHttp: boolean
   readonly apiKey: Redacted.Redacted | undefined
-  /** The client's own origin among them; `false` if requests may not name a router. */
+  /** Includes the client's own origin; `false` if requests may not name a router. */
   readonly trustedBaseUrls: ReadonlyArray<OriginPattern> | false
   readonly timeout: Duration.Duration
   readonly maxRetries: number
   readonly throttle: boolean
   readonly keySize: 2048 | 4096
-  /** Infinite if keys are not rotated. */
+  /** Infinite if the client does not rotate keys. */
   readonly keyRotationInterval: Duration.Duration
   /** Lower-case, without colons; empty if any key is accepted. */
   readonly routerKeyFingerprints: ReadonlyArray<string>
-  /** The protocol that is spoken, and no other. */
+  /** The only protocol that the client speaks. */
   readonly protocol: 1 | 2
   /** Of protocol 2: lower-case, without colons; empty if any key is accepted. */
   readonly routerKeyConfigFingerprints: ReadonlyArray<string>
-  /** Of protocol 2: a key configuration in base64, in place of the router's own list. */
+  /** Of protocol 2: a list of key configurations in base64, in place of the router's list. */
   readonly routerKeyConfig: string | undefined
-  /** Of protocol 2: whether the post-quantum KEM is used. */
+  /** Of protocol 2: whether the client uses post-quantum keys. */
   readonly postQuantum: "off" | "prefer" | "require"
-  /** Of protocol 2: whether requests are padded. */
+  /** Of protocol 2: whether the client pads requests. */
   readonly padding: boolean
   readonly routerKeyTtl: Duration.Duration
   readonly maxResponseBytes: number
 }
 
 /**
- * The service's own router.
+ * The URL of the NOMYO service's router.
  *
  * @since 0.2.0
  * @category constants
@@ -149,8 +149,8 @@ const checkUrl = (
 }
 
 /**
- * Checks a router's URL and takes slashes and `/v1` off its end. Fails with reason `plain-http` or
- * `url-credentials` where it is not safe to use.
+ * Checks a router's URL, and removes slashes and `/v1` from its end. Fails with reason `plain-http` or
+ * `url-credentials` if the URL is not safe to use.
  *
  * @since 0.2.0
  * @category constructors
@@ -338,7 +338,7 @@ const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
  * (separated by commas), `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas),
  * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_POST_QUANTUM`, `NOMYO_PADDING`, `NOMYO_ROUTER_KEY_TTL`,
  * `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`. A blank variable
- * is not set.
+ * counts as unset.
  *
  * @since 0.2.0
  * @category config

@@ -2,9 +2,9 @@
  * The ten ways a request can fail.
  *
  * Each is a real `Error` whose `_tag` equals its class name, so `Effect.catchTag` and `instanceof` both
- * narrow. None needs Effect: an effect fails with one by `Effect.fail`, in Effect 3 and 4 alike. An error
- * carries only the fields declared here: no request, header, prompt, answer or key is ever
- * attached, so any of them may be logged or serialised whole.
+ * narrow. They are not yieldable: write `Effect.fail(error)`, not `yield* error`, in Effect 3 and 4. An error
+ * has only the fields declared here. It never holds a request, header, prompt, answer or key, so you can log
+ * or serialise it whole.
  *
  * @since 0.2.0
  */
@@ -20,7 +20,7 @@ export interface Context {
   readonly message: string
   /** The `X-Payload-ID` of the request; absent if the request failed before it had one. */
   readonly payloadId?: string | undefined
-  /** How many times the request was tried; absent if it was refused before the first attempt. */
+  /** Number of attempts; absent if the client refused the request before the first one. */
   readonly attempts?: number | undefined
 }
 
@@ -31,17 +31,18 @@ export interface Context {
  * @category models
  */
 export interface HttpContext extends Context {
-  /** The HTTP status. Defaults to the one the class stands for (400 for `InvalidRequestError`, …). */
+  /** The HTTP status. Default: the status of the class, such as 400 for `InvalidRequestError`. */
   readonly statusCode?: number | undefined
   /**
-   * The router's JSON error body, parsed. Absent without a body, above 64 KiB, or above 32 levels.
+   * The router's JSON error body, parsed. Absent without a body, and for a body over 64 KiB or nested over 32
+   * levels.
    */
   readonly errorDetails?: unknown
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   readonly retryAfter?: number | undefined
   /**
-   * Whether the router itself sent the error, encrypted. `false`: anyone on the path may have sent it.
-   * Absent under protocol 1.0.
+   * `true` if the router sent the error encrypted. `false` if anyone on the path may have sent it. Absent
+   * under protocol 1.0.
    */
   readonly authenticated?: boolean | undefined
 }
@@ -66,8 +67,8 @@ interface HttpFields extends HttpContext {
 }
 
 /**
- * The router answered with an HTTP error status. Base of the classes of single statuses, and the class of
- * all others.
+ * The router answered with an HTTP error status. Base class of the errors for 400, 401, 403, 429, 500 and
+ * 503, and the class of all other statuses.
  *
  * @since 0.2.0
  * @category errors
@@ -83,14 +84,15 @@ export class APIError<Tag extends string = "APIError"> extends Failure<HttpField
   /** The HTTP status. */
   declare readonly statusCode: number
   /**
-   * The router's JSON error body, parsed. Absent without a body, above 64 KiB, or above 32 levels.
+   * The router's JSON error body, parsed. Absent without a body, and for a body over 64 KiB or nested over 32
+   * levels.
    */
   declare readonly errorDetails?: unknown
   /** How long the router asks you to wait before the next attempt, in milliseconds. */
   declare readonly retryAfter?: number | undefined
   /**
-   * Whether the router itself sent the error, encrypted. `false`: anyone on the path may have sent it.
-   * Absent under protocol 1.0.
+   * `true` if the router sent the error encrypted. `false` if anyone on the path may have sent it. Absent
+   * under protocol 1.0.
    */
   declare readonly authenticated?: boolean | undefined
   constructor(context: HttpFields) {
@@ -115,8 +117,8 @@ const httpError = <const Tag extends string>(
   }
 
 /**
- * 400: the request is invalid. Also thrown before anything is sent, for an invalid request or option: the
- * message names the field, and `attempts` is undefined.
+ * 400: the request is invalid. The client also throws it before it sends anything, for an invalid request or
+ * option. Then the message names the field, and `attempts` is undefined.
  *
  * @since 0.2.0
  * @category errors
@@ -140,7 +142,8 @@ export class AuthenticationError extends httpError("AuthenticationError", 401) {
 export class ForbiddenError extends httpError("ForbiddenError", 403) {}
 
 /**
- * 429: too many requests, after all retries. A `retryAfter` of more than 60 seconds fails at once.
+ * 429: too many requests, after all retries. If the router asks for more than 60 seconds (`retryAfter`), the
+ * call fails at once.
  *
  * @since 0.2.0
  * @category errors
@@ -166,8 +169,8 @@ export class ServiceUnavailableError extends httpError("ServiceUnavailableError"
 /**
  * Why the network gave no usable answer:
  *
- * - `network`: no connection could be made, or it was lost before the answer began
- * - `cors`: in a browser, the router answers but does not let this page read it
+ * - `network`: no connection could be made, or the connection was lost before the answer began
+ * - `cors`: in a browser, the router answers but does not let this page read the answer
  * - `truncated`: the answer ended early
  * - `protocol`: the answer was not HTTP
  * - `timeout`: the attempt took longer than `timeout`
@@ -237,7 +240,7 @@ export type SecurityReason =
   | "unsupported"
 
 /**
- * Continuing was unsafe: `reason` says which rule was broken. Never retried.
+ * Continuing was unsafe: `reason` says which rule was broken. The client never retries it.
  *
  * @since 0.2.0
  * @category errors

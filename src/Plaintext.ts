@@ -1,6 +1,5 @@
 /**
- * The input of sealing: bytes, or chunks that are written on demand, so a long text is never in memory as a
- * whole.
+ * The input of sealing: bytes, or chunks made on demand, so that a long text is never whole in memory.
  *
  * @since 0.3.0
  */
@@ -10,7 +9,7 @@ import { yieldToEventLoop } from "./internal/fibers/yieldToEventLoop.js"
 import type { Service as SecureMemory } from "./SecureMemory.js"
 
 /**
- * A plaintext in chunks. You can read it more than once, each time with a new window.
+ * A plaintext in chunks. You can read it several times, each time with a new window.
  *
  * @since 0.3.0
  * @category models
@@ -19,9 +18,9 @@ export interface ChunkedPlaintext {
   /** In bytes, of all chunks together. */
   readonly length: number
   /**
-   * Writes the bytes into `window`, chunk after chunk. A chunk is valid until you take the next. All but the
-   * last are a multiple of three bytes long. `window` has 6 bytes or more (see `windowLength`); its owner
-   * zeroes it.
+   * Writes the bytes into `window`, chunk by chunk. A chunk is valid until you take the next. Each chunk but
+   * the last is a multiple of three bytes long. `window` has 6 bytes or more (see `windowLength`); you zero
+   * it.
    */
   readonly chunks: (window: Uint8Array<ArrayBuffer>) => Iterable<Uint8Array<ArrayBuffer>>
 }
@@ -103,7 +102,7 @@ const gather = Effect.fnUntraced(function*(
 
 /**
  * Runs an effect with all bytes of a plaintext at once, for a platform that cannot encrypt chunks. The bytes
- * are in secure memory and zeroed afterwards; a plaintext that is bytes is passed as it is. Fails with an
+ * are in secure memory, and zeroed afterwards. A plaintext of bytes is passed without a copy. Fails with an
  * `UnknownException` if the chunks throw or do not add up to the length.
  *
  * @since 0.3.0

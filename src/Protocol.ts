@@ -38,7 +38,7 @@ export interface Limits {
   readonly withDeadline: <A, E, R>(part: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Bounds the number of exchanges at a time. */
   readonly withPermit: <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Waits until the rate limit allows one more request, which ends when the router has answered. */
+  /** Waits until the rate limit allows one more request. The request counts until the router has answered. */
   readonly withRateLimit: <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
@@ -50,23 +50,24 @@ export interface Limits {
  */
 export interface Chunks {
   /**
-   * The next chunks; `undefined` after the last, once the answer is known to be complete. An empty list means
+   * Returns the next chunks, or `undefined` after the last chunk of a complete answer. An empty list means
    * that the router is alive but the model has no text yet.
    */
   readonly pull: Effect.Effect<ReadonlyArray<ChatCompletionChunk> | undefined, TransportError>
 }
 
 /**
- * One router, with the protocol's knowledge of it, such as its key.
+ * One router, with the state that the protocol keeps of it, such as its key.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Router {
-  /** One attempt. Returns the whole answer. */
+  /** Makes one attempt. Returns the whole answer. */
   readonly create: (request: Request, limits: Limits) => Effect.Effect<ChatCompletionResponse, TransportError>
   /**
-   * One attempt. Returns the answer in chunks, as soon as it begins. The scope's end closes the connection.
+   * Makes one attempt. Returns the answer in chunks as soon as it begins. The connection closes when the
+   * scope closes.
    */
   readonly stream: (request: Request, limits: Limits) => Effect.Effect<Chunks, TransportError, Scope.Scope>
 }
@@ -78,7 +79,10 @@ export interface Router {
  * @category models
  */
 export interface Service {
-  /** Whether `stream` asks a router for chunks. Without it, the answer comes whole, and then in chunks. */
+  /**
+   * Whether `stream` asks the router for chunks. If `false`, the client waits for the whole answer, then
+   * splits it into chunks.
+   */
   readonly streams: boolean
   /** The router that the client's options name. */
   readonly router: Router

@@ -1,5 +1,5 @@
 /**
- * Protocol 1.0: a hybrid of RSA and AES, with a key pair of the client's own. An answer comes whole.
+ * Protocol 1.0: RSA and AES, with a key pair of the client. The router sends whole answers.
  *
  * @since 0.3.0
  */
@@ -43,7 +43,7 @@ const make = Effect.fnUntraced(function*(
 })
 
 /**
- * Protocol 1.0 of a client: `NomyoClient.layerParts` includes it.
+ * Provides `Protocol` as protocol 1.0. `NomyoClient.layerParts` includes this layer.
  *
  * @since 0.3.0
  * @category layers

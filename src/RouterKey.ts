@@ -22,8 +22,8 @@ import { Transport, type TransportError } from "./Transport.js"
 export interface CachedRouterKey extends Dated<PublicKey> {}
 
 /**
- * The operations of `RouterKey`. A fetch fails with a `SecurityError` with reason `router-key` if the key
- * cannot be used, and with reason `router-key-pin` if it is not pinned.
+ * The operations of `RouterKey`. A fetch fails with a `SecurityError`: with reason `router-key` if the key
+ * cannot be used, and with reason `router-key-pin` if the key is not pinned.
  *
  * @since 0.2.0
  * @category models
@@ -88,8 +88,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
- * The router's key of a client: `NomyoClient.layerParts` includes it. It caches the key for `routerKeyTtl`, 1
- * hour by default.
+ * Provides `RouterKey`, which caches the key for `routerKeyTtl`, by default 1 hour. `NomyoClient.layerParts`
+ * includes this layer.
  *
  * @since 0.2.0
  * @category layers

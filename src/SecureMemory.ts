@@ -43,30 +43,30 @@ export interface MemoryProtectionInfo {
  */
 export interface Service {
   /**
-   * Allocates `length` zero bytes. They are zeroed again and given back when the scope closes, however it
-   * closes. Other secrets may be in the same `buffer`: do not read that, and do not clone or post the bytes,
-   * which would copy all of it.
+   * Allocates `length` zero bytes, and zeroes and releases them when the scope closes. The bytes are a view
+   * into a larger `ArrayBuffer` (`bytes.buffer`) that may hold other secrets. Do not read `bytes.buffer`. Do
+   * not `structuredClone` or `postMessage` the bytes: that copies the whole `ArrayBuffer`.
    */
   readonly allocate: (length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope>
   /**
-   * Allocates `length` zero bytes for one effect. They are zeroed and given back when the effect ends,
-   * however it ends. Their `buffer` may hold other secrets.
+   * Allocates `length` zero bytes for one effect, and zeroes and releases them when the effect ends. As with
+   * `allocate`, `bytes.buffer` may hold other secrets.
    */
   readonly use: <A, E, R>(
     length: number,
     f: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
   /**
-   * Allocates `length` zero bytes for a function, and zeroes them when it returns. Fails with an
-   * `UnknownException` if the function throws. Their `buffer` may hold other secrets.
+   * Allocates `length` zero bytes for a function, and zeroes them when the function ends. Fails with an
+   * `UnknownException` if the function throws. As with `allocate`, `bytes.buffer` may hold other secrets.
    */
   readonly useSync: <A>(
     length: number,
     f: (bytes: Uint8Array<ArrayBuffer>) => A
   ) => Effect.Effect<A, UnknownException>
   /**
-   * Guards secret bytes from the moment they exist. The result is the same bytes, or a copy in locked memory
-   * after the original has been zeroed. It is zeroed when the scope closes. `acquire` is not interruptible,
+   * Guards secret bytes from the moment they exist. The result is the same bytes, or a copy in locked memory;
+   * the original is then zeroed. The result is zeroed when the scope closes. `acquire` runs uninterruptibly,
    * so that no bytes are left behind.
    */
   readonly guard: <E, R>(
@@ -110,7 +110,7 @@ const none: MemoryProtectionInfo = {
  */
 export interface Allocation {
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** Releases the bytes, which the caller has zeroed and no longer uses. */
+  /** Releases the bytes, after the caller has zeroed them. */
   readonly free: () => void
 }
 
@@ -138,9 +138,9 @@ const unmoved = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(new 
  * @category models
  */
 export interface Options {
-  /** Memory of `length` zero bytes. If it is `undefined`, the caller uses ordinary memory. */
+  /** Returns `length` zero bytes, or `undefined`: the service then uses ordinary memory. */
   readonly allocate: (length: number) => Allocation | undefined
-  /** Runs when `allocate` gave no memory, for example to log that. Default: nothing. */
+  /** Runs when `allocate` returns `undefined`, for example to log it. Default: nothing. */
   readonly onRefused?: Effect.Effect<void> | undefined
   /** The protection in force now, unless it is switched off. */
   readonly info: () => MemoryProtectionInfo
@@ -203,8 +203,8 @@ export const zeroOnly: Service = make({
 })
 
 /**
- * `SecureMemory` on every platform: zeroes secret bytes, unless `disableSecureMemory` has switched that off
- * for the process.
+ * `SecureMemory` for every platform. It zeroes secret bytes, unless `disableSecureMemory` has switched
+ * zeroing off for the process.
  *
  * @since 0.2.0
  * @category layers
@@ -243,7 +243,7 @@ export const enableSecureMemory = (): void => {
 }
 
 /**
- * A secret buffer that is zeroed after a callback has used it.
+ * A secret buffer that is zeroed after your callback has used it.
  *
  * @example
  * import { SecureByteContext } from "nomyo-js"
@@ -262,7 +262,7 @@ export class SecureByteContext {
   #isZeroed = false
 
   /**
-   * Wraps the buffer itself, without a copy. It is zeroed after use, but not locked.
+   * Wraps the buffer itself, without a copy. The buffer is zeroed after use, but not locked.
    *
    * @param data the secret bytes
    * @param secure `false` leaves the buffer as it is. Default `true`.

@@ -85,7 +85,7 @@ const destroyed = () =>
   new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
 
 /**
- * A service whose keys are names and whose ids and nonces count up from 1.
+ * Makes a service whose keys are names and whose ids and nonces count up from 1.
  *
  * @since 0.3.0
  * @category constructors
@@ -131,9 +131,8 @@ export const make = (memory: SecureMemory): Service => {
 }
 
 /**
- * `Crypto` without secrecy, for tests only. Keys are made at once, ids count up, nothing is random, and a
- * sealed text is the plaintext under a checksum. So a test that moves a `TestClock` never waits for real
- * cryptography.
+ * `Crypto` without secrecy, for tests only. Keys are made at once, ids count up, and a sealed text is the
+ * plaintext with a checksum. A test with a `TestClock` therefore never waits for real cryptography.
  *
  * @since 0.3.0
  * @category layers

@@ -1,5 +1,5 @@
 /**
- * The network, as a service: one HTTP exchange, strict about everything that a hostile or broken server may
+ * The network, as a service: one HTTP exchange, which checks everything that a hostile or broken server may
  * send.
  *
  * @since 0.2.0
@@ -36,8 +36,9 @@ export interface Request {
   /** The largest body of a successful answer, in bytes. A larger one fails with a `SecurityError`. */
   readonly maxResponseBytes: number
   /**
-   * Whether the answer is a router's key that the caller compares with pins. If `false` (the default), a
-   * transport fails if TLS does not prove who sent the key.
+   * `true` if this request fetches the router's key and the caller compares it with pins. Only then does a
+   * transport fetch the key while certificate checks are off (`NODE_TLS_REJECT_UNAUTHORIZED=0`). Default
+   * `false`.
    *
    * @since 0.3.0
    */
@@ -54,7 +55,7 @@ export interface Response {
   readonly status: number
   /** The value of a header, by its name in lower case. */
   readonly header: (name: string) => string | null | undefined
-  /** The body's chunks. Its iterator's `return` closes it, and so does the end of the exchange. */
+  /** The body's chunks. The iterator's `return`, and the end of the exchange, close the body. */
   readonly body: AsyncIterable<Uint8Array>
 }
 
@@ -80,13 +81,13 @@ export interface Service {
   readonly send: (request: Request) => Effect.Effect<Uint8Array<ArrayBuffer>, TransportError>
   /**
    * Sends a request and returns a 200 answer as soon as its headers arrive. You read the body as it arrives.
-   * It fails as `send` does. The scope's end closes the connection.
+   * It fails as `send` does. The connection closes when the scope closes.
    */
   readonly open: (request: Request) => Effect.Effect<Opened, TransportError, Scope.Scope>
 }
 
 /**
- * A 200 answer whose body is still to be read.
+ * A 200 answer with a body for you to read.
  *
  * @since 0.3.0
  * @category models
@@ -95,8 +96,8 @@ export interface Opened {
   /** The value of a header, by its name in lower case. */
   readonly header: Response["header"]
   /**
-   * The next bytes of the body; `undefined` at its end. Nothing is read before you ask. Fails with reason
-   * `truncated` if the connection is lost, and with a `SecurityError` if the body is larger than
+   * Returns the next bytes of the body, or `undefined` at its end. Nothing is read before you ask. Fails with
+   * reason `truncated` if the connection is lost, and with a `SecurityError` if the body is larger than
    * `maxResponseBytes`.
    */
   readonly pull: Effect.Effect<Uint8Array<ArrayBuffer> | undefined, TransportError>
@@ -223,9 +224,10 @@ const openBody = (request: Request, { body, response }: Begun): Opened => {
 }
 
 /**
- * One exchange of a platform's HTTP client, which must not follow redirects. It passes `onEnd` a function
- * that closes its connection. That function runs when the exchange ends, however it ends. The chunks of the
- * request's body throw a `SecurityError` if they are wrong, and the exchange fails with that error.
+ * Sends one request over a platform's HTTP client and returns its response. Return redirects as they are. As
+ * soon as you have a connection, call `onEnd` with a function that closes it: `make` calls that function when
+ * the exchange ends. While you read the request's body, its iterator may throw a `SecurityError`. Then fail
+ * with that error, unwrapped.
  *
  * @since 0.3.0
  * @category models
@@ -236,8 +238,8 @@ export type Exchange = (
 ) => Effect.Effect<Response, APIConnectionError | SecurityError>
 
 /**
- * A transport over an HTTP client's exchange. It checks the request's body, and the answer's status,
- * redirects and length.
+ * Makes a transport of an `Exchange`. It checks the request's body, and the answer's status, redirects and
+ * length.
  *
  * @since 0.2.0
  * @category constructors
@@ -309,9 +311,8 @@ const toResponse = ({ body, headers, status }: globalThis.Response): Response =>
 })
 
 /**
- * A transport on a `fetch`: the platform's own, or one that behaves like it. With
- * `NODE_TLS_REJECT_UNAUTHORIZED=0` it fetches no router's key that is not pinned, and fails with reason
- * `certificate`.
+ * Makes a transport of a `fetch` function. With `NODE_TLS_REJECT_UNAUTHORIZED=0` it fetches the router's key
+ * only if you pin it. Otherwise it fails with reason `certificate`.
  *
  * @since 0.2.0
  * @category constructors

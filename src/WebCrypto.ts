@@ -11,8 +11,8 @@ import type { SecureMemory } from "./SecureMemory.js"
 
 /**
  * `Crypto` on WebCrypto. Private keys are not extractable, and AES keys never enter JavaScript. Fails with a
- * `SecurityError` with reason `unsupported` without WebCrypto, as in a page that was loaded neither over
- * HTTPS nor from localhost.
+ * `SecurityError` with reason `unsupported` if there is no WebCrypto, such as in a page from plain HTTP on
+ * another machine.
  *
  * @since 0.3.0
  * @category layers

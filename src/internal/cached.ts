@@ -14,16 +14,16 @@ export interface Dated<A> {
 /** A router's published value, fetched on demand and cached. */
 export interface Cached<A, E> {
   /**
-   * The cached key, without waiting; `undefined` if it is stale. A key that is stale soon is fetched again in
-   * the background.
+   * Returns the cached key at once, or `undefined` if it is stale. A key that is almost stale is fetched
+   * again in the background.
    */
   readonly cached: Effect.Effect<Dated<A> | undefined>
   /**
-   * The cached key, or a fetched one if that is stale. Concurrent callers share one request. A failure is not
-   * cached.
+   * Returns the cached key, or fetches it if it is stale. Concurrent callers share one request. A failure is
+   * not cached.
    */
   readonly get: Effect.Effect<Dated<A>, E>
-  /** The key that the router publishes now. Concurrent callers share one request. */
+  /** Fetches the key now. Concurrent callers share one request. */
   readonly refetch: Effect.Effect<Dated<A>, E>
 }
 
