@@ -4,6 +4,7 @@
  * @since 0.3.0
  */
 import * as Bytes from "../internal/codecs/bytes.js"
+import { zeroAll } from "../internal/zeroing.js"
 
 /**
  * Header fields by lower-case name.
@@ -240,10 +241,17 @@ export class Decoder<H extends Head> {
     return this.#state === "padding"
   }
 
-  /** Reads bytes. Returns the parts that are complete. */
+  /** Reads bytes, which then belong to the decoder or to a part. Returns the parts that are complete. */
   push(bytes: Uint8Array<ArrayBuffer>): ReadonlyArray<Part<H>> {
-    this.#buffer = this.#buffer.length === 0 ? bytes : Bytes.concat([this.#buffer, bytes])
+    this.#append(bytes)
     return this.#parts(false)
+  }
+
+  /** Zeroes what it copies, so that a part has the only copy of its content. */
+  #append(bytes: Uint8Array<ArrayBuffer>): void {
+    const incomplete = this.#buffer
+    this.#buffer = incomplete.length === 0 ? bytes : Bytes.concat([incomplete, bytes])
+    if (incomplete.length > 0) zeroAll([incomplete, bytes])
   }
 
   /** Reads the end of the bytes. Throws if the message has not ended. */

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Bytes from "../internal/codecs/bytes.js"
+import { zeroing } from "../internal/zeroing.js"
 import { SecurityError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
 import { type Aead, Primitives, type Service, type X25519KeyPair } from "./Primitives.js"
@@ -132,8 +133,8 @@ const guard = <E, R>(secret: Effect.Effect<Uint8Array<ArrayBuffer>, E, R>) =>
 type Secret = Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
 
 /**
- * Blocks of 32 bytes that are made of one secret, which is zeroed then. They are joined and guarded as one:
- * to guard each took a tenth of a request's CPU.
+ * Blocks of 32 bytes that are made of one secret, which is zeroed however that ends. They are joined and
+ * guarded as one: to guard each took a tenth of a request's CPU.
  *
  * @internal
  */
@@ -141,12 +142,12 @@ export const derive = (
   prk: Secret,
   steps: ReadonlyArray<(prk: Uint8Array<ArrayBuffer>) => Secret>
 ): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError, Scope.Scope | SecureMemory> =>
-  guard(Effect.flatMap(prk, (bytes) =>
-    Effect.map(Effect.forEach(steps, (step) => step(bytes)), (blocks) => {
-      const joined = Bytes.concat(blocks)
-      for (const secret of [bytes, ...blocks]) secret.fill(0)
-      return joined
-    })))
+  guard(zeroing(Effect.fnUntraced(function*(secrets) {
+    const bytes = yield* prk
+    secrets.push(bytes)
+    for (const step of steps) secrets.push(yield* step(bytes))
+    return Bytes.concat(secrets.slice(1))
+  })))
 
 /**
  * The first bytes of a block that `derive` has made, by its place.

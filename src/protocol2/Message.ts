@@ -5,10 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Bytes from "../internal/codecs/bytes.js"
+import { zeroAll } from "../internal/zeroing.js"
 import { SecurityError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
 import * as BinaryHttp from "./BinaryHttp.js"
-import { CHUNK_LENGTH, type Opener, type Sealer } from "./ObliviousHttp.js"
+import { cannotOpen, CHUNK_LENGTH, type Opener, type Sealer } from "./ObliviousHttp.js"
 
 /** The least length of a padded message, in bytes (protocol 2, 5 and 6). */
 const MIN_PADDED_LENGTH = 1024
@@ -116,7 +117,22 @@ export interface Reader<H> {
   readonly end: Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
 }
 
-const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
+/** The parts in plaintexts, which are zeroed if they are malformed. */
+const decode = <H extends BinaryHttp.RequestHead | BinaryHttp.ResponseHead>(
+  decoder: BinaryHttp.Decoder<H>,
+  plaintexts: ReadonlyArray<Uint8Array<ArrayBuffer>>,
+  isWhole: boolean
+) =>
+  Effect.try({
+    try: () => {
+      const parts = plaintexts.flatMap((plaintext) => decoder.push(plaintext))
+      return isWhole ? [...parts, ...decoder.end()] : parts
+    },
+    catch: () => {
+      zeroAll(plaintexts)
+      return cannotOpen()
+    }
+  })
 
 /**
  * Opens and decodes a message. Whatever is wrong with it, the failure is a `SecurityError` with reason
@@ -128,15 +144,7 @@ const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The a
 export const reader = <H extends BinaryHttp.RequestHead | BinaryHttp.ResponseHead>(
   opener: Opener,
   decoder: BinaryHttp.Decoder<H>
-): Reader<H> => {
-  const decode = (plaintext: Uint8Array<ArrayBuffer>) =>
-    Effect.try({ try: () => decoder.push(plaintext), catch: cannotOpen })
-  return {
-    push: (bytes) =>
-      Effect.map(Effect.flatMap(opener.push(bytes), Effect.forEach(decode)), (parts) => parts.flat()),
-    end: Effect.flatMap(opener.end,
-      (last) =>
-        Effect.zipWith(decode(last), Effect.try({ try: () => decoder.end(), catch: cannotOpen }),
-          (parts, rest) => [...parts, ...rest]))
-  }
-}
+): Reader<H> => ({
+  push: (bytes) => Effect.flatMap(opener.push(bytes), (plaintexts) => decode(decoder, plaintexts, false)),
+  end: Effect.flatMap(opener.end, (last) => decode(decoder, [last], true))
+})

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Bytes from "../internal/codecs/bytes.js"
+import { zeroingOnError } from "../internal/zeroing.js"
 import { SecurityError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
 import { varint } from "./BinaryHttp.js"
@@ -72,8 +73,13 @@ const nonceLabel = Bytes.fromText("nonce")
 const finalAad = Bytes.fromText("final")
 const noAad = new Uint8Array(0)
 
-/** One failure for whatever is wrong with a message. */
-const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
+/**
+ * One failure for whatever is wrong with a message.
+ *
+ * @internal
+ */
+export const cannotOpen = (): SecurityError =>
+  new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
 
 interface Suite {
   readonly keyId: number
@@ -185,11 +191,18 @@ class Deframer {
 
 const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: cannotOpen })
 
+/** The plaintexts of chunks. They are zeroed if one of them does not open. */
+const openAll = (open: Open, sealed: ReadonlyArray<Uint8Array<ArrayBuffer>>) =>
+  zeroingOnError(Effect.fnUntraced(function*(opened) {
+    for (const chunk of sealed) opened.push(yield* open(noAad, chunk))
+    return opened
+  }))
+
 const opener = (open: Open): Opener => {
   const deframer = new Deframer()
   return {
     push: (bytes) =>
-      Effect.flatMap(attempt(() => deframer.push(bytes)), Effect.forEach((sealed) => open(noAad, sealed))),
+      Effect.flatMap(attempt(() => deframer.push(bytes)), (sealed) => openAll(open, sealed)),
     end: Effect.flatMap(attempt(() => deframer.end()), (sealed) => open(finalAad, sealed))
   }
 }

@@ -4,6 +4,8 @@ import type * as Scope from "effect/Scope"
 import type { Body } from "../Body.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
+import { acquire } from "../internal/fibers/acquire.js"
+import { zeroAll, zeroing } from "../internal/zeroing.js"
 import { SecurityError } from "../NomyoError.js"
 import { chunksOf, windowLength } from "../Plaintext.js"
 import type { Request } from "../Protocol.js"
@@ -34,8 +36,6 @@ export interface Asked {
   readonly maxResponseBytes: number
   readonly isPadded: boolean
 }
-
-const cannotOpen = () => new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
 
 const headOf = ({ accept, baseUrl, request }: Asked, date: number): Uint8Array<ArrayBuffer> =>
   BinaryHttp.encodeRequestHead({
@@ -86,7 +86,7 @@ const takeNonce = Effect.fnUntraced(function*({ pull }: Opened) {
   let bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   while (bytes.length < ObliviousHttp.NONCE_LENGTH) {
     const next = yield* pull
-    if (next === undefined) return yield* Effect.fail(cannotOpen())
+    if (next === undefined) return yield* Effect.fail(ObliviousHttp.cannotOpen())
     bytes = Bytes.concat([bytes, next])
   }
   return {
@@ -113,8 +113,8 @@ const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExc
   // fails at the end of an answer without a head
   while (parts.length === 0) parts = yield* next
   const [first, ...others] = parts
-  if (first?._tag !== "Head") return yield* Effect.fail(cannotOpen())
-  let held = contentOf(others)
+  if (first?._tag !== "Head") return yield* Effect.fail(ObliviousHttp.cannotOpen())
+  let held = yield* acquire(Effect.sync(() => contentOf(others)), zeroAll)
   const pull = Effect.suspend(() => {
     const content = held
     held = []
@@ -135,11 +135,9 @@ export const exchange = Effect.fnUntraced(function*(
 })
 
 /** All of an answer's content. It is zeroed when the scope closes. */
-export const readAll = Effect.fnUntraced(function*(answer: Answer) {
-  const { guard } = yield* SecureMemory
-  const parts: Array<Uint8Array<ArrayBuffer>> = []
-  for (let next = yield* answer.pull; next !== undefined; next = yield* answer.pull) parts.push(...next)
-  const all = yield* guard(Effect.sync(() => Bytes.concat(parts)))
-  for (const part of parts) part.fill(0)
-  return all
-})
+export const readAll = (answer: Answer) =>
+  zeroing(Effect.fnUntraced(function*(parts) {
+    for (let next = yield* answer.pull; next !== undefined; next = yield* answer.pull) parts.push(...next)
+    const { guard } = yield* SecureMemory
+    return yield* guard(Effect.sync(() => Bytes.concat(parts)))
+  }))

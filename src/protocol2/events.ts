@@ -1,6 +1,7 @@
 /** The chunks of a streamed answer, read from its server-sent events as they arrive. */
 import * as Effect from "effect/Effect"
 import type { ChatCompletionChunk } from "../ChatCompletionChunk.js"
+import { zeroAll } from "../internal/zeroing.js"
 import { APIError, type HttpError } from "../NomyoError.js"
 import { answerError } from "../openai/answerError.js"
 import { isList, isObject } from "../openai/looseJson.js"
@@ -28,12 +29,13 @@ const chunkOf = (event: string): ReadonlyArray<ChatCompletionChunk> | HttpError 
   }
 }
 
-/** Cuts text into events. What is left waits for more. */
+/** Cuts text into events, and zeroes its bytes. What is left waits for more. */
 const makeSplitter = () => {
   const decoder = new TextDecoder()
   let text = ""
   return (parts: ReadonlyArray<Uint8Array<ArrayBuffer>>): ReadonlyArray<string> => {
     for (const part of parts) text += decoder.decode(part, { stream: true })
+    zeroAll(parts)
     const events = text.split(/\r\n\r\n|\n\n|\r\r/)
     text = events.pop() ?? ""
     return events

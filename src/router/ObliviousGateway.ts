@@ -20,6 +20,7 @@ import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
 import { fromStatus } from "../internal/errors.js"
 import { withHeartbeat } from "../internal/fibers/heartbeat.js"
+import { zeroing } from "../internal/zeroing.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
 import * as BinaryHttp from "../protocol2/BinaryHttp.js"
 import * as KeyConfiguration from "../protocol2/KeyConfiguration.js"
@@ -67,7 +68,7 @@ export interface Options {
    * whole.
    */
   readonly authorize: (authorization: string | undefined) => Effect.Effect<void, HttpError>
-  readonly answer: (question: Question) => Effect.Effect<Answer, HttpError, Scope.Scope>
+  readonly answer: (question: Question) => Effect.Effect<Answer, HttpError, SecureMemory | Scope.Scope>
   /** Pads answers. Default `true`. */
   readonly padding?: boolean | undefined
 }
@@ -196,11 +197,10 @@ const pullBody = Effect.gen(function*() {
   })
 })
 
+type Pull = Effect.Effect.Success<typeof pullBody>
+
 /** Reads what stands before a request's chunks, and begins its exchange. */
-const begin = Effect.fnUntraced(function*(
-  pull: Effect.Effect<Uint8Array<ArrayBuffer> | undefined, HttpServerResponse.HttpServerResponse>,
-  keys: GatewayKeys.Service
-) {
+const begin = Effect.fnUntraced(function*(pull: Pull, keys: GatewayKeys.Service) {
   let buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   const fill = Effect.fnUntraced(function*(length: number) {
     while (buffer.length < length) {
@@ -220,34 +220,42 @@ const begin = Effect.fnUntraced(function*(
 
 type Failure = HttpServerResponse.HttpServerResponse | Refusal
 
-/** Reads a request to its end: its head, which is checked as soon as it is there, and its content. */
-const receive = Effect.fnUntraced(function*(
-  { exchange, rest }: Effect.Effect.Success<ReturnType<typeof begin>>,
-  pull: Effect.Effect<Uint8Array<ArrayBuffer> | undefined, HttpServerResponse.HttpServerResponse>,
-  options: Options
-): Effect.fn.Return<Question, Failure, Primitives | SecureMemory | Scope.Scope> {
-  const { guard } = yield* SecureMemory
+type Begun = Effect.Effect.Success<ReturnType<typeof begin>>
+
+/**
+ * Reads a request to its end: its head, which is checked as soon as it is there, and its content, which goes
+ * to `content` piece by piece.
+ */
+const read = Effect.fnUntraced(function*(
+  { exchange, rest }: Begun,
+  pull: Pull,
+  options: Options,
+  content: Array<Uint8Array<ArrayBuffer>>
+): Effect.fn.Return<Question, Failure, SecureMemory | Scope.Scope> {
   const reader = Message.reader(exchange.request, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"))
-  const content: Array<Uint8Array<ArrayBuffer>> = []
   let head: BinaryHttp.RequestHead | undefined
   const take = Effect.fnUntraced(function*(parts: ReadonlyArray<BinaryHttp.Part<BinaryHttp.RequestHead>>) {
-    for (const part of parts) {
-      if (part._tag === "Content") content.push(part.content)
-      else yield* checkHead(head = part.head, options)
-    }
+    // first the content, which is zeroed if the head is refused
+    for (const part of parts) if (part._tag === "Content") content.push(part.content)
+    for (const part of parts) if (part._tag === "Head") yield* checkHead(head = part.head, options)
   })
   const open = <A>(effect: Effect.Effect<A, SecurityError>) => Effect.mapError(effect, () => unopened)
   for (let bytes: Uint8Array<ArrayBuffer> | undefined = rest; bytes !== undefined; bytes = yield* pull) {
     yield* take(yield* open(reader.push(bytes)))
   }
   yield* take(yield* open(reader.end))
-  const payload = yield* guard(Effect.sync(() => Bytes.concat(content)))
-  for (const part of content) part.fill(0)
-  if (payload.length > ChatCompletion.MAX_PAYLOAD_BYTES)
+  const { guard } = yield* SecureMemory
+  return { head: head!, payload: yield* guard(Effect.sync(() => Bytes.concat(content))) }
+})
+
+/** Reads a request, and checks what can be checked only when it is whole. */
+const receive = Effect.fnUntraced(function*(begun: Begun, pull: Pull, options: Options) {
+  const question = yield* zeroing((content) => read(begun, pull, options, content))
+  if (question.payload.length > ChatCompletion.MAX_PAYLOAD_BYTES)
     return yield* Effect.fail(refuse(413, "The request is larger than 10 MiB"))
-  yield* checkDate(head!, options)
-  yield* checkReplay(exchange.enc, options)
-  return { head: head!, payload }
+  yield* checkDate(question.head, options)
+  yield* checkReplay(begun.exchange.enc, options)
+  return question
 })
 
 const outerHeaders = {

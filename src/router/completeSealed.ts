@@ -4,6 +4,7 @@ import type * as Scope from "effect/Scope"
 import * as ChatCompletion from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import type { HttpError } from "../NomyoError.js"
+import { SecureMemory } from "../SecureMemory.js"
 import type { Model, Opened } from "./Model.js"
 import type { Answer, Question } from "./ObliviousGateway.js"
 import { payloadIdOf } from "./payloadId.js"
@@ -32,11 +33,14 @@ const metadataOf = ({ payloadId, securityTier }: Opened) => ({
  * One exchange of protocol 2: asks the model for a stream, if the request wants one and the model has one.
  */
 export const completeSealed = (model: Model) =>
-  Effect.fnUntraced(function*(question: Question): Effect.fn.Return<Answer, HttpError, Scope.Scope> {
+  Effect.fnUntraced(function*(
+    question: Question
+  ): Effect.fn.Return<Answer, HttpError, SecureMemory | Scope.Scope> {
     const opened = yield* read(question)
     if (opened.payload.stream === true && model.stream !== undefined) {
       return { _tag: "Streamed", events: yield* model.stream(opened) }
     }
     const answer = { ...yield* model(opened), _metadata: metadataOf(opened) }
-    return { _tag: "Whole", json: Bytes.fromText(JSON.stringify(answer)) }
+    const { guard } = yield* SecureMemory
+    return { _tag: "Whole", json: yield* guard(Effect.sync(() => Bytes.fromText(JSON.stringify(answer)))) }
   })
