@@ -131,8 +131,8 @@ export interface Service {
   ) => Effect.Effect<ChatCompletion.ChatCompletionResponse, NomyoError>
   /**
    * Checks a request, sends it, and opens its answer chunk by chunk. `NomyoClient.stream` wraps this as a
-   * stream. Until the answer begins, `timeout` counts and the client retries as `create` does. After that, 60
-   * seconds without a byte are a timeout. The connection closes when the scope closes.
+   * stream. Until the answer begins, `timeout` counts and the client retries as `create` does. After that,
+   * `idleTimeout` counts for each silence. The connection closes when the scope closes.
    */
   readonly openStream: (
     request: ChatCompletion.ChatCompletionRequest,
@@ -213,13 +213,13 @@ const routerAt = Effect.fnUntraced(function*(
 const withPrepared = Effect.fnUntraced(function*<A, R>(
   client: ClientDependencies,
   encoded: ChatCompletion.Encoded,
-  { maxRetries, timeout }: RequestOptions,
+  { idleTimeout, maxRetries, timeout }: RequestOptions,
   use: (request: PreparedRequest) => Effect.Effect<A, NomyoError, R>
 ) {
   const { apiKey, baseUrl, payload, securityTier } = encoded
   const prepared = (router: Protocol.Router) =>
     Effect.flatMap(client.crypto.randomId, (payloadId) => {
-      const options = { timeout, maxRetries, payloadId, apiKey, securityTier }
+      const options = { timeout, idleTimeout, maxRetries, payloadId, apiKey, securityTier }
       return Effect.flatMap(prepareRequest(client.config, router, payload, options), use)
     })
   return yield* baseUrl === undefined
@@ -263,12 +263,12 @@ const create = (
     return Effect.map(traced, () => answer)
   })
 
-/** Answers that were opened are read chunk by chunk: no more than this passes between two of them. */
-const IDLE_TIMEOUT = Duration.seconds(60)
-
-const idle = () =>
-  new APIConnectionError({ reason: "timeout",
-    message: "The router was silent for 60 seconds within an answer. Try again" })
+const idle = (idleTimeout: Duration.Duration) => () =>
+  new APIConnectionError({
+    reason: "timeout",
+    message: `The router was silent for ${Duration.format(idleTimeout)} within an answer. ` +
+      "Try again, or raise idleTimeout"
+  })
 
 /** Opens an answer to be read chunk by chunk. The scope's end closes its connection. */
 const openStream = Effect.fnUntraced(function*(
@@ -297,10 +297,10 @@ const openIn = (scope: Scope.Scope, request: PreparedRequest, limits: Protocol.L
 /** Chunks that come in time, until the client is disposed. */
 const boundedPull = (
   { calls }: ClientDependencies,
-  { payloadId }: PreparedRequest,
+  { idleTimeout, payloadId }: PreparedRequest,
   pull: Protocol.Chunks["pull"]
 ): OpenStream["pull"] => {
-  const deadline = { duration: IDLE_TIMEOUT, onTimeout: idle }
+  const deadline = { duration: idleTimeout, onTimeout: idle(idleTimeout) }
   const bounded = calls.untilDeadline((withDeadline) => withDeadline(pull), deadline)
   return Effect.mapError(bounded, (error) => withRequest(error, { payloadId, attempts: 1 }))
 }

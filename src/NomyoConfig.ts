@@ -39,6 +39,7 @@ export interface NomyoConfig {
   /** Includes the client's own origin; `false` if requests may not name a router. */
   readonly trustedBaseUrls: ReadonlyArray<OriginPattern> | false
   readonly timeout: Duration.Duration
+  readonly idleTimeout: Duration.Duration
   readonly maxRetries: number
   readonly throttle: boolean
   readonly keySize: 2048 | 4096
@@ -254,10 +255,6 @@ export const make = Effect.fnUntraced(function*(
   if (trustedBaseUrls === undefined) {
     return yield* Effect.fail(refuse("trustedBaseUrls", ORIGINS))
   }
-  const maxResponseBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  if (!(maxResponseBytes > 0)) {
-    return yield* Effect.fail(refuse("maxResponseBytes", "a number of bytes, more than 0"))
-  }
   const protocol = yield* protocolOf(options)
   const keyRotationInterval = yield* duration(
     "keyRotationInterval",
@@ -270,6 +267,7 @@ export const make = Effect.fnUntraced(function*(
     apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     trustedBaseUrls,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.seconds(60)),
+    idleTimeout: yield* positiveDuration("idleTimeout", options.idleTimeout ?? Duration.seconds(60)),
     maxRetries: yield* retries(options.maxRetries ?? 2),
     throttle: options.throttle ?? false,
     keySize: options.keySize ?? 4096,
@@ -281,7 +279,7 @@ export const make = Effect.fnUntraced(function*(
     postQuantum: options.postQuantum ?? "off",
     padding: options.padding ?? true,
     routerKeyTtl: yield* positiveDuration("routerKeyTtl", options.routerKeyTtl ?? Duration.hours(1)),
-    maxResponseBytes
+    maxResponseBytes: options.maxResponseBytes ?? 64 * 1024 * 1024
   }
 })
 
@@ -333,12 +331,13 @@ const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
 
 /**
  * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`,
- * `NOMYO_TRUSTED_BASE_URLS` (separated by commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_MAX_RETRIES`,
- * `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`, `NOMYO_ROUTER_KEY_FINGERPRINTS`
- * (separated by commas), `NOMYO_PROTOCOL`, `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas),
- * `NOMYO_ROUTER_KEY_CONFIG`, `NOMYO_POST_QUANTUM`, `NOMYO_PADDING`, `NOMYO_ROUTER_KEY_TTL`,
- * `NOMYO_MAX_RESPONSE_BYTES`. Times are milliseconds, or a number and a unit: `30 seconds`. A blank variable
- * counts as unset.
+ * `NOMYO_TRUSTED_BASE_URLS` (separated by commas, or `false`), `NOMYO_TIMEOUT`, `NOMYO_IDLE_TIMEOUT`,
+ * `NOMYO_MAX_RETRIES`, `NOMYO_THROTTLE`, `NOMYO_KEY_SIZE`, `NOMYO_KEY_ROTATION_INTERVAL`,
+ * `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas), `NOMYO_PROTOCOL`,
+ * `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas), `NOMYO_ROUTER_KEY_CONFIG`,
+ * `NOMYO_POST_QUANTUM`, `NOMYO_PADDING`, `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are
+ * milliseconds, or a number and a unit: `30 seconds`. A blank variable counts as
+ * unset.
  *
  * @since 0.2.0
  * @category config
@@ -349,6 +348,7 @@ export const config: Config.Config<Options> = Config.all({
   apiKey: optional("NOMYO_API_KEY", secret),
   trustedBaseUrls: optional("NOMYO_TRUSTED_BASE_URLS", origins),
   timeout: optional("NOMYO_TIMEOUT", time),
+  idleTimeout: optional("NOMYO_IDLE_TIMEOUT", time),
   maxRetries: optional("NOMYO_MAX_RETRIES", Config.integer),
   throttle: optional("NOMYO_THROTTLE", Config.boolean),
   keySize: optional("NOMYO_KEY_SIZE", keySize),

@@ -173,7 +173,7 @@ export class ServiceUnavailableError extends httpError("ServiceUnavailableError"
  * - `cors`: in a browser, the router answers but does not let this page read the answer
  * - `truncated`: the answer ended early
  * - `protocol`: the answer was not HTTP
- * - `timeout`: the attempt took longer than `timeout`
+ * - `timeout`: the attempt took longer than `timeout`, or a stream was silent for longer than `idleTimeout`
  *
  * @since 0.2.0
  * @category models

@@ -12,6 +12,7 @@ const FLAGS: { readonly [option: string]: string } = {
   apiKey: "NOMYO_API_KEY",
   maxRetries: "NOMYO_MAX_RETRIES",
   timeout: "NOMYO_TIMEOUT",
+  idleTimeout: "NOMYO_IDLE_TIMEOUT",
   routerKeyFingerprints: "NOMYO_ROUTER_KEY_FINGERPRINTS",
   routerKeyConfigFingerprints: "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS",
   routerKeyConfig: "NOMYO_ROUTER_KEY_CONFIG",

@@ -109,6 +109,7 @@ const serveGateway = Effect.fnUntraced(function*(
     tokens: tokens.map(({ token }) => token),
     securityTier: Option.getOrUndefined(given.tier),
     timeout: Option.getOrElse(given.timeout, () => environment.timeout),
+    idleTimeout: Option.getOrUndefined(given.idleTimeout),
     maxRetries: environment.maxRetries,
     keepAlive: Option.getOrUndefined(given.keepAlive),
     allowedHosts: hostNames(given),

@@ -14,6 +14,7 @@ export interface Options extends ServerOptions {
   readonly tier: Option.Option<SecurityTier>
   readonly noThrottle: boolean
   readonly timeout: Option.Option<Duration.Duration>
+  readonly idleTimeout: Option.Option<Duration.Duration>
   readonly keepAlive: Option.Option<Duration.Duration>
   readonly baseUrl: Option.Option<string>
   readonly allowHttp: boolean
@@ -57,6 +58,12 @@ export const options = {
   timeout: duration("timeout").pipe(
     Cli.optional,
     Cli.withDescription("How long one attempt may take. Default: NOMYO_TIMEOUT, or 10 minutes")
+  ),
+  idleTimeout: duration("idle-timeout").pipe(
+    Cli.optional,
+    Cli.withDescription(
+      "The longest silence within a streamed answer. Default: NOMYO_IDLE_TIMEOUT, or 60 seconds"
+    )
   ),
   keepAlive: duration("keep-alive").pipe(
     Cli.optional,

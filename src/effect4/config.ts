@@ -36,6 +36,7 @@ export const config: Config.Config<Options> = Config.all({
   allowHttp: optional("NOMYO_ALLOW_HTTP", Config.Boolean),
   apiKey: optional("NOMYO_API_KEY", Config.Redacted),
   timeout: optional("NOMYO_TIMEOUT", time),
+  idleTimeout: optional("NOMYO_IDLE_TIMEOUT", time),
   maxRetries: optional("NOMYO_MAX_RETRIES", Config.Int),
   throttle: optional("NOMYO_THROTTLE", Config.Boolean),
   keySize: optional("NOMYO_KEY_SIZE", keySize),

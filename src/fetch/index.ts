@@ -34,6 +34,8 @@ export interface CallOptions {
   readonly signal: AbortSignal | undefined
   /** For one attempt, in milliseconds. */
   readonly timeout: number
+  /** The longest silence within a streamed answer, in milliseconds. Default: the client's own. */
+  readonly idleTimeout: number | undefined
   /** How many times the client itself repeats a request that failed. */
   readonly maxRetries: number
 }
@@ -92,6 +94,11 @@ export interface FetchOptions {
    */
   readonly timeout?: number | undefined
   /**
+   * Longest silence within a streamed answer, in milliseconds. Default: the client's `idleTimeout`, 60
+   * seconds.
+   */
+  readonly idleTimeout?: number | undefined
+  /**
    * Number of times the client retries a failed request, in place of its own setting. Default 0, because the
    * library retries too.
    */
@@ -106,6 +113,7 @@ interface Settings {
   readonly models: ReadonlyArray<string>
   readonly origins: ReadonlySet<string>
   readonly timeout: number
+  readonly idleTimeout: number | undefined
   readonly maxRetries: number
 }
 
@@ -118,6 +126,7 @@ const rules = {
   origins: rule<ReadonlyArray<string>>("a list of origins, such as https://api.openai.com", (value) =>
     strings.accepts(value) && (value as ReadonlyArray<string>).every(isWebUrl)),
   timeout: positive,
+  idleTimeout: positive,
   maxRetries: wholeNumber(0)
 }
 
@@ -129,12 +138,13 @@ const readOptions = (options: FetchOptions): Read<typeof rules> => {
 }
 
 const settingsOf = (options: FetchOptions): Settings => {
-  const { apiKey, maxRetries, models, origins, timeout } = readOptions(options)
+  const { apiKey, idleTimeout, maxRetries, models, origins, timeout } = readOptions(options)
   return {
     apiKey: apiKey ?? "client",
     models: models ?? Models.DEFAULT_MODELS,
     origins: new Set([BASE_URL, ...origins ?? []].map((url) => new URL(url).origin)),
     timeout: timeout ?? DEFAULT_TIMEOUT,
+    idleTimeout,
     maxRetries: maxRetries ?? 0
   }
 }
@@ -270,7 +280,7 @@ const completeStreamed = async (
 
 const complete = async (
   client: ChatClient,
-  { apiKey, maxRetries, timeout }: Settings,
+  { apiKey, idleTimeout, maxRetries, timeout }: Settings,
   { body, headers, signal }: Call,
   deployment: string | undefined
 ): Promise<Response> => {
@@ -281,10 +291,11 @@ const complete = async (
   const request = mapped.request as ChatRequest
   const { stream } = client
   if (mapped.stream && stream !== undefined) {
-    const open = (signal: AbortSignal) => stream.call(client, request, { signal, timeout, maxRetries })
+    const open = (signal: AbortSignal) =>
+      stream.call(client, request, { signal, timeout, idleTimeout, maxRetries })
     return completeStreamed(open, mapped, signal)
   }
-  const answer = await client.create(request, { signal, timeout, maxRetries }) as Answer
+  const answer = await client.create(request, { signal, timeout, idleTimeout, maxRetries }) as Answer
   // a client may answer at the moment of the abort
   signal?.throwIfAborted()
   return mapped.stream

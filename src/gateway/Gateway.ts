@@ -57,6 +57,8 @@ export interface Options {
   readonly securityTier?: SecurityTier | undefined
   /** For one attempt. Default 10 minutes: the tool's own timeout comes first. */
   readonly timeout?: Duration.DurationInput | undefined
+  /** The longest silence within a streamed answer. Default: the client's `idleTimeout`. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
   /** How many times a request that failed is repeated. Default 0: tools have retries of their own. */
   readonly maxRetries?: number | undefined
   /** The time between two comments of a stream that waits for its answer. Default 10 seconds. */
@@ -113,6 +115,9 @@ const makeSettings = Effect.fnUntraced(function*(options: Options) {
     authorize: yield* makeAuthorize(tokens),
     securityTier: options.securityTier,
     timeout: yield* positiveDuration("timeout", options.timeout ?? Duration.minutes(10)),
+    idleTimeout: options.idleTimeout === undefined
+      ? undefined
+      : yield* positiveDuration("idleTimeout", options.idleTimeout),
     maxRetries: yield* retries(options.maxRetries ?? 0),
     keepAlive: yield* positiveDuration("keepAlive", options.keepAlive ?? Duration.seconds(10)),
     reword: rewordWith(options.errorMessage)

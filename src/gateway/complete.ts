@@ -27,6 +27,8 @@ export interface Settings {
   readonly client: NomyoClient.Service
   readonly securityTier: SecurityTier | undefined
   readonly timeout: Duration.Duration
+  /** `undefined` is the client's. */
+  readonly idleTimeout: Duration.Duration | undefined
   readonly maxRetries: number
   readonly keepAlive: Duration.Duration
   readonly reword: Reword
@@ -238,11 +240,11 @@ export const complete = Effect.fnUntraced(function*(
   Refusal,
   HttpServerRequest.HttpServerRequest | Scope.Scope
 > {
-  const { client, maxRetries, securityTier, timeout } = settings
+  const { client, idleTimeout, maxRetries, securityTier, timeout } = settings
   const text = yield* readBody
   const mapped = yield* attempt(() => mapRequest(text, { ...given, securityTier }))
   const request = mapped.request as unknown as ChatCompletionRequest
-  const options = { timeout, maxRetries }
+  const options = { timeout, idleTimeout, maxRetries }
   // a server runs its apps uninterruptibly, and a tool that leaves is to cancel its call
   if (mapped.stream) {
     const start = Effect.interruptible(afterRateLimit(begin(client.openStream(request, options))))

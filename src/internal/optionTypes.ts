@@ -28,6 +28,12 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly timeout?: Time | undefined
   /**
+   * Longest silence within a streamed answer, between two of its chunks. A number is milliseconds. Default 60
+   * seconds. A router of protocol 2 sends a sign of life every 15 seconds; a shorter time also ends answers
+   * whose model is slow. Under protocol 1 an answer comes whole, so only `timeout` counts.
+   */
+  readonly idleTimeout?: Time | undefined
+  /**
    * Maximum number of retries after a 429, 500, 502, 503, 504, a network failure or a timeout. Default 2.
    */
   readonly maxRetries?: number | undefined
@@ -118,6 +124,10 @@ export interface PlatformOptions<Secret> {
 export interface RequestOptions<Time> {
   /** Time limit of each attempt. A number is milliseconds. Default: the client's `timeout`. */
   readonly timeout?: Time | undefined
+  /**
+   * Longest silence within a streamed answer. A number is milliseconds. Default: the client's `idleTimeout`.
+   */
+  readonly idleTimeout?: Time | undefined
   /** Maximum number of retries. Default: the client's `maxRetries`. */
   readonly maxRetries?: number | undefined
 }

@@ -55,6 +55,7 @@ export const clientRules = {
     (value) => value === false || strings.accepts(value)
   ),
   timeout: time,
+  idleTimeout: time,
   maxRetries: wholeNumber(0),
   throttle: flag,
   keySize,
@@ -97,6 +98,7 @@ export const generateKeysRules = { keySize, keyDir, password }
 /** The options of one call of a Promise class. */
 export const callRules = {
   timeout: time,
+  idleTimeout: time,
   maxRetries: wholeNumber(0),
   signal: rule<AbortSignal>("an AbortSignal", (value) =>
     hasMethod(value, "addEventListener") && typeof (value as AbortSignal).aborted === "boolean")

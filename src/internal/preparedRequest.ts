@@ -14,6 +14,8 @@ export interface PreparedRequest extends Protocol.Request {
   readonly length: number
   /** The time that one attempt may take. */
   readonly timeout: Duration.Duration
+  /** The longest silence between two chunks of a streamed answer. */
+  readonly idleTimeout: Duration.Duration
   readonly maxRetries: number
 }
 
@@ -23,6 +25,7 @@ interface Options {
   readonly apiKey?: string | undefined
   readonly securityTier?: string | undefined
   readonly timeout?: Duration.DurationInput | undefined
+  readonly idleTimeout?: Duration.DurationInput | undefined
   readonly maxRetries?: number | undefined
 }
 
@@ -50,13 +53,17 @@ export const prepareRequest = Effect.fnUntraced(function*(
   config: NomyoConfig.NomyoConfig,
   router: Protocol.Router,
   payload: Plaintext,
-  { apiKey, maxRetries = config.maxRetries, payloadId, securityTier, timeout = config.timeout }: Options
+  options: Options
 ): Effect.fn.Return<PreparedRequest, InvalidRequestError | SecurityError> {
+  const { apiKey, payloadId, securityTier } = options
+  const { idleTimeout = config.idleTimeout, maxRetries = config.maxRetries, timeout = config.timeout } =
+    options
   return {
     router,
     payload,
     length: payload.length,
     timeout: yield* NomyoConfig.positiveDuration("timeout", timeout),
+    idleTimeout: yield* NomyoConfig.positiveDuration("idleTimeout", idleTimeout),
     maxRetries: yield* NomyoConfig.retries(maxRetries),
     payloadId: yield* checkHeader("payload id", payloadId),
     apiKey: yield* checkApiKey(apiKey, config),

@@ -58,6 +58,7 @@ describe("wrong usage", () => {
     ["router --port many", "--port must be a whole number"],
     ["router --port 70000", "--port must be a number from 0 to 65535"],
     ["proxy --timeout soon", "--timeout must be a time such as"],
+    ["proxy --idle-timeout soon", "--idle-timeout must be a time such as"],
     ["chat hi --base-url example", "--base-url"]
   ])("ends with 2 and says what to do: nomyo %s", async (line, said) => {
     const { code, stderr, stdout } = await nomyo(line.split(" "))

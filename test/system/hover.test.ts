@@ -23,7 +23,8 @@ const client = new SecureChatCompletion({
   /*8*/keyDir: false,
   /*9*/routerKeyTtl: "5 minutes",
   protocol: 2,
-  /*22*/padding: false
+  /*22*/padding: false,
+  /*23*/idleTimeout: "2 minutes"
 })
 const answer = await client./*10*/create({
   model: "m",
@@ -66,7 +67,8 @@ const expected: ReadonlyArray<readonly [name: string, ...said: ReadonlyArray<str
   ["retryAfter", "in milliseconds"],
   ["reason", "Which security rule ended the request"],
   ["maxRetries", "Number of times the client retries a failed request", "Default 0"],
-  ["padding", "Pads each request under protocol 2", "1024 bytes", "Default `true`"]
+  ["padding", "Pads each request under protocol 2", "1024 bytes", "Default `true`"],
+  ["idleTimeout", "Longest silence within a streamed answer", "A number is milliseconds", "Default 60 seconds"]
 ]
 
 const options: ts.CompilerOptions = {

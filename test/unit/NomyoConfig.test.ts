@@ -5,8 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 
-const millis = ({ keyRotationInterval, routerKeyTtl, timeout }: NomyoConfig.NomyoConfig) => ({
+const millis = ({ idleTimeout, keyRotationInterval, routerKeyTtl, timeout }: NomyoConfig.NomyoConfig) => ({
   timeout: Duration.toMillis(timeout),
+  idleTimeout: Duration.toMillis(idleTimeout),
   keyRotationInterval: Duration.toMillis(keyRotationInterval),
   routerKeyTtl: Duration.toMillis(routerKeyTtl)
 })
@@ -26,10 +27,11 @@ describe("NomyoConfig.make", () => {
         throttle: false,
         keySize: 4096,
         routerKeyFingerprints: [],
+        padding: true,
         maxResponseBytes: 64 * 1024 * 1024
       })
-      assert.deepStrictEqual(millis(config), { timeout: 60_000, keyRotationInterval: 86_400_000,
-        routerKeyTtl: 3_600_000 })
+      assert.deepStrictEqual(millis(config), { timeout: 60_000, idleTimeout: 60_000,
+        keyRotationInterval: 86_400_000, routerKeyTtl: 3_600_000 })
     }))
 
   it.effect("normalizes the router's URL and the fingerprints, and hides the API key", () =>
@@ -85,6 +87,7 @@ describe("NomyoConfig.config", () => {
         NOMYO_API_KEY: "sk-test",
         NOMYO_TRUSTED_BASE_URLS: "https://one.test,https://*.two.test",
         NOMYO_TIMEOUT: "1500",
+        NOMYO_IDLE_TIMEOUT: "20 seconds",
         NOMYO_MAX_RETRIES: "5",
         NOMYO_THROTTLE: "yes",
         NOMYO_KEY_SIZE: "2048",
@@ -105,8 +108,10 @@ describe("NomyoConfig.config", () => {
       })
       assert.strictEqual(Redacted.value(config.apiKey!), "sk-test")
       assert.deepStrictEqual(options.trustedBaseUrls, ["https://one.test", "https://*.two.test"])
-      assert.deepStrictEqual(millis(config), { timeout: 1500, keyRotationInterval: 7_200_000,
-        routerKeyTtl: 30_000 })
+      assert.deepStrictEqual(millis(config), { timeout: 1500, idleTimeout: 20_000,
+        keyRotationInterval: 7_200_000, routerKeyTtl: 30_000 })
+      const { padding } = yield* read({ NOMYO_PADDING: "false" })
+      assert.isFalse(padding)
     }))
 
   it.effect("leaves out what is not set, and reads false for no trusted router", () =>

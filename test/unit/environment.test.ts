@@ -12,6 +12,7 @@ const NAMES = [
   "NOMYO_API_KEY",
   "NOMYO_TRUSTED_BASE_URLS",
   "NOMYO_TIMEOUT",
+  "NOMYO_IDLE_TIMEOUT",
   "NOMYO_MAX_RETRIES",
   "NOMYO_THROTTLE",
   "NOMYO_KEY_SIZE",
@@ -86,7 +87,7 @@ describe("times", () => {
     "of %s are refused rather than taken for never",
     (time) =>
       Effect.gen(function*() {
-        for (const name of ["timeout", "keyRotationInterval", "routerKeyTtl"]) {
+        for (const name of ["timeout", "idleTimeout", "keyRotationInterval", "routerKeyTtl"]) {
           assert.match(yield* message({ [name]: time }),
             new RegExp(`^${name} must be a time of more than 0`))
         }

@@ -190,11 +190,12 @@ describe("what the client is given", () => {
       options: { signal: undefined, timeout: 600_000, maxRetries: 0 } }])
   })
 
-  it("has the timeout and the retries that were asked for, and the signal", async () => {
+  it("has the timeouts and the retries that were asked for, and the signal", async () => {
     const { signal } = new AbortController()
-    const { calls, fetch } = setUp({ timeout: 1000, maxRetries: 3 })
+    const { calls, fetch } = setUp({ timeout: 1000, idleTimeout: 500, maxRetries: 3 })
     await fetch(URL_, { ...post, signal })
-    expect(calls.map(({ options }) => options)).toEqual([{ signal, timeout: 1000, maxRetries: 3 }])
+    expect(calls.map(({ options }) => options))
+      .toEqual([{ signal, timeout: 1000, idleTimeout: 500, maxRetries: 3 }])
   })
 
   it("has the key of the header if that was asked for", async () => {
@@ -380,6 +381,7 @@ describe("options", () => {
     ["an origin that is none", { origins: ["api.openai.com"] }, /^origins must be a list of origins/],
     ["a timeout of no time", { timeout: 0 }, /^timeout must be a number of more than 0$/],
     ["a timeout in text", { timeout: "30 seconds" }, /^timeout must be a number of more than 0$/],
+    ["an idle timeout of no time", { idleTimeout: 0 }, /^idleTimeout must be a number of more than 0$/],
     ["half a retry", { maxRetries: 0.5 }, /^maxRetries must be a whole number, 0 or more$/],
     ["a Promise", { maxRetries: Promise.resolve(1) }, /^maxRetries must be .*await it first$/],
     ["no options", "sk-secret", /^The options must be an object such as /]

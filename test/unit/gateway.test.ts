@@ -111,6 +111,7 @@ describe("Gateway.make", () => {
       assert.notInclude(both.message, "secret-token")
       assert.strictEqual((yield* make({ keepAlive: 0 }))._tag, "InvalidRequestError")
       assert.strictEqual((yield* make({ timeout: -1 }))._tag, "InvalidRequestError")
+      assert.match((yield* make({ idleTimeout: 0 })).message, /^idleTimeout must be a time of more than 0/)
     }))
 })
 
