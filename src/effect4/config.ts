@@ -25,8 +25,8 @@ const keyDirectory = (name: string): Config.Config<string | false> =>
   Config.map(Config.String(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
 
 /**
- * The options by the names that the environment has for them, `NOMYO_API_KEY` and the others of
- * `NomyoConfig.config`. Those that are not set take their defaults.
+ * The options from the environment: `NOMYO_API_KEY` and the other variables of `NomyoConfig.config`. A
+ * missing variable leaves the option at its default.
  *
  * @since 0.3.0
  * @category config

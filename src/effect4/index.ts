@@ -1,8 +1,8 @@
 /**
  * `nomyo-js/effect4`: the client as a service of Effect 4.
  *
- * It is a facade over the Promise classes. You cannot replace the client's own services, control its waits
- * with `TestClock`, or see its inner spans. With Effect 3, `nomyo-js/effect` can do all that.
+ * It is a facade over the Promise classes. To replace the client's services, control its waits with
+ * `TestClock`, or see its inner spans, use `nomyo-js/effect` with Effect 3.
  *
  * @since 0.3.0
  */
@@ -45,20 +45,20 @@ export interface Service {
     options?: CallOptions
   ) => Effect.Effect<ChatCompletionResponse, NomyoError>
   /**
-   * Makes a request of each element, `concurrency` at a time (4). A request that fails does not end the
-   * batch: its error is its outcome. Backpressure: the input is read when fewer than `concurrency` requests
-   * are in flight or answered and not taken. Interruption, and the end of the stream's consumer, cancel what
-   * is in flight.
+   * Sends each element as a request, `concurrency` at a time, by default 4. The error of a failed request is
+   * its outcome, and the batch continues. Backpressure: requests in flight plus results you have not taken
+   * yet are at most `concurrency`. Below that it reads the next request. When you interrupt the stream or
+   * stop reading, it cancels the requests in flight.
    */
   readonly createAll: <E, R>(
     requests: Stream.Stream<ChatCompletionRequest, E, R>,
     options?: BatchOptions
   ) => Stream.Stream<Outcome, E | NomyoError, R>
-  /** The client's public key. Loads or makes the key pair, so that the first request need not wait for it. */
+  /** Loads or creates the client's key pair before the first request needs it. Returns the public key. */
   readonly ready: Effect.Effect<PublicKey, NomyoError>
-  /** Replaces the client's key pair now. Requests in flight are answered under the old pair. */
+  /** Replaces the client's key pair now. Requests in flight finish under the old pair. */
   readonly rotateKeys: Effect.Effect<PublicKey, NomyoError>
-  /** Removes the client's key pair, also from where it is stored. The next request makes another. */
+  /** Removes the client's key pair, also from storage. The next request creates another. */
   readonly forgetKeys: Effect.Effect<void, NomyoError>
 }
 
@@ -101,8 +101,8 @@ const serve = (client: SecureChatCompletion): Service => ({
 })
 
 /**
- * A client that is disposed when the layer's scope closes: calls in flight then fail with a `DisposedError`,
- * and its keys are zeroed. On Node an option that is not given comes from the environment.
+ * A complete `NomyoClient`. When the layer's scope closes, calls in flight fail with a `DisposedError` and
+ * the keys leave memory. On Node a missing option comes from the environment.
  *
  * @since 0.3.0
  * @category layers
@@ -117,7 +117,7 @@ export const layer = (options: Options = {}): Layer.Layer<NomyoClient, InvalidRe
   )
 
 /**
- * The client with its options from Effect's configuration, by default as `config` reads them.
+ * A complete `NomyoClient` with options from a `Config`, by default from `config`.
  *
  * @since 0.3.0
  * @category layers

@@ -13,7 +13,7 @@ export interface Options extends Omit<ChatCompletionConfig, "apiKey" | "keyRotat
   /** API key, sent as a bearer token. Default: no key. */
   readonly apiKey?: string | Redacted.Redacted | undefined
   /**
-   * Password that encrypts the private key files, on Node. At least 8 characters. Default: they are not
+   * Password that encrypts the private key files, on Node. At least 8 characters. Default: the files are not
    * encrypted.
    */
   readonly keyRotationPassword?: string | Redacted.Redacted | undefined

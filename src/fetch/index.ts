@@ -1,6 +1,6 @@
 /**
- * `nomyo-js/fetch`: a `fetch` that encrypts, for tools that speak OpenAI's chat completions: `openai`, the AI
- * SDK, LangChain and others. It needs web standards only, and a client to stand on.
+ * `nomyo-js/fetch`: a `fetch` that encrypts, for libraries that speak OpenAI's chat completions, such as
+ * `openai`, the AI SDK and LangChain. It needs only web standards and a client.
  *
  * @since 0.3.0
  */
@@ -32,11 +32,11 @@ export const BASE_URL = "https://nomyo.invalid/v1"
 export interface CallOptions {
   /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal: AbortSignal | undefined
-  /** For one attempt, in milliseconds. */
+  /** Time limit of one attempt, in milliseconds. */
   readonly timeout: number
   /** The longest silence within a streamed answer, in milliseconds. Default: the client's own. */
   readonly idleTimeout: number | undefined
-  /** How many times the client itself repeats a request that failed. */
+  /** Maximum number of retries by the client. */
   readonly maxRetries: number
 }
 
@@ -50,7 +50,10 @@ export interface CallOptions {
 export interface ChatClient {
   /** Returns the whole answer, or rejects with an error of `nomyo-js`. */
   create(request: ChatRequest, options: CallOptions): Promise<object>
-  /** Yields the answer's chunks as they arrive. Without it, streams are cut from the whole answer. */
+  /**
+   * Yields the answer's chunks as they arrive. Without this method, `createFetch` splits the whole answer
+   * into chunks.
+   */
   stream?(request: ChatRequest, options: CallOptions): AsyncIterable<object>
 }
 
@@ -81,7 +84,7 @@ export interface FetchOptions {
    * `api-key`) header. Default `client`, because a library may put its OpenAI key there.
    */
   readonly apiKey?: "client" | "header" | undefined
-  /** The ids that `GET /models` answers with. Default: those that the service's documentation names. */
+  /** The ids that `GET /models` answers with. Default: the ids in the service's documentation. */
   readonly models?: ReadonlyArray<string> | undefined
   /**
    * Origins to accept beside that of `BASE_URL`, such as `https://api.openai.com` for a library with a fixed
@@ -89,8 +92,8 @@ export interface FetchOptions {
    */
   readonly origins?: ReadonlyArray<string> | undefined
   /**
-   * For one attempt, in milliseconds, in place of the client's. Default 10 minutes: the tool's own timeout
-   * comes first.
+   * Time limit of one attempt in milliseconds, in place of the client's `timeout`. Default 10 minutes, so
+   * that your library's own timeout comes first.
    */
   readonly timeout?: number | undefined
   /**
@@ -99,8 +102,8 @@ export interface FetchOptions {
    */
   readonly idleTimeout?: number | undefined
   /**
-   * Number of times the client retries a failed request, in place of its own setting. Default 0, because the
-   * library retries too.
+   * Number of times the client retries a failed request, in place of its own `maxRetries`. Default 0, because
+   * your library retries too.
    */
   readonly maxRetries?: number | undefined
 }
@@ -331,14 +334,15 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
 }
 
 /**
- * Makes a `fetch` that sends chat completions through `client`, encrypted. It sends nothing in the clear,
- * whatever the URL.
+ * Makes a `fetch` that sends chat completions through `client`, encrypted. It sends nothing in the clear, for
+ * any URL.
  *
  * It encrypts `POST …/chat/completions` and answers `GET …/models` and `/models/{id}` from a list. Other
  * paths get a 404 in OpenAI's form. With `stream: true` the answer is a stream of events. Under protocol 2
- * they arrive while the model writes; under protocol 1 they are pieces of the whole answer. The first event's
- * `_metadata.is_streamed` says which. The stream applies backpressure, and leaving it ends the model's work.
- * A stream that breaks off throws the client's error. It never sends the library's headers.
+ * they arrive while the model writes. Under protocol 1.0 the client waits for the whole answer, then splits
+ * it. `_metadata.is_streamed` of the first event is `true` if the router streamed. The stream applies
+ * backpressure. When you stop reading, the connection closes. A stream that breaks off throws the client's
+ * error. Your library's headers are never sent.
  *
  * HTTP errors keep their status, except 408 and 409 with the AI SDK, which would retry them: it gets a 400
  * with the `code` `http_408` or `http_409`. A `SecurityError` or `DisposedError` is a 400 with the reason as
@@ -386,13 +390,13 @@ export const createFetch = (client: ChatClient, options: FetchOptions = {}): typ
  * @category models
  */
 export interface OpenAiOptions {
-  /** A placeholder: the package wants a key. The router gets the client's own. */
+  /** A placeholder, because the package requires a key. The router gets the client's own key. */
   readonly apiKey: string
   /** `BASE_URL`. */
   readonly baseURL: string
   /** The `fetch` of `createFetch`. */
   readonly fetch: typeof globalThis.fetch
-  /** Set if the client retries, so that retries do not multiply. */
+  /** 0 if the client retries, so that retries do not multiply; otherwise absent. */
   readonly maxRetries?: 0
 }
 

@@ -22,9 +22,8 @@ export interface PortableOptions<Time, Secret> {
   readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
   /**
    * Time limit of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
-   * Default 60 seconds. A client has up to 64 requests in flight; waiting for a place does not count.
-   * On Node, `Transport.layer` (Node's `fetch`) always gives up after five minutes of silence;
-   * `NodeTransport.layer` does not.
+   * Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests is outside the
+   * limit. On Node, `Transport.layer` (Node's `fetch`) always gives up after five minutes of silence.
    */
   readonly timeout?: Time | undefined
   /**
@@ -38,14 +37,16 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly maxRetries?: number | undefined
   /**
-   * Keeps this client's requests and retries within the service's limit for one API key: 2 in a second, and
-   * up to 4 in one second out of ten. Requests wait in order; `timeout` does not count the wait. Requests of
-   * other clients and processes do not count. Default `false`.
+   * Keeps this client's requests and retries within the service's limit for one API key: 2 requests a second;
+   * once every ten seconds, 4 within one second. Requests wait in order, and the wait is outside `timeout`.
+   * Other clients and processes with the same API key are not counted. Default `false`.
    */
   readonly throttle?: boolean | undefined
   /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
   readonly keySize?: 2048 | 4096 | undefined
-  /** Age at which a key pair is replaced. A number is milliseconds; 0 is never. Default 24 hours. */
+  /**
+   * Age at which a key pair is replaced. A number is milliseconds; 0 switches rotation off. Default 24 hours.
+   */
   readonly keyRotationInterval?: Time | undefined
   /**
    * SHA-256 fingerprints of the router keys to accept, as 64 hexadecimal digits each, colons allowed.
@@ -54,8 +55,8 @@ export interface PortableOptions<Time, Secret> {
   readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
   /**
    * Protocol between client and router: 1 for the NOMYO service, 2 for `nomyo router`. Under protocol 2 only
-   * the sender of a request can open its answer. The client never speaks the other one. Default 1, or 2 with
-   * one of the next two options.
+   * the sender of a request can open its answer. The client never falls back to the other protocol. Default
+   * 1, or 2 with one of the next two options.
    */
   readonly protocol?: 1 | 2 | undefined
   /**
@@ -64,14 +65,14 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly routerKeyConfigFingerprints?: ReadonlyArray<string> | undefined
   /**
-   * The router's list of key configurations under protocol 2, in base64. Default: it is fetched from the
-   * router.
+   * The router's list of key configurations under protocol 2, in base64. Default: the client fetches the list
+   * from the router.
    */
   readonly routerKeyConfig?: string | undefined
   /**
    * Key exchange that withstands quantum computers (MLKEM768-X25519), under protocol 2. `prefer` uses it if
-   * the router offers it; `require` fails otherwise, so that nobody on the path can hide the offer. Default
-   * `off`: each request costs 1,088 bytes more, and about a millisecond more on either side.
+   * the router offers it. `require` fails if the router does not, so that nobody on the path can hide the
+   * offer. It adds 1,088 bytes to each request, and about a millisecond on either side. Default `off`.
    */
   readonly postQuantum?: "off" | "prefer" | "require" | undefined
   /**
@@ -80,8 +81,8 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly padding?: boolean | undefined
   /**
-   * Time that the router's key is used before it is fetched again, at most. A number is milliseconds. Default
-   * 1 hour. A router of protocol 2 may say less, in its `max-age`.
+   * Longest time that the client uses the router's key before it is fetched again. A number is milliseconds.
+   * Default 1 hour. A router of protocol 2 may set a shorter time in its `max-age`.
    */
   readonly routerKeyTtl?: Time | undefined
   /** Largest answer to accept, in bytes on the wire. Default 64 MiB. */
@@ -98,13 +99,13 @@ export interface PlatformOptions<Secret> {
   /** Directory of the key pairs that a rotation makes, on Node. Default `keyDir`. */
   readonly keyRotationDir?: string | undefined
   /**
-   * Uses `keyDir` as it is, on Node, for a secret that Kubernetes or another tool mounts. Its files may be
-   * symbolic links and may be readable by a group of this process. The client never writes, replaces or
-   * removes them: rotation needs a `keyRotationDir`, or `keyRotationInterval: 0`. Default `false`.
+   * Leaves `keyDir` unchanged, on Node, for a secret that Kubernetes or another tool mounts. The files may be
+   * symbolic links, and a group of this process may read them. The client never writes, replaces or removes
+   * them: set a `keyRotationDir`, or `keyRotationInterval: 0`. Default `false`.
    */
   readonly keyDirReadOnly?: boolean | undefined
   /**
-   * Password that encrypts the private key files, on Node. At least 8 characters. Default: they are not
+   * Password that encrypts the private key files, on Node. At least 8 characters. Default: the files are not
    * encrypted.
    */
   readonly keyRotationPassword?: Secret | undefined
@@ -135,12 +136,10 @@ export interface RequestOptions<Time> {
 /** Options of a batch beside those of its calls. */
 export interface BatchOptions {
   /**
-   * Number of requests that may be in flight, or answered and not taken yet. Default 4: as many as the
+   * Number of requests that may be in flight, plus results you have not taken yet. Default 4, as many as the
    * service takes at once.
    */
   readonly concurrency?: number | undefined
-  /**
-   * Yields outcomes in the order of the requests. Default `false`: in the order of their arrival.
-   */
+  /** Yields results in the order of the requests. Default `false`: in the order of their arrival. */
   readonly ordered?: boolean | undefined
 }

@@ -10,7 +10,7 @@
  */
 
 /**
- * A model's wish to have a function called.
+ * A model's request to call a function.
  *
  * @since 0.3.0
  * @category models
@@ -22,12 +22,12 @@ export interface FunctionToolCall {
   readonly type: "function"
   /** `arguments` is JSON text, written by the model: it may be invalid. */
   readonly function: { readonly name: string; readonly arguments: string }
-  /** Absent: it belongs to a custom tool. */
+  /** Absent in a function call. */
   readonly custom?: undefined
 }
 
 /**
- * A model's wish to have a custom tool called.
+ * A model's request to call a custom tool.
  *
  * @since 0.3.0
  * @category models
@@ -39,12 +39,12 @@ export interface CustomToolCall {
   readonly type: "custom"
   /** The tool, and the text that the model wrote for it. */
   readonly custom: { readonly name: string; readonly input: string }
-  /** Absent: it belongs to a function. */
+  /** Absent in a custom tool call. */
   readonly function?: undefined
 }
 
 /**
- * A model's wish to have a tool called: `type` says of which kind.
+ * A model's request to call a tool; `type` is its kind.
  *
  * @since 0.2.0
  * @category models
@@ -147,16 +147,16 @@ export interface AnswerMessage {
  * @category models
  */
 export interface Choice {
-  /** Which one it is, counted from 0. */
+  /** Position of the choice, counted from 0. */
   readonly index: number
   /** The model's message. */
   readonly message: AnswerMessage
   /**
-   * Why the model stopped: it was done, the limit of tokens was reached, it calls tools, or content was
-   * left out.
+   * Why the model stopped: it finished (`stop`), reached the limit of tokens (`length`), calls tools, or a
+   * content filter removed text.
    */
   readonly finish_reason: "stop" | "length" | "tool_calls" | "content_filter" | "function_call"
-  /** `null`, or absent, unless the request asked for them. */
+  /** The log probabilities, if the request asked for them; otherwise `null` or absent. */
   readonly logprobs: Logprobs | null
   /** The parts of the content, if the model server gave it in parts; `message.content` has their text. */
   readonly content_parts?: Array<unknown>
@@ -200,13 +200,13 @@ export interface Usage {
  * @category models
  */
 export interface Metadata {
-  /** The `X-Payload-ID` the request went out with. */
+  /** The `X-Payload-ID` of the request. */
   readonly payload_id: string
-  /** When the router answered, in Unix seconds; absent if it did not say. */
+  /** When the router answered, in Unix seconds; absent if the router sent no time. */
   readonly processed_at?: number
-  /** The answer came encrypted. */
+  /** Always `true`: the router sent the answer encrypted. */
   readonly is_encrypted: true
-  /** The algorithms of the envelope that the answer came in. */
+  /** The algorithms that encrypted the answer. */
   readonly encryption_algorithm: string
   /** Other data of the router, such as `security_tier`. */
   readonly [field: string]: unknown

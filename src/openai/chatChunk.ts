@@ -1,6 +1,9 @@
 /** The chunks of a streamed answer as plain types: those of the Promise API name nothing of Effect. */
 
-/** A part of a tool call. The first of an `index` has the id and the name; all `arguments` are joined. */
+/**
+ * A part of a tool call. The first part with an `index` has the id and the name. Join the `arguments` of all
+ * parts with that `index`.
+ */
 interface ToolCallDelta {
   readonly [field: string]: unknown
   /** Position of the tool call in its message, counted from 0. */

@@ -8,8 +8,7 @@
  */
 
 /**
- * How isolated the hardware is that runs the model: `standard` on GPUs, `high` on CPUs and GPUs, `maximum`
- * on CPUs only.
+ * The hardware that runs the model: `standard` is GPUs, `high` is CPUs and GPUs, `maximum` is CPUs only.
  *
  * @since 0.2.0
  * @category models
@@ -125,7 +124,7 @@ export interface ToolCallParam {
 }
 
 /**
- * One message of the conversation. A message of an answer can be given back as it is.
+ * One message of the conversation. You can add an answer's message unchanged.
  *
  * @since 0.2.0
  * @category models
@@ -207,7 +206,7 @@ export interface Tool {
 }
 
 /**
- * A tool that must be called, or the tools that may be.
+ * The tool that the model must call, or the tools that it may call.
  *
  * @since 0.3.0
  * @category models
@@ -248,7 +247,7 @@ export interface ResponseFormat {
 }
 
 /**
- * Where the model may look on the web.
+ * Options of the model's web search.
  *
  * @since 0.3.0
  * @category models
@@ -287,11 +286,11 @@ export interface Moderation {
 }
 
 /**
- * A request. All but `api_key`, `base_url` and `security_tier` goes to the model server, encrypted. `null`
- * counts as absent.
+ * A request. All fields except `api_key`, `base_url` and `security_tier` go to the model server, encrypted.
+ * `null` counts as absent.
  *
- * Other fields pass through too. For a field of your model server, use `extra_body`, or declare it:
- * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
+ * Other fields pass through too. For a field of your model server, use `extra_body`, or declare it: `declare
+ * module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
  *
  * @since 0.2.0
  * @category models
@@ -309,13 +308,13 @@ export interface ChatCompletionRequest {
   /** The API key for this request, in place of the client's. */
   readonly api_key?: string | null | undefined
   /**
-   * How isolated the hardware is that runs this request. The router reads it from a header: it is not
-   * encrypted. Default: the router's choice.
+   * The hardware that runs this request. It travels in a header, unencrypted under protocol 1.0. Default: the
+   * router's choice.
    */
   readonly security_tier?: SecurityTier | null | undefined
   /**
-   * More fields for the model server, sent at the top level of the payload. They win over fields of the
-   * same name.
+   * More fields for the model server, sent at the top level of the payload. They replace fields of the same
+   * name.
    */
   readonly extra_body?: object | null | undefined
 
@@ -380,7 +379,7 @@ export interface ChatCompletionRequest {
   readonly tool_choice?: "auto" | "none" | "required" | OrAnyText | NamedToolChoice | null | undefined
   /** Whether several tools may be called at once. Default `true`. */
   readonly parallel_tool_calls?: boolean | null | undefined
-  /** Lets the model search the web. Default: it does not. */
+  /** Lets the model search the web. Default: no search. */
   readonly web_search_options?: WebSearchOptions | null | undefined
   /** Deprecated by OpenAI: `tools` has taken its place. */
   readonly functions?: ReadonlyArray<FunctionDefinition> | null | undefined
@@ -399,7 +398,7 @@ export interface ChatCompletionRequest {
   readonly safety_identifier?: string | null | undefined
   /** Moderation model that checks the prompt and the answer. Default: no check. */
   readonly moderation?: Moderation | null | undefined
-  /** Names requests that begin alike. */
+  /** Key that requests with the same beginning share, so that the model server finds their cache. */
   readonly prompt_cache_key?: string | null | undefined
   /** How long the beginning of a prompt is kept. */
   readonly prompt_cache_retention?: "in_memory" | "24h" | null | undefined
@@ -409,9 +408,9 @@ export interface ChatCompletionRequest {
     readonly ttl?: string | undefined
   } | null | undefined
 
-  /** Accepted and not sent: the answer always comes whole. */
+  /** Accepted but not sent: `create` returns whole answers. To read chunks, call `stream`. */
   readonly stream?: boolean | null | undefined
-  /** Accepted and not sent, with `stream`. */
+  /** Accepted but not sent. */
   readonly stream_options?: {
     readonly include_usage?: boolean | undefined
     readonly include_obfuscation?: boolean | undefined

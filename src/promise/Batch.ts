@@ -18,8 +18,8 @@ import type { ClientRuntime } from "./ClientRuntime.js"
 import type { BatchOptions } from "./options.js"
 
 /**
- * The result of one request of a batch, in the form of `Promise.allSettled`: `status`, and `value` or
- * `reason`. `index` is the position of the request in the input, counted from 0.
+ * The result of one request of a batch, as `Promise.allSettled` has it: `status`, and `value` or `reason`.
+ * `index` is the position of the request in the input, counted from 0.
  *
  * @since 0.2.0
  * @category models

@@ -20,10 +20,7 @@ export abstract class PromiseClient {
     this.#runtime = runtime
   }
 
-  /**
-   * Loads or creates the client's key pair, so that the first request need not wait for it. Resolves to its
-   * public key.
-   */
+  /** Loads or creates the client's key pair before the first request needs it. Resolves to the public key. */
   ready(): Promise<PublicKey> {
     return this.#runtime.run(Effect.flatMap(NomyoClient, (client) => client.ready))
   }
@@ -55,7 +52,7 @@ export abstract class PromiseClient {
   }
 
   /**
-   * Disposes the client at the end of a block with `await using`, and waits until everything in flight has
+   * Disposes the client at the end of a block with `await using`, and waits until all calls in flight have
    * ended.
    */
   [Symbol.asyncDispose](): Promise<void> {

@@ -26,8 +26,8 @@ export interface ChatCompletionConfig extends ClientConfig {
 }
 
 /**
- * An OpenAI-style chat client, encrypted to the NOMYO router. Rejects with the errors of
- * `NomyoError`.
+ * An OpenAI-style chat client that encrypts requests to the NOMYO router. Calls reject with one of the ten
+ * errors of `nomyo-js`.
  *
  * @example
  * import { SecureChatCompletion } from "nomyo-js"
@@ -45,7 +45,10 @@ export interface ChatCompletionConfig extends ClientConfig {
 export class SecureChatCompletion extends PromiseClient {
   readonly #runtime: ClientRuntime
 
-  /** Touches neither disk nor network: the first call does, and rejects if an option is wrong. */
+  /**
+   * Uses no disk or network. The first call does the work, and rejects if an option is
+   * invalid.
+   */
   constructor(config: ChatCompletionConfig = {}) {
     const runtime = new ClientRuntime(readConfig(chatCompletionRules, config))
     super(runtime)
@@ -53,8 +56,8 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Checks a request, encrypts it, sends it, and decrypts the answer. The answer comes whole: `stream` has no
-   * effect.
+   * Checks a request, encrypts it, sends it, and decrypts the answer. The answer is always whole: to read it
+   * in chunks, call `stream`.
    */
   create(request: ChatCompletionRequest, options?: CallOptions): Promise<ChatCompletionResponse> {
     return this.#runtime.call(readOptions(callRules, options), (read) =>
@@ -68,9 +71,10 @@ export class SecureChatCompletion extends PromiseClient {
 
   /**
    * Yields the answer's chunks, for `for await`. Under protocol 2 they arrive while the model writes, and an
-   * answer that is cut short throws a `SecurityError`. Under protocol 1 the client cuts the whole answer into
-   * chunks. The first chunk's `_metadata.is_streamed` says which. The last chunk has only the usage.
-   * The client sends the request when you ask for the first chunk. Leaving the loop closes the connection.
+   * answer that is cut short throws a `SecurityError`. Under protocol 1.0 the client waits for the whole
+   * answer, then splits it into chunks. `_metadata.is_streamed` of the first chunk is `true` if the router
+   * streamed. The last chunk has only the usage. The client sends the request when you ask for the first
+   * chunk. Leaving the loop closes the connection.
    *
    * @since 0.3.0
    */
@@ -79,13 +83,14 @@ export class SecureChatCompletion extends PromiseClient {
   }
 
   /**
-   * Sends the requests, `concurrency` at a time, and yields the result of each, for `for await`. A failed
-   * request does not end the batch.
+   * Sends the requests, `concurrency` at a time, and yields the result of each, for `for await`. The batch
+   * continues after a failed request.
    *
-   * Backpressure: it reads the input when fewer than `concurrency` requests are in flight or answered and
-   * unread. If the input throws, the batch throws the same error after the results of the requests read so
-   * far. Leaving the loop cancels the requests in flight and closes the input. So does an aborted `signal`,
-   * whose reason the loop throws, and the end of the client, which throws a `DisposedError`.
+   * Backpressure: requests in flight plus results you have not taken yet are at most `concurrency`. Below
+   * that it reads the next request. If the input throws, the batch throws the same error after the results of
+   * the requests read so far. Leaving the loop cancels the requests in flight and closes the input. An
+   * aborted `signal` does the same, and the loop throws its reason. `dispose()` does the same, and the loop
+   * throws a `DisposedError`.
    */
   createAll(
     requests: Iterable<ChatCompletionRequest> | AsyncIterable<ChatCompletionRequest>,

@@ -58,8 +58,8 @@ const storeNewPair = (keySize: 2048 | 4096) =>
   })
 
 /**
- * The lower-level client: key management, encryption and the exchange as separate steps. Payloads are sent as
- * they are, unchecked. Rejects with the errors of `NomyoError`.
+ * The lower-level client: key management, encryption and the exchange as separate steps. It sends payloads
+ * unchecked and unchanged. Calls reject with one of the ten errors of `nomyo-js`.
  *
  * @since 0.2.0
  * @category classes
@@ -68,7 +68,10 @@ export class SecureCompletionClient extends PromiseClient {
   readonly #config: ReturnType<typeof readConfig>
   readonly #runtime: ClientRuntime
 
-  /** Touches neither disk nor network: the first call does, and rejects if an option is wrong. */
+  /**
+   * Uses no disk or network. The first call does the work, and rejects if an option is
+   * invalid.
+   */
   constructor(config: SecureCompletionClientConfig = {}) {
     const read = readConfig(Options.completionClientRules, config)
     const runtime = new ClientRuntime(read)
@@ -108,15 +111,15 @@ export class SecureCompletionClient extends PromiseClient {
     }))
   }
 
-  /** Fetches the router's public key, in PEM. Does not use the cache. */
+  /** Fetches the router's public key now, in PEM. */
   fetchServerPublicKey(): Promise<string> {
     return this.#runtime.run(Effect.flatMap(RouterKey, (routerKey) =>
       Effect.map(routerKey.refetch, ({ key }) => key.pem)))
   }
 
   /**
-   * Seals a payload to the router's key. Returns the envelope as bytes. A payload in bytes is JSON: it never
-   * becomes a string, and you zero it.
+   * Seals a payload to the router's key. Resolves to the envelope as bytes. A payload of bytes must be JSON:
+   * the client makes no string of it, and you zero it.
    */
   encryptPayload(payload: object | Uint8Array): Promise<Bytes> {
     return this.#runtime.run(Effect.gen(function*() {
@@ -127,8 +130,8 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * Opens an answer's envelope with the current key pair. `payloadId` is the request's: it is repeated in
-   * `_metadata`, and an answer that names another is refused with reason `replay`.
+   * Opens an answer's envelope with the current key pair. `payloadId` is the id of the request, which
+   * `_metadata` repeats. An answer with another id is a `SecurityError` with reason `replay`.
    */
   decryptResponse(
     encrypted: Uint8Array | ArrayBuffer,
@@ -142,8 +145,8 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * Seals a payload, sends it, and opens the answer, with the client's retries. Bytes are taken as
-   * `encryptPayload` takes them.
+   * Seals a payload, sends it, and opens the answer, with the client's retries. A payload of bytes must be
+   * JSON, as for `encryptPayload`.
    */
   sendSecureRequest(
     payload: object | Uint8Array,

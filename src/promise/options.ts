@@ -6,7 +6,7 @@
 import type * as OptionTypes from "../internal/optionTypes.js"
 
 /**
- * A time: a number of milliseconds, or a number and a unit, such as `"30 seconds"`, `"1.5 hours"` or `"1
+ * A time: milliseconds as a number, or a number and a unit, such as `"30 seconds"`, `"1.5 hours"` or `"1
  * day"`.
  *
  * @since 0.3.0
@@ -61,15 +61,15 @@ export interface FetchInit {
   readonly headers: { [name: string]: string }
   /** The encrypted request; absent with `GET`. */
   readonly body?: Bytes
-  /** Ends the exchange when it aborts. */
+  /** When this signal aborts, the `fetch` must end the exchange. */
   readonly signal: AbortSignal
-  /** Redirects are not followed. */
+  /** The `fetch` must return redirects as they are. */
   readonly redirect: "manual"
-  /** No cookies go along. */
+  /** The `fetch` must send no cookies. */
   readonly credentials: "omit"
-  /** Nothing is taken from a cache, or put into one. */
+  /** The `fetch` must neither read nor write a cache. */
   readonly cache: "no-store"
-  /** No referrer goes along. */
+  /** The `fetch` must send no referrer. */
   readonly referrerPolicy: "no-referrer"
 }
 
@@ -90,13 +90,13 @@ export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>
 export interface Logger {
   /** Receives a warning of one line. */
   readonly warn: (line: string) => void
-  /** Receives a debug line, if `debug` is on. Default: `warn` receives it. */
+  /** Receives a debug line, if `debug` is on. Default: `warn` receives debug lines. */
   readonly debug?: ((line: string) => void) | undefined
 }
 
 /**
- * Options of both Promise classes. On Node an option that is not given comes from the environment: `apiKey`
- * from `NOMYO_API_KEY`, `timeout` from `NOMYO_TIMEOUT`, and so on.
+ * Options of both Promise classes. On Node a missing option comes from the environment: `apiKey` from
+ * `NOMYO_API_KEY`, `timeout` from `NOMYO_TIMEOUT`, and so on.
  *
  * @since 0.2.0
  * @category models
@@ -106,9 +106,9 @@ export interface ClientConfig
   /** Logs each step of the client, never prompts, answers or keys. Default `false`. */
   readonly debug?: boolean | undefined
   /**
-   * Sends the requests in place of the platform's own HTTP client. It must not follow redirects: the client
-   * refuses an answer that comes after one. Default: `node:http` and `node:https` on Node, the global `fetch`
-   * elsewhere.
+   * Sends the requests in place of the platform's HTTP client. It must return redirects as they are: the
+   * client refuses an answer that comes after one. Default: `node:http` and `node:https` on Node, the global
+   * `fetch` elsewhere.
    */
   readonly fetch?: Fetch | undefined
   /** Receives warnings, and debug lines if `debug` is on. Default: `console.warn`, one line each. */

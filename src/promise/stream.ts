@@ -22,8 +22,8 @@ import type { CallOptions } from "./options.js"
  */
 export interface CompletionStream extends AsyncIterableIterator<ChatCompletionChunk> {
   /**
-   * Reads the answer to its end, and joins its chunks. Those that you have read already are part of it.
-   * Rejects if you left the loop before the end.
+   * Reads the answer to its end, and joins all its chunks, including the chunks that you have read. Rejects
+   * if you left the loop before the end.
    */
   finalCompletion(): Promise<ChatCompletionResponse>
 }

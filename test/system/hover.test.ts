@@ -58,7 +58,7 @@ const expected: ReadonlyArray<readonly [name: string, ...said: ReadonlyArray<str
   ["create", "encrypts it, sends it, and decrypts the answer"],
   ["temperature", "How random the answer is, from 0 to 2", "Default: the model server's"],
   ["max_completion_tokens", "Maximum number of tokens in an answer", "Default: the model server's limit"],
-  ["security_tier", "How isolated the hardware is", "Default: the router's choice"],
+  ["security_tier", "The hardware that runs this request", "Default: the router's choice"],
   ["seed", "makes answers repeatable", "Default: random"],
   ["created", "Unix seconds"],
   ["rotateKeys", "Replaces the client's key pair"],

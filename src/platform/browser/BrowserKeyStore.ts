@@ -1,8 +1,7 @@
 /**
- * Key pairs in IndexedDB: they survive reloads, and the tabs and workers of an origin share one.
- *
- * The store holds the `CryptoKey` itself, which cannot be exported: a script that gets into the page can
- * use the private key while it is there, but not carry it away.
+ * A key pair in IndexedDB, which survives reloads. The tabs and workers of an origin share one pair. The
+ * store holds the `CryptoKey` itself, which cannot be exported: a script injected into the page can use the
+ * private key, but cannot copy it.
  *
  * @since 0.2.0
  */
@@ -84,8 +83,8 @@ const pairOf = ({ createdAt, privateKey, publicKey }: Stored): Promise<KeyPair> 
   RsaKeys.keyPairOf(publicKey, privateKey, createdAt)
 
 /**
- * In the IndexedDB of the page's origin. Needs the portable `WebCrypto.layer`, whose keys are `CryptoKey`s.
- * Fails with reason `unsupported` where there is no IndexedDB.
+ * `KeyStore` in the IndexedDB of the page's origin. It needs the keys of `WebCrypto.layer`, which are
+ * `CryptoKey`s. Fails with reason `unsupported` if there is no IndexedDB.
  *
  * @since 0.2.0
  * @category layers

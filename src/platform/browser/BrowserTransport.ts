@@ -1,6 +1,6 @@
 /**
- * The `Transport` service in a page: the portable one, with a guess why a request failed, which browsers
- * hide.
+ * The `Transport` service in a page. Browsers hide why a request failed, so this transport finds out whether
+ * CORS is the cause.
  *
  * @since 0.2.0
  */
@@ -43,8 +43,9 @@ const isNetworkFailure = (error: Transport.TransportError): boolean =>
   error._tag === "APIConnectionError" && error.reason === "network"
 
 /**
- * `Transport` on the browser's `fetch`, which hides why a request failed. If the router of another origin
- * answers a request without permission, the failure has reason `cors`. Its message says what to allow.
+ * `Transport` on the browser's `fetch`. After a failed request to another origin it sends an empty request
+ * that needs no permission. If the router answers that, the failure has reason `cors`, and its message says
+ * what to allow.
  *
  * @since 0.2.0
  * @category layers

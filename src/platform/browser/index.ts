@@ -1,6 +1,6 @@
 /**
- * The client in browsers, and wherever there is `fetch` and WebCrypto: `layer(options)` is a `NomyoClient`
- * that needs nothing more.
+ * The client in browsers, and in other runtimes with `fetch` and WebCrypto. `layer(options)` is a complete
+ * `NomyoClient`.
  *
  * @since 0.2.0
  */
@@ -46,7 +46,7 @@ const NO_FILES = "Key files (keyDir, loadKeys) are a feature of Node; " +
   "here keyPersistence \"indexeddb\" keeps the key pair between visits"
 
 /**
- * The key store that the options ask for.
+ * The `KeyStore` of the options: memory, or IndexedDB.
  *
  * @since 0.2.0
  * @category layers
@@ -68,7 +68,8 @@ export const layerKeyStore = (
 type Services = Crypto | KeyStore.KeyStore | Transport.Transport | SecureMemory.SecureMemory
 
 /**
- * The services that a client stands on. `transport` replaces `BrowserTransport.layer`.
+ * `Crypto`, `KeyStore`, `Transport` and `SecureMemory` for a client. `transport` replaces
+ * `BrowserTransport.layer`.
  *
  * @since 0.2.0
  * @category layers
@@ -87,7 +88,7 @@ export const layerPlatform = (
   )
 
 /**
- * The client with its key ring and its router key, by the protocol that the options ask for.
+ * `NomyoClient` with its `KeyRing` and `RouterKey`, for the protocol of the options.
  *
  * @since 0.3.0
  * @category layers
@@ -101,7 +102,7 @@ export const layerParts = (
 > => layerByProtocol(options, () => import("./protocol2.js"))
 
 /**
- * The client with everything provided.
+ * A complete `NomyoClient`.
  *
  * @since 0.2.0
  * @category layers
@@ -120,7 +121,7 @@ export const layer = (
 export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.succeed({})
 
 /**
- * Fails: there are no files here.
+ * Fails with reason `unsupported`: browsers have no files.
  *
  * @since 0.2.0
  * @category operations
@@ -129,7 +130,7 @@ export const loadKeyPair = (_privateKeyPath: string): Effect.Effect<never, Secur
   Effect.fail(new SecurityError({ reason: "unsupported", message: NO_FILES }))
 
 /**
- * How secret bytes are protected at the moment.
+ * How this page protects secret bytes now.
  *
  * @since 0.2.0
  * @category operations

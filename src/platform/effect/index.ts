@@ -58,10 +58,11 @@ const exchange = (client: HttpClient.HttpClient): Transport.Exchange => (request
   )
 
 /**
- * A `Transport` on any `HttpClient`, as strict as the others, without trace headers. It never passes on the
- * client's own errors, because they carry the request.
+ * A `Transport` on any `HttpClient`, as strict as the others, without trace headers. It replaces the
+ * `HttpClient`'s own errors, because they hold the request.
  *
- * Do not use a client that follows redirects: the transport refuses its answers only after the redirect.
+ * `FetchHttpClient.layer` is safe: this layer switches its redirects off. Do not use another client that
+ * follows redirects: the transport can refuse its answer only after the request has gone there.
  *
  * @since 0.2.0
  * @category layers
@@ -76,9 +77,9 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
 )
 
 /**
- * The `fetch` of an `HttpClient` that speaks OpenAI's chat completions: calls to `BASE_URL` of
- * `nomyo-js/fetch` go through the `NomyoClient`, encrypted; it refuses other calls. It is `createFetch` of
- * that module. Provide it to users of `FetchHttpClient.layer`.
+ * Provides `FetchHttpClient.Fetch`. An OpenAI client built on `FetchHttpClient.layer` then sends its chat
+ * completions encrypted through `NomyoClient`. Calls to other addresses than `BASE_URL` of `nomyo-js/fetch`
+ * get a 400. `options` are those of `createFetch`.
  *
  * @since 0.3.0
  * @category layers

@@ -37,8 +37,8 @@ export const background: Clock.Clock = {
 const live = () => Effect.runSync(Effect.clock)
 
 /**
- * A clock for rotation and deadlines that does not keep a script alive. It leaves other clocks, such as a
- * `TestClock`, in place.
+ * A clock for rotation and deadlines whose timers do not keep a script running. It leaves other clocks, such
+ * as a `TestClock`, in place.
  *
  * @since 0.2.0
  * @category layers

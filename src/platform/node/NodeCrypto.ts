@@ -225,16 +225,16 @@ const makeHandlesOf = (copy: (key: CryptoKey) => Promise<CryptoKey>, limit: numb
 }
 
 /**
- * How the layer works.
+ * Options of `layerWith`.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Options {
   /**
-   * How many answers may be decrypted at the same time under one key pair. Each takes a core, and one more
-   * copy of the private key in memory, made when it is first needed. Default: the number of cores plus one,
-   * at most 3. Node has four threads for this and for files.
+   * Maximum number of answers decrypted at the same time under one key pair. Each takes a core and a copy of
+   * the private key in memory, made on first use. Default: the number of cores plus one, at most 3. Node has
+   * four threads for decryption and files.
    */
   readonly maxParallelDecrypts?: number | undefined
 }
@@ -243,7 +243,7 @@ const MOST_PARALLEL = 3
 
 /**
  * `Crypto` on `node:crypto`, with a limit on parallel decryptions. Fails with a `SecurityError` with reason
- * `unsupported` where there is no WebCrypto.
+ * `unsupported` if there is no WebCrypto.
  *
  * @since 0.2.0
  * @category layers
@@ -273,8 +273,7 @@ export const layerWith = (
 }
 
 /**
- * `Crypto` on `node:crypto`. Fails with a `SecurityError` with reason `unsupported` where there is no
- * WebCrypto.
+ * `Crypto` on `node:crypto`. Fails with a `SecurityError` with reason `unsupported` if there is no WebCrypto.
  *
  * @since 0.2.0
  * @category layers

@@ -1,11 +1,8 @@
 /**
- * The `KeyStore` service on Node: a directory with `private_key.pem` and `public_key.pem`, as the other
- * NOMYO clients have it.
- *
- * Whatever moment a process is killed at, the directory holds the old pair or the new one: files are
- * written under another name and renamed, and a public key that is missing or does not fit is made again
- * from the private key. Processes that share a directory write one at a time, by a lock file, and read
- * without it.
+ * The `KeyStore` service on Node: a directory with `private_key.pem` and `public_key.pem`, as other NOMYO
+ * clients use it. If a process is killed, the directory holds either the old pair or the new one: each file
+ * is written under another name, then renamed. A missing or wrong public key is derived again from the
+ * private key. Processes that share a directory take a lock file to write, and read without it.
  *
  * @since 0.2.0
  */
@@ -33,30 +30,30 @@ const READ_ATTEMPTS = 10
 const IN_MEMORY = "keyDir: false keeps keys in memory only"
 
 /**
- * Where and how key files are kept.
+ * Options of `layer`.
  *
  * @since 0.2.0
  * @category models
  */
 export interface Options {
-  /** Where the first pair is kept. */
+  /** Directory of the first pair. */
   readonly keyDir: string
   /**
-   * Where later pairs are kept, if elsewhere. The newest of both is the one that is loaded. Default
-   * `keyDir`.
+   * Directory of the pairs that a rotation makes. The store loads the newest pair of both directories.
+   * Default `keyDir`.
    */
   readonly keyRotationDir?: string | undefined
   /**
-   * Encrypts the private key files, in both directories. At least 8 characters. Default: they are not
-   * encrypted.
+   * Password that encrypts the private key files in both directories. At least 8 characters. Default: the
+   * files are not encrypted.
    */
   readonly keyRotationPassword?: Redacted.Redacted | undefined
-  /** How many replaced private keys are kept, as `private_key.<time>.pem`. Default 0. */
+  /** Number of replaced private keys to keep, as `private_key.<time>.pem`. Default 0. */
   readonly keyHistory?: number | undefined
   /**
-   * Uses `keyDir` as it is, for a secret that Kubernetes or another tool mounts: its files may be symbolic
-   * links, and readable by a group of this process. They are never written, replaced or removed: rotation
-   * needs a `keyRotationDir`. Default `false`.
+   * Leaves `keyDir` unchanged, for a secret that Kubernetes or another tool mounts. The files may be symbolic
+   * links, and a group of this process may read them. The store never writes, replaces or removes them:
+   * rotation needs a `keyRotationDir`. Default `false`.
    */
   readonly keyDirReadOnly?: boolean | undefined
 }
@@ -114,8 +111,8 @@ const isPublicKeyOf = Effect.fnUntraced(function*({ publicKey }: KeyPair, pem: U
 })
 
 /**
- * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The pair counts as made when the
- * file was last written.
+ * Reads a private key file: PKCS#8 or PKCS#1 in PEM, encrypted or not. The file's last change is the pair's
+ * creation time.
  *
  * @since 0.2.0
  * @category operations
@@ -123,7 +120,7 @@ const isPublicKeyOf = Effect.fnUntraced(function*({ publicKey }: KeyPair, pem: U
 export const loadKeyPair = Effect.fnUntraced(function*(
   privateKeyPath: string,
   options?: {
-    /** Fails unless this file holds the public key that belongs to the private one. */
+    /** File of the public key. If it belongs to another private key, the call fails. */
     readonly publicKeyPath?: string | undefined
     readonly password?: Redacted.Redacted | undefined
   }
@@ -300,9 +297,9 @@ const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<St
 })
 
 /**
- * Keeps the pair in PEM files, the private one readable by its owner only, in a directory of mode 0700
- * unless there is one already. Fails with reason `key-permissions` where another user owns a file or the
- * directory, or can write to the directory. Touches the disk when a key is loaded or saved, not before.
+ * Keeps the pair in PEM files. Only their owner can read the private key. A new directory has mode 0700.
+ * Calls fail with reason `key-permissions` if another user owns a file or the directory, or can write to the
+ * directory. The layer itself does not use the disk.
  *
  * @since 0.2.0
  * @category layers

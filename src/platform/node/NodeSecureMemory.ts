@@ -1,10 +1,8 @@
 /**
- * The `SecureMemory` service on Node. A native library locks pages, which the operating system then writes
- * neither to its swap file nor into a core dump.
- *
- * The library is a `nomyo-native` with the interface `Native`, or `sodium-native` (libsodium's guarded
- * allocations), whichever is installed. Without one, and where the process may not lock any more, buffers are
- * only zeroed.
+ * The `SecureMemory` service on Node. A native library locks pages, which keeps them out of swap and core
+ * dumps. The library is a `nomyo-native` with the interface `Native`, or `sodium-native` (libsodium's guarded
+ * allocations), whichever is installed. Without a library, and beyond the process's limit, buffers are only
+ * zeroed.
  *
  * @since 0.2.0
  */
@@ -219,7 +217,7 @@ const describe = (name: string, canLock: boolean): SecureMemory.MemoryProtection
 }
 
 /**
- * A service on a native library. `info` tries to lock a byte, so that it describes the present.
+ * Makes a service of a native library. `info` tries to lock a byte, so that it describes the present.
  *
  * @since 0.2.0
  * @category constructors
@@ -262,7 +260,7 @@ const service = (): SecureMemory.Service => {
 }
 
 /**
- * `SecureMemory` that locks if a native library is installed, and `SecureMemory.layer` if not.
+ * `SecureMemory` that locks buffers if a native library is installed. Without one it is `SecureMemory.layer`.
  *
  * @since 0.2.0
  * @category layers

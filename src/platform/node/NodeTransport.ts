@@ -4,8 +4,9 @@
  *
  * A request has the headers that the client sets, `Host`, `Connection`, `Content-Length` and
  * `Accept-Encoding`: no cookies and no trace headers. Certificates are checked against Node's own list and
- * `NODE_EXTRA_CA_CERTS`, whatever `NODE_TLS_REJECT_UNAUTHORIZED` says: TLS proves the router's key. Proxies
- * named in the environment are not used. If you need one, use `Transport.layer` or `nomyo-js/platform`.
+ * `NODE_EXTRA_CA_CERTS`; `NODE_TLS_REJECT_UNAUTHORIZED` has no effect, because TLS proves the router's key.
+ * Variables such as `HTTPS_PROXY` have no effect. To use a proxy, take `Transport.layer` or
+ * `nomyo-js/platform`.
  *
  * @since 0.2.0
  */
@@ -161,10 +162,9 @@ export const makeExchange: Effect.Effect<Transport.Exchange, never, Scope.Scope>
 )
 
 /**
- * A transport that keeps its connections for the next request, until the scope closes.
- *
- * It writes a request once. If the router closed the connection first, the request fails with reason
- * `network`: the router may or may not have seen it (RFC 9112 9.3.1). The client's retries seal it again.
+ * A transport that keeps its connections for the next request, until the scope closes. It writes each request
+ * once. If the router closes the connection first, the request fails with reason `network`: the router may or
+ * may not have read it (RFC 9112 9.3.1). The client's retries seal the request again.
  *
  * A compressed answer fails with reason `protocol`, because the client never asks for compression.
  *

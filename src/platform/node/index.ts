@@ -1,5 +1,5 @@
 /**
- * The client on Node: `layer(options)` is a `NomyoClient` that needs nothing more.
+ * The client on Node: `layer(options)` is a complete `NomyoClient`.
  *
  * @since 0.2.0
  */
@@ -54,7 +54,7 @@ const noIndexedDb = Layer.fail(
 )
 
 /**
- * The key store that the options ask for: a directory, or memory.
+ * The `KeyStore` of the options: a directory, or memory.
  *
  * @since 0.2.0
  * @category layers
@@ -70,7 +70,8 @@ export const layerKeyStore = (
 }
 
 /**
- * The services that a client stands on. `transport` replaces `NodeTransport.layer`.
+ * `Crypto`, `KeyStore`, `Transport` and `SecureMemory` for a client. `transport` replaces
+ * `NodeTransport.layer`.
  *
  * @since 0.2.0
  * @category layers
@@ -97,7 +98,7 @@ type Parts = Layer.Layer<
 >
 
 /**
- * The client with its key ring and its router key, by the protocol that the options ask for.
+ * `NomyoClient` with its `KeyRing` and `RouterKey`, for the protocol of the options.
  *
  * @since 0.3.0
  * @category layers
@@ -106,7 +107,7 @@ export const layerParts = (options: NomyoConfig.Options): Parts =>
   layerByProtocol(options, () => import("./protocol2.js"))
 
 /**
- * The client with everything provided.
+ * A complete `NomyoClient`.
  *
  * @since 0.2.0
  * @category layers
@@ -120,7 +121,8 @@ export const layer = (
 /**
  * The options from the environment: those of `NomyoConfig.config`, and `NOMYO_KEY_DIR` (`false` or `memory`
  * keeps the pair in memory only), `NOMYO_KEY_ROTATION_DIR`, `NOMYO_KEY_DIR_READ_ONLY`,
- * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`. Blank variables are not set.
+ * `NOMYO_KEY_ROTATION_PASSWORD`, `NOMYO_KEY_HISTORY`, `NOMYO_SECURE_MEMORY`. A blank variable counts as
+ * unset.
  *
  * @since 0.2.0
  * @category config
@@ -166,8 +168,7 @@ export const environment: Effect.Effect<Options, InvalidRequestError> = Effect.m
 })
 
 /**
- * The client with everything provided and its options from the configuration: by default from the
- * environment.
+ * A complete `NomyoClient` with options from a `Config`, by default from the environment.
  *
  * @since 0.2.0
  * @category layers
