@@ -32,7 +32,7 @@ import { DEFECT, errorResponse, json, rewordWith } from "./respond.js"
 export type ListModels = (apiKey: string | undefined) => Effect.Effect<ReadonlyArray<string>, NomyoError>
 
 /**
- * How a gateway answers, and whom.
+ * Options of a gateway.
  *
  * @since 0.3.0
  * @category models
@@ -44,30 +44,33 @@ export interface Options {
    */
   readonly models?: ReadonlyArray<string> | ListModels | undefined
   /**
-   * The API key for the router: the client's, or the one in the tool's `Authorization: Bearer` (or Azure's
-   * `api-key`) header, if present. Default `client`.
+   * The API key for the router: `client` is the client's own; `header` is the key in the tool's
+   * `Authorization: Bearer` (or Azure's `api-key`) header, if present. Default `client`.
    */
   readonly apiKey?: "client" | "header" | undefined
   /**
-   * Tokens: tools must send one of these as their bearer token, except to `GET /` and `GET /health`. Default:
+   * Tokens. Tools must send one of them as their bearer token, except to `GET /` and `GET /health`. Default:
    * no token, for a gateway that only your own machine can reach.
    */
   readonly tokens?: ReadonlyArray<Redacted.Redacted> | undefined
-  /** The tier of requests without a tier. Default: the service's. */
+  /** The security tier of requests that name none. Default: the router's choice. */
   readonly securityTier?: SecurityTier | undefined
-  /** For one attempt. Default 10 minutes: the tool's own timeout comes first. */
+  /**
+   * Time limit of one attempt. A number is milliseconds. Default 10 minutes, so that the tool's own timeout
+   * comes first.
+   */
   readonly timeout?: Duration.DurationInput | undefined
   /** The longest silence within a streamed answer. Default: the client's `idleTimeout`. */
   readonly idleTimeout?: Duration.DurationInput | undefined
-  /** How many times a request that failed is repeated. Default 0: tools have retries of their own. */
+  /** Maximum number of retries after a failed request. Default 0, because tools retry too. */
   readonly maxRetries?: number | undefined
   /** The time between two comments of a stream that waits for its answer. Default 10 seconds. */
   readonly keepAlive?: Duration.DurationInput | undefined
-  /** Names that the gateway may be called by, beside `127.0.0.1`, `localhost` and `[::1]`. */
+  /** Host names of the gateway, beside `127.0.0.1`, `localhost` and `[::1]`. Default: no others. */
   readonly allowedHosts?: ReadonlyArray<string> | undefined
   /** Origins whose pages may use the gateway, such as `app://obsidian.md`. Default: none. */
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
-  /** The scheme that tools reach the gateway by. Default `http`. */
+  /** The scheme of the gateway's own origin. Default `http`. */
   readonly scheme?: "http" | "https" | undefined
   /**
    * Rewrites the message of an error, for example to name flags of your program in place of the client's
@@ -164,16 +167,16 @@ const onDefect = () =>
   Effect.as(Effect.logError("A request failed inside the gateway"), errorResponse(DEFECT))
 
 /**
- * An OpenAI-compatible server in front of the client: `POST /v1/chat/completions`, plain and with
- * `stream: true`, `GET /v1/models` and `/v1/models/{id}`, `GET /` and `/health`; all of them with and without
- * `/v1`. Every other path is a 404 in OpenAI's form.
+ * Makes an OpenAI-compatible server in front of the client. It answers `POST /v1/chat/completions`, also with
+ * `stream: true`, `GET /v1/models`, `GET /v1/models/{id}`, `GET /` and `GET /health`. Each path also works
+ * without `/v1`. Every other path is a 404 in OpenAI's form.
  *
- * It accepts only requests with its own host name, from allowed origins, with a body of `application/json`.
- * After 5 seconds without an answer, a stream starts with status 200 and comments; a later failure is an
- * event in it. If the caller disconnects, the gateway cancels the call.
+ * It accepts only requests with one of its host names, from an allowed origin, with a body of
+ * `application/json`. After 5 seconds without an answer, a stream starts with status 200 and comments; a
+ * later failure is an event in it. If the caller disconnects, the gateway cancels the call.
  *
- * Each request is one entry in the log, with method, path, status, milliseconds and payload id. `make`
- * fails with an `InvalidRequestError` for an invalid option.
+ * It logs each request with method, path, status, milliseconds and payload id. An invalid option fails with
+ * an `InvalidRequestError`.
  *
  * @example
  * import * as HttpServer from "@effect/platform/HttpServer"

@@ -1,6 +1,6 @@
 /**
- * OpenAI's HTTP API in front of a client, for tools that take a base URL: whatever they send is encrypted
- * from here to the router.
+ * OpenAI's HTTP API in front of a client, for tools that take a base URL. The gateway encrypts what they
+ * send.
  *
  * @since 0.3.0
  */

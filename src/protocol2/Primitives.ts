@@ -17,7 +17,7 @@ import type { SecurityError } from "../NomyoError.js"
 export declare const X25519PrivateKeyTypeId: unique symbol
 
 /**
- * An X25519 private key. It shows nothing of itself: only the service that made it finds the key behind it.
+ * An X25519 private key, as an empty object: only the service that made it can find its material.
  *
  * @since 0.3.0
  * @category models
@@ -39,13 +39,13 @@ export interface X25519KeyPair {
 }
 
 /**
- * AES-GCM under one key. The tag, 16 bytes, is the end of the ciphertext.
+ * AES-GCM under one key. The last 16 bytes of the ciphertext are the tag.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Aead {
-  /** The ciphertext, after `head` in the clear, which saves a copy of both. Default: no `head`. */
+  /** Returns `head` in the clear, followed by the ciphertext, in one buffer. Default: no `head`. */
   readonly seal: (
     nonce: Uint8Array<ArrayBuffer>,
     aad: Uint8Array<ArrayBuffer>,
@@ -73,23 +73,23 @@ export interface Service {
   readonly randomBytes: (length: number) => Uint8Array<ArrayBuffer>
   /** 32 bytes. */
   readonly sha256: (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
-  /** 32 bytes: the code of the parts joined. The key may be empty. */
+  /** HMAC-SHA-256 of the joined parts, 32 bytes. The key may be empty. */
   readonly hmac: (
     key: Uint8Array<ArrayBuffer>,
     parts: ReadonlyArray<Uint8Array<ArrayBuffer>>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   readonly generateKeyPair: Effect.Effect<X25519KeyPair, SecurityError>
-  /** The pair of a private key of 32 bytes. It leaves the bytes as they are. */
+  /** Makes the pair of a 32-byte private key. You zero its bytes. */
   readonly importKeyPair: (privateKey: Uint8Array<ArrayBuffer>) => Effect.Effect<X25519KeyPair, SecurityError>
   /**
-   * The Diffie-Hellman result, 32 bytes. Fails where that is all zero, as for a public key of small order
+   * The Diffie-Hellman result, 32 bytes. Fails if the result is all zero, as for a public key of small order
    * (RFC 9180, 7.1.4).
    */
   readonly diffieHellman: (
     privateKey: X25519PrivateKey,
     publicKey: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
-  /** AES-GCM under a key of 16 or 32 bytes, which must stay as it is while the result is in use. */
+  /** AES-GCM under a key of 16 or 32 bytes. Do not change or zero the key while you use the result. */
   readonly aesGcm: (key: Uint8Array<ArrayBuffer>) => Effect.Effect<Aead, SecurityError>
 }
 

@@ -191,8 +191,8 @@ const layerNoKeys: Layer.Layer<KeyRing.KeyRing | RouterKey.RouterKey> = Layer.me
 type Platform = Crypto | Needs
 
 /**
- * `NomyoClient` over protocol 2, with the key ring and the router key that protocol 1.0 has: these fail with
- * reason `unsupported`.
+ * `NomyoClient` over protocol 2. `KeyRing` and `RouterKey` belong to protocol 1.0, so their operations fail
+ * with reason `unsupported`.
  *
  * @since 0.3.0
  * @category layers
@@ -211,8 +211,8 @@ export const layerParts = (
     )))
 
 /**
- * The client over protocol 2 and nothing else, over the services of a platform. Its keys are never stored, so
- * it needs no `KeyStore`.
+ * `NomyoClient` that speaks only protocol 2, for programs that provide `Crypto`, `Transport`, `Primitives`
+ * and `SecureMemory` themselves. It stores no keys, so it needs no `KeyStore`.
  *
  * @example
  * import * as Layer from "effect/Layer"

@@ -1,6 +1,6 @@
 /**
- * A router's keys for protocol 2: made ahead, each in use for a while, then accepted for an overlap, then
- * erased.
+ * A router's keys for protocol 2. Each key is made ahead, in use for a while, then accepted for an overlap,
+ * then erased.
  *
  * @since 0.3.0
  */
@@ -26,24 +26,24 @@ import { SecureMemory } from "../SecureMemory.js"
 export interface StoredKey {
   /** 0 to 255. */
   readonly keyId: number
-  /** The KEM that the key is for: 0x0020, or 0x647a after quantum computers. */
+  /** The KEM of the key: 0x0020 (X25519), or 0x647a (MLKEM768-X25519, post-quantum). */
   readonly kemId: number
-  /** From when on clients get it, in milliseconds since 1970. */
+  /** When the key comes into use, in milliseconds since 1970. */
   readonly startsAt: number
   /** 32 bytes. */
   readonly privateKey: Uint8Array<ArrayBuffer>
 }
 
 /**
- * Where keys survive a restart of the router.
+ * Storage in which keys survive a restart of the router.
  *
  * @since 0.3.0
  * @category models
  */
 export interface KeyStorage {
-  /** The stored keys. The caller zeroes the private keys. */
+  /** Returns the stored keys. The caller zeroes the private keys. */
   readonly load: Effect.Effect<ReadonlyArray<StoredKey>, SecurityError>
-  /** Stores a key, which stays the caller's. */
+  /** Stores a key. The caller zeroes its private key afterwards. */
   readonly save: (key: StoredKey) => Effect.Effect<void, SecurityError>
   /** Erases a key. */
   readonly remove: (key: Pick<StoredKey, "keyId" | "startsAt">) => Effect.Effect<void, SecurityError>
@@ -62,20 +62,20 @@ export const inMemory: KeyStorage = {
 }
 
 /**
- * How a router makes and keeps its keys.
+ * Options of `make`.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Options {
   readonly storage?: KeyStorage | undefined
-  /** How long clients get a key. A number is milliseconds. Default 7 days. */
+  /** How long a key is in use. A number is milliseconds. Default 7 days. */
   readonly life?: Duration.DurationInput | undefined
-  /** How many keys are made before they are needed, so that clients can pin them. Default 3. */
+  /** Number of future keys to make now, so that clients can pin them before they come into use. Default 3. */
   readonly keysAhead?: number | undefined
   /**
-   * Offers a second key, of MLKEM768-X25519, to clients that want one. Default `false`: keys of that KEM in
-   * the storage stay there, and are not used.
+   * Also offers a key of MLKEM768-X25519. If `false`, stored keys of that KEM stay in the storage unused.
+   * Default `false`.
    */
   readonly postQuantum?: boolean | undefined
 }
@@ -87,9 +87,12 @@ export interface Options {
  * @category models
  */
 export interface RecipientKey {
-  /** How many bytes a request has before its first chunk. */
+  /** Length of a request's header, which precedes its first chunk, in bytes. */
   readonly headerLength: number
-  /** Takes up the exchange of a request that begins with `header`. Fails unless it names this key. */
+  /**
+   * Begins the router's side of an exchange with the request's `header`. Fails if the header names another
+   * key.
+   */
   readonly takeUp: (
     header: Uint8Array<ArrayBuffer>
   ) => Effect.Effect<ObliviousHttp.GatewayExchange, SecurityError, Primitives | SecureMemory | Scope.Scope>
@@ -119,21 +122,24 @@ interface Settings {
 }
 
 /**
- * A router's keys: those that clients get, and those whose requests are still accepted.
+ * A router's keys: the keys that clients get, and the replaced keys whose requests it still accepts.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Service {
-  /** Whether all keys were made by this service: no request from before it can be sealed to them. */
+  /** Whether this service made all keys itself. Then no earlier request can be sealed to them. */
   readonly areNew: boolean
-  /** The list that clients fetch: the key in use, of each KEM. */
+  /** Returns the list that clients fetch: for each KEM, the key in use. */
   readonly list: Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
-  /** The key of an id, while requests under it are accepted. */
+  /** Returns the key with an id, if the router still accepts requests for it. */
   readonly find: (keyId: number) => Effect.Effect<RecipientKey | undefined, SecurityError>
-  /** Fingerprints for clients to pin: of the key in use first, then of those made ahead. */
+  /** Returns the fingerprints for clients to pin: first of the X25519 key in use, then of the future keys. */
   readonly fingerprints: Effect.Effect<ReadonlyArray<string>, SecurityError>
-  /** The same of the keys of MLKEM768-X25519. None without `postQuantum`. */
+  /**
+   * Returns the fingerprints of the MLKEM768-X25519 keys: first of the key in use, then of the future keys.
+   * Empty without `postQuantum`.
+   */
   readonly postQuantumFingerprints: Effect.Effect<ReadonlyArray<string>, SecurityError>
 }
 
@@ -252,8 +258,8 @@ const fingerprintsOf = (chain: ReadonlyArray<Key>, now: number): ReadonlyArray<s
 }
 
 /**
- * A router's keys, made or loaded. They move on by the clock whenever they are asked for, so ask once a
- * minute for keys to be erased in time where no requests come.
+ * Loads a router's keys, or makes them. Keys come into use, and are erased, when you ask for `list` or
+ * `find`. Run `list` once a minute, so that keys are erased in time without requests.
  *
  * @since 0.3.0
  * @category constructors

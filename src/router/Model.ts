@@ -1,5 +1,5 @@
 /**
- * Models: they answer the requests that a router has opened.
+ * Models, which answer the requests that a router has opened.
  *
  * @since 0.2.0
  */
@@ -30,11 +30,12 @@ export type {
  *
  * - It honours `n` (up to 128), `max_tokens`, `max_completion_tokens` and `stop`.
  * - `response_format` gets a JSON object, or an instance of the schema.
- * - It calls the tool of `tool_choice`, or those that the prompt names, or all with
- *   `parallel_tool_calls: true`, or else the first.
- * - It reasons if its name has "thinking" in it, or with a `reasoning_effort`.
+ * - It calls the tool of `tool_choice`, or the tools that the prompt names. Without either it calls the first
+ *   tool, or all tools with `parallel_tool_calls: true`.
+ * - It reasons if its name contains "thinking", or if the request has a `reasoning_effort`.
  * - `logprobs` and `top_logprobs` depend on the `seed`.
- * - The model `status/503` fails with that status; `status/503/2` does so twice for a request, then answers.
+ * - The model `status/503` answers with HTTP status 503; `status/503/2` does so twice for a request, then
+ *   answers normally.
  *
  * @since 0.2.0
  * @category constructors
@@ -42,10 +43,10 @@ export type {
 export const makeEcho: Effect.Effect<Model> = EchoModel.make
 
 /**
- * Passes requests on to an OpenAI-compatible server, unencrypted, so run that server where nobody else can
- * read them. It sets no time limit and follows no redirect. A failure becomes a status and a `reason`; the
- * log gets the server's message, without words of the request. Fails with an `InvalidRequestError` for an
- * invalid URL.
+ * Sends requests to an OpenAI-compatible server, unencrypted. Run that server where nobody can read the
+ * traffic. It sets no time limit and follows no redirect. A failure becomes a status and a `reason`; the log
+ * gets the server's message, without words of the request. Fails with an `InvalidRequestError` for an invalid
+ * URL.
  *
  * @since 0.2.0
  * @category constructors

@@ -61,7 +61,10 @@ export type Answer =
 export interface Options {
   readonly keys: GatewayKeys.Service
   readonly replayStore: ReplayStore.Service
-  /** The names that requests may be for, as `host` or `host:port`. Default: any. */
+  /**
+   * Host names of the router, as `host` or `host:port`. It refuses requests for another host. Default: any
+   * host.
+   */
   readonly authorities?: ReadonlyArray<string> | undefined
   /**
    * Fails for a request that may not be answered: its API key, or its rate. It runs before the request is

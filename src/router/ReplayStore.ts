@@ -11,8 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 /**
- * The store has no room, or does not answer: the request must be refused, since nobody knows whether it came
- * before.
+ * The store is full, or does not answer. The router refuses the request, because it may be a repeated one.
  *
  * @since 0.3.0
  * @category errors
@@ -30,8 +29,8 @@ export class ReplayStoreUnavailable extends Data.TaggedError("ReplayStoreUnavail
  */
 export interface Service {
   /**
-   * Remembers an id for `ttl` from now on, in one step: `true` if it is new, `false` if it is remembered
-   * already.
+   * Remembers an id for `ttl` in one atomic step. Returns `true` if the id is new, `false` if the store
+   * already has it.
    *
    * @param id 16 bytes as 32 hexadecimal digits
    */
@@ -44,7 +43,7 @@ export interface Service {
 }
 
 /**
- * A memory of requests, as a service. Replicas that share a key share a store.
+ * A memory of answered requests, as a service. Replicas that share a key must share a store.
  *
  * @since 0.3.0
  * @category tags
@@ -69,7 +68,7 @@ const forgetUntil = (now: number, expiries: Expiries): void => {
 }
 
 /**
- * A store in this process's memory. It never forgets an id before its time: when it is full, it refuses.
+ * A store in this process's memory. It keeps each id for its whole time: when it is full, it refuses new ids.
  *
  * @param options.capacity the most ids. Default 131,072
  *

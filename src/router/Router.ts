@@ -1,8 +1,6 @@
 /**
- * The other side of the protocol: a router as an Effect `HttpApp`, for tests, for development, and in front
- * of a model server.
- *
- * It checks messages as strictly as the client does, and never logs their content.
+ * A NOMYO router as an `HttpApp`, for tests, for development, and in front of a model server. It checks
+ * messages as strictly as the client does, and never logs their content.
  *
  * @since 0.2.0
  */
@@ -28,19 +26,19 @@ import { errorResponse, refuse } from "./refuse.js"
 import * as RouterKeys from "./RouterKeys.js"
 
 /**
- * A key that lets a client in.
+ * An API key that the router accepts.
  *
  * @since 0.3.0
  * @category models
  */
 export interface ApiKey {
-  /** Names the key's owner in the log. */
+  /** Name of the key in the log. */
   readonly label: string
   readonly token: Redacted.Redacted
 }
 
 /**
- * How a router answers.
+ * Options of a router.
  *
  * @since 0.2.0
  * @category models
@@ -52,24 +50,25 @@ export interface Options {
   readonly models?: Model.Models | undefined
   /** The API key that clients must send. Default: no key. */
   readonly apiKey?: Redacted.Redacted | undefined
-  /** Further keys, each of which lets a client in. */
+  /** More API keys that the router accepts. Default: no keys. */
   readonly apiKeys?: ReadonlyArray<ApiKey> | undefined
   /** The router's key pair. Default: a new one of 4096 bits. */
   readonly keyPair?: KeyPair | undefined
   /** Key pairs that are replaced while the router runs, in place of `keyPair`. */
   readonly keys?: RouterKeys.RouterKeys | undefined
-  /** Keys and memory of protocol 2. Default: new ones, which a restart loses. */
+  /** Keys and memory of protocol 2. Default: new ones in memory, which a restart loses. */
   readonly gateway?: Gateway | undefined
   /**
    * Pads answers of protocol 2: whole ones to at least 1024 bytes, by at most 12 %, and each chunk of a
    * stream to a multiple of 256 bytes. `false` shows everyone on the path the exact lengths. Default `true`.
    */
   readonly padding?: boolean | undefined
-  /** Speaks this protocol only: the paths of protocol 1.0 are a 404. Default: both are spoken. */
+  /** Accepts only protocol 2: the paths of protocol 1.0 are a 404. Default: protocols 1.0 and 2. */
   readonly protocol?: 2 | undefined
   /**
-   * Refuses requests beyond the service's limit (2 in a second, and up to 4 in one second out of ten, for
-   * each API key) with a 429. A key that does not stop gets a 503 for 30 minutes. Default `false`.
+   * Applies the service's limit to each API key: 2 requests a second; once every ten seconds, 4 within one
+   * second. Further requests get a 429. After 100 of these in ten seconds, the key gets a 503 for 30 minutes.
+   * Default `false`.
    */
   readonly rateLimit?: boolean | undefined
 }
@@ -112,8 +111,9 @@ const withErrors = <E extends HttpError, R>(app: HttpApp.Default<E, R>) =>
   )
 
 /**
- * The router: `GET /pki/public_key`, `POST /v1/chat/secure_completion`, `GET /v1/models` and `GET /health`.
- * Pages of other origins cannot use it, unless you put `HttpMiddleware.cors` of `@effect/platform` around it.
+ * Makes a router. It answers `GET /pki/public_key`, `POST /v1/chat/secure_completion`, `GET /v1/models`, `GET
+ * /health`, and the paths of protocol 2. To let pages of other origins read its answers, add
+ * `HttpMiddleware.cors` of `@effect/platform`.
  *
  * @since 0.2.0
  * @category constructors
@@ -156,8 +156,8 @@ const finished = <E extends HttpError>(router: HttpRouter.HttpRouter<E>): HttpAp
   ))
 
 /**
- * A `Transport` that leads straight into a router, with no network: for tests of code that uses the client.
- * Whatever the URL, this router answers.
+ * A `Transport` for tests of code that uses the client. It passes each request to a router in the same
+ * process, for any URL.
  *
  * @since 0.2.0
  * @category layers

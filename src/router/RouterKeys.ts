@@ -14,7 +14,7 @@ import { KeyStore, type Service } from "../KeyStore.js"
 import type { SecurityError } from "../NomyoError.js"
 
 /**
- * The keys that a router answers with at a moment.
+ * The keys of a router now.
  *
  * @since 0.3.0
  * @category models
@@ -22,22 +22,25 @@ import type { SecurityError } from "../NomyoError.js"
 export interface RouterKeys {
   /** The key that the router publishes. */
   readonly publicKey: () => PublicKey
-  /** The keys that requests may be sealed to: the published one first, then those that it has replaced. */
+  /** The keys that open requests: first the published key, then the keys that it has replaced. */
   readonly privateKeys: () => ReadonlyArray<PrivateKey>
 }
 
 /**
- * When a stored key pair is replaced.
+ * Options of `make`.
  *
  * @since 0.3.0
  * @category models
  */
 export interface Options {
-  /** How old a pair becomes. Default: it is replaced only when another one appears in the store. */
+  /**
+   * Age at which the router replaces its pair. Default: the router replaces it only when another pair appears
+   * in the store.
+   */
   readonly rotationInterval?: Duration.Duration | undefined
   /**
-   * A second store, for the pair that was published before the current one: after a restart it goes on to
-   * open requests. Default: a restart ends that.
+   * A second store, for the replaced pair, so that it still opens requests after a restart. Default: a
+   * restart loses the replaced pair.
    */
   readonly replaced?: Service | undefined
 }
@@ -52,7 +55,7 @@ const LOOK_EVERY = Duration.minutes(1)
 const KEY_SIZE = 4096
 
 /**
- * One key pair that never changes.
+ * Makes `RouterKeys` of one key pair that never changes.
  *
  * @since 0.3.0
  * @category constructors
@@ -161,8 +164,8 @@ const failed = (error: SecurityError) =>
   Effect.logWarning(`The router keeps its key for now: ${error.message}`)
 
 /**
- * The stored pair, or a new one that is stored. A pair that has been replaced opens requests for two hours
- * more. Keys are destroyed when the scope closes.
+ * Loads the stored pair, or makes and stores one. A replaced pair opens requests for two more hours. When the
+ * scope closes, all keys are destroyed.
  *
  * @since 0.3.0
  * @category constructors

@@ -17,7 +17,10 @@ import * as ReplayStore from "./ReplayStore.js"
 export interface Gateway {
   readonly keys: GatewayKeys.Service
   readonly replayStore: ReplayStore.Service
-  /** The names that requests may be for, as `host` or `host:port`. Default: any. */
+  /**
+   * Host names of the router, as `host` or `host:port`. It refuses requests for another host. Default: any
+   * host.
+   */
   readonly authorities?: ReadonlyArray<string> | undefined
 }
 

@@ -18,8 +18,8 @@ export interface Opened {
 }
 
 /**
- * Answers a request with a chat completion, as a JSON object. An error becomes its HTTP status; its message
- * is sent in the clear, so it must not repeat anything of the request.
+ * Answers a request with a chat completion, as a JSON object. An error becomes its HTTP status. The router
+ * sends the error's message in the clear under protocol 1.0, so it must repeat nothing of the request.
  *
  * @since 0.2.0
  * @category models
@@ -27,8 +27,8 @@ export interface Opened {
 export interface Model {
   (request: Opened): Effect.Effect<object, HttpError>
   /**
-   * Answers with server-sent events while the model writes, each with its empty line. Default: the answer
-   * arrives whole. The end of the scope or of the stream ends the model's work.
+   * Answers with server-sent events while the model writes, each with its empty line. Without this field, the
+   * model sends whole answers. When the scope or the stream ends, the model stops.
    */
   readonly stream?: (
     request: Opened
