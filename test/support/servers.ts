@@ -15,10 +15,11 @@ import { path } from "./vectors.js"
 
 export const platform = Layer.provideMerge(NodeCrypto.layer, SecureMemory.layer)
 
-/** A certificate for localhost and 127.0.0.1, trusted by nobody. */
-export const certificate = async (): Promise<{ readonly key: string; readonly cert: string }> => {
+/** A certificate for localhost and 127.0.0.1 that ends in `days`, trusted by nobody. */
+export const certificateFor = async (days: number): Promise<{ readonly key: string; readonly cert: string }> => {
   const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
     keySize: 2048,
+    notAfterDate: new Date(Date.now() + days * 86_400_000),
     extensions: [
       { name: "basicConstraints", cA: true },
       { name: "subjectAltName", altNames: [{ type: 2, value: "localhost" }, { type: 7, ip: "127.0.0.1" }] }
@@ -26,6 +27,9 @@ export const certificate = async (): Promise<{ readonly key: string; readonly ce
   })
   return { key, cert }
 }
+
+/** A certificate that ends in a year. */
+export const certificate = () => certificateFor(365)
 
 /**
  * The real router on a real socket, with the vectors' key pair, for as long as the scope lives. Pages of any

@@ -155,6 +155,18 @@ describe("nomyo doctor and the router", () => {
     expect(wrong.named("router").concat(wrong.named("tls"))).toContainEqual(finding("FAIL", ""))
   })
 
+  it.each([[13, "WARN", "ends on 20"], [15, "PASS", "trusted certificate until 20"]])(
+    "warns of a certificate that ends within two weeks: %s days, %s",
+    async (days, status, what) => {
+      const tls = await Servers.certificateFor(days)
+      const ca = Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "nomyo-")), "ca.pem")
+      Fs.writeFileSync(ca, tls.cert)
+      const NOMYO_BASE_URL = await started(Servers.router({ tls, model }))
+      const { named } = await examine({ NOMYO_BASE_URL, NODE_EXTRA_CA_CERTS: ca })
+      expect(named("tls")).toEqual([finding(status, what)])
+    }
+  )
+
   it.each(["1", "2"])("shows the key of protocol %s, and whether it is pinned", async (NOMYO_PROTOCOL) => {
     const name = `NOMYO_ROUTER_KEY_${NOMYO_PROTOCOL === "1" ? "" : "CONFIG_"}FINGERPRINTS`
     const [unpinned] = (await examine({ NOMYO_PROTOCOL })).named("router key")
