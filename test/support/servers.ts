@@ -16,7 +16,7 @@ import { path } from "./vectors.js"
 export const platform = Layer.provideMerge(NodeCrypto.layer, SecureMemory.layer)
 
 /** A certificate for localhost and 127.0.0.1 that ends in `days`, trusted by nobody. */
-export const certificateFor = async (days: number): Promise<{ readonly key: string; readonly cert: string }> => {
+export const certificateFor = async (days: number) => {
   const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
     keySize: 2048,
     notAfterDate: new Date(Date.now() + days * 86_400_000),
