@@ -252,7 +252,7 @@ export const counting = (aead: Aead,
       if (sequence >= MAX_CHUNKS) return Effect.fail(
         new SecurityError({ reason: "envelope", message: "The message is too long" })
       )
-      const nonce = Uint8Array.from(baseNonce)
+      const nonce = baseNonce.slice()
       const counter = new DataView(nonce.buffer)
       counter.setUint32(NONCE_LENGTH - 4, (counter.getUint32(NONCE_LENGTH - 4) ^ sequence++) >>> 0)
       return Effect.succeed(nonce)
