@@ -87,6 +87,13 @@ const duration = (name: string, input: Duration.DurationInput, rule: string) =>
   })
 
 /** @internal */
+export const durationOrZero = (
+  name: string,
+  input: Duration.DurationInput
+): Effect.Effect<Duration.Duration, InvalidRequestError> =>
+  duration(name, input, "a time of 0 or more, such as 50 (milliseconds) or \"1 second\"")
+
+/** @internal */
 export const positiveDuration = (
   name: string,
   input: Duration.DurationInput

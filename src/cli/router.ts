@@ -179,7 +179,8 @@ const run = Effect.fnUntraced(function*(given: Options) {
     rateLimit: given.rateLimit,
     protocol: Option.getOrUndefined(given.protocol),
     gateway,
-    padding: !given.noPadding
+    padding: !given.noPadding,
+    flush: given.flush
   })
   const guardedApp = withRequestLog(guarded(given, tls !== undefined)(
     withPage((path) => pageAt(path, pageData(given.protocol)), app)

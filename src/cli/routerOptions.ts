@@ -16,6 +16,7 @@ export interface Options extends ServerOptions {
   readonly keysAhead: number
   readonly postQuantum: boolean
   readonly noPadding: boolean
+  readonly flush: Duration.Duration
   readonly authority: ReadonlyArray<string>
   readonly rateLimit: boolean
   readonly logFormat: Format
@@ -76,6 +77,13 @@ export const options = {
   ),
   noPadding: Cli.boolean("no-padding").pipe(
     Cli.withDescription("Show the exact lengths of answers of protocol 2. Default: they are padded")
+  ),
+  flush: duration("flush", "ms").pipe(
+    Cli.withDefault(Duration.zero),
+    Cli.withDescription(
+      "How long an event of a protocol 2 stream waits for others, such as 50ms, so that fewer and larger " +
+        "chunks are visible. Default: 0"
+    )
   ),
   authority: Cli.text("authority").pipe(
     Cli.withPseudoName("HOST"),

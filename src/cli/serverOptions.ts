@@ -47,16 +47,17 @@ const checkHost = (text: string) => {
 const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours",
   d: "days" }
 
-/** `10s` as `10 seconds`. Any other text is left to `Duration`. */
-const spelledOut = (text: string): string => {
-  const [, count, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim()) ?? []
-  return count === undefined ? text : `${count} ${UNITS[unit]}`
+/** `10s` as `10 seconds`, and a number without a unit in `unit`. Any other text is left to `Duration`. */
+const spelledOut = (text: string, unit: string): string => {
+  const [, count, given = unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim()) ?? []
+  const name = UNITS[given]
+  return count === undefined || name === undefined ? text : `${count} ${name}`
 }
 
-/** A time: `30 days`, `10s`. */
-export const duration = (name: string): Cli.Options<Duration.Duration> =>
+/** A time: `30 days`, `10s`. A number needs a unit, unless `unit` names one. */
+export const duration = (name: string, unit = ""): Cli.Options<Duration.Duration> =>
   Cli.mapEffect(Cli.withPseudoName(Cli.text(name), "TIME"), (text) =>
-    Option.match(Duration.decodeUnknown(spelledOut(text)), {
+    Option.match(Duration.decodeUnknown(spelledOut(text, unit)), {
       onNone: () => invalid(`--${name} must be a time such as "30 days" or 10s`),
       onSome: Effect.succeed
     }))

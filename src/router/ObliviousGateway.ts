@@ -19,6 +19,7 @@ import * as ChatCompletion from "../ChatCompletion.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
 import { fromStatus } from "../internal/errors.js"
+import { gather } from "../internal/fibers/gather.js"
 import { withHeartbeat } from "../internal/fibers/heartbeat.js"
 import { zeroing } from "../internal/zeroing.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
@@ -74,6 +75,8 @@ export interface Options {
   readonly answer: (question: Question) => Effect.Effect<Answer, HttpError, SecureMemory | Scope.Scope>
   /** Pads answers. Default `true`. */
   readonly padding?: boolean | undefined
+  /** Time to gather the events of a stream for, into one chunk. Default: each write is a chunk. */
+  readonly flush?: Duration.Duration | undefined
 }
 
 /** The most bytes of a request's body (protocol 2, 5): 11 MiB. */
@@ -327,7 +330,8 @@ const closeConnection = ({ source }: HttpServerRequest.HttpServerRequest) =>
 const sealStream = Effect.fnUntraced(function*(
   exchange: Exchange,
   events: Stream.Stream<string, HttpError>,
-  isPadded: boolean
+  isPadded: boolean,
+  flush: Duration.Duration
 ) {
   const now = yield* Clock.currentTimeMillis
   const request = yield* HttpServerRequest.HttpServerRequest
@@ -339,7 +343,8 @@ const sealStream = Effect.fnUntraced(function*(
       plaintext.subarray(i * ObliviousHttp.CHUNK_LENGTH, (i + 1) * ObliviousHttp.CHUNK_LENGTH))
     return Effect.orDie(Effect.map(Effect.forEach(pieces, sealer.chunk), Bytes.concat))
   }
-  const write = Effect.map(yield* Stream.toPull(events), Chunk.join(""))
+  const event = Effect.map(yield* Stream.toPull(events), Chunk.join(""))
+  const write = Duration.isZero(flush) ? event : yield* gather(event, flush, ObliviousHttp.CHUNK_LENGTH)
   const body = Stream.make(nonce, head).pipe(
     Stream.concat(Stream.repeatEffectOption(Effect.flatMap(withHeartbeat(write, SILENCE, ""), sealWrite))),
     Stream.concat(Stream.fromEffect(sealer.final(BinaryHttp.encodeEnd()))),
@@ -350,7 +355,7 @@ const sealStream = Effect.fnUntraced(function*(
 
 /** Takes up the exchange, answers, and seals whatever comes of it. */
 const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
-  const isPadded = options.padding ?? true
+  const { flush = Duration.zero, padding: isPadded = true } = options
   const pull = yield* pullBody
   const begun = yield* begin(pull, options.keys)
   const { exchange } = begun
@@ -359,7 +364,7 @@ const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
     Effect.flatMap((answer) =>
       answer._tag === "Whole"
         ? sealWhole(exchange, 200, { "content-type": "application/json" }, answer.json, isPadded)
-        : sealStream(exchange, answer.events, isPadded)
+        : sealStream(exchange, answer.events, isPadded, flush)
     ),
     Effect.catchTag("Refusal", ({ body, headers, status }) =>
       // the rest of a refused request is read and dropped: a client that is still writing would miss the

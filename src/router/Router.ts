@@ -9,11 +9,13 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import { Crypto, type KeyPair } from "../Crypto.js"
-import { type HttpError, type SecurityError, ServerError } from "../NomyoError.js"
+import { durationOrZero } from "../NomyoConfig.js"
+import { type HttpError, type InvalidRequestError, type SecurityError, ServerError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
 import * as Transport from "../Transport.js"
 import { makeAuthorize } from "./authorize.js"
@@ -63,6 +65,12 @@ export interface Options {
    * stream to a multiple of 256 bytes. `false` shows everyone on the path the exact lengths. Default `true`.
    */
   readonly padding?: boolean | undefined
+  /**
+   * Time that an event of a stream waits for others, at most, so that fewer and larger chunks are visible. A
+   * number is milliseconds. A chunk that is full (16 KiB) does not wait. Default 0: each event is sent at
+   * once.
+   */
+  readonly flush?: Duration.DurationInput | undefined
   /** Accepts only protocol 2: the paths of protocol 1.0 are a 404. Default: protocols 1.0 and 2. */
   readonly protocol?: 2 | undefined
   /**
@@ -120,7 +128,7 @@ const withErrors = <E extends HttpError, R>(app: HttpApp.Default<E, R>) =>
  */
 export const make = Effect.fnUntraced(function*(
   options: Options = {}
-): Effect.fn.Return<HttpApp.Default, SecurityError, Crypto | SecureMemory> {
+): Effect.fn.Return<HttpApp.Default, InvalidRequestError | SecurityError, Crypto | SecureMemory> {
   const context = Context.pick(Crypto, SecureMemory)(yield* Effect.context<Crypto | SecureMemory>())
   const model = options.model ?? (yield* Model.makeEcho)
   const models = options.models ?? (options.model === undefined ? EchoModel.models : noModels)
@@ -136,7 +144,8 @@ export const make = Effect.fnUntraced(function*(
   const limited = (authorization: string | undefined) =>
     Effect.zipRight(authorize(authorization), rateLimit(authorization ?? ""))
   const { gateway, padding } = options
-  const router = yield* withGateway(common, gateway, { model, authorize: limited, padding })
+  const flush = yield* durationOrZero("flush", options.flush ?? 0)
+  const router = yield* withGateway(common, gateway, { model, authorize: limited, padding, flush })
   if (options.protocol === 2) return finished(router)
   const keys = yield* keysOf(options)
   return finished(router.pipe(
@@ -164,7 +173,7 @@ const finished = <E extends HttpError>(router: HttpRouter.HttpRouter<E>): HttpAp
  */
 export const layerTransport = (
   options: Options = {}
-): Layer.Layer<Transport.Transport, SecurityError, Crypto | SecureMemory> =>
+): Layer.Layer<Transport.Transport, InvalidRequestError | SecurityError, Crypto | SecureMemory> =>
   Layer.effect(
     Transport.Transport,
     Effect.gen(function*() {

@@ -33,7 +33,7 @@ const withPrimitives = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     onSome: (primitives) => Effect.provideService(effect, Primitives, primitives)
   }))
 
-interface Options extends Pick<ObliviousGateway.Options, "authorize" | "padding"> {
+interface Options extends Pick<ObliviousGateway.Options, "authorize" | "flush" | "padding"> {
   readonly model: Model
 }
 

@@ -57,6 +57,8 @@ describe("wrong usage", () => {
     ["keys show mine", "nomyo keys show takes only options."],
     ["router --port many", "--port must be a whole number"],
     ["router --port 70000", "--port must be a number from 0 to 65535"],
+    ["router --flush soon", "--flush must be a time such as"],
+    ["router --drain 10", "--drain must be a time such as"],
     ["proxy --timeout soon", "--timeout must be a time such as"],
     ["proxy --idle-timeout soon", "--idle-timeout must be a time such as"],
     ["chat hi --base-url example", "--base-url"]
