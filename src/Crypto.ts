@@ -180,7 +180,7 @@ export class Crypto extends Context.Tag("nomyo-js/Crypto")<Crypto, Service>() {}
  */
 export const cannotSeal = (): SecurityError =>
   new SecurityError({ reason: "encryption",
-    message: "The request could not be encrypted. Please report this" })
+    message: "The request could not be encrypted. Report this as a bug in nomyo-js" })
 
 /**
  * The only error of `open`: a `SecurityError` with reason `envelope`. If the error said what was wrong, a
@@ -191,4 +191,5 @@ export const cannotSeal = (): SecurityError =>
  */
 export const cannotOpen = (): SecurityError =>
   new SecurityError({ reason: "envelope",
-    message: "The answer could not be opened: it is damaged, altered, or sealed to another key" })
+    message: "The answer could not be opened: it is damaged, altered, or sealed to another key. Send the " +
+      "request again" })

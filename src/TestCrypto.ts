@@ -49,7 +49,10 @@ const publicKeyOf = (spki: Uint8Array<ArrayBuffer>, modulusLength: number): Publ
 const MODULUS_LENGTH = 4096
 
 const notPem = () =>
-  new SecurityError({ reason: "router-key", message: "The router's public key is not PEM" })
+  new SecurityError({
+    reason: "router-key",
+    message: "The router's public key is not PEM. Take a key of this TestCrypto"
+  })
 
 const importPublicKey: Service["importPublicKey"] = (pem) =>
   Effect.suspend(() => {
@@ -82,7 +85,10 @@ const openBytes = (name: Uint8Array, { ciphertext, encryptedKey, length, nonce, 
   })
 
 const destroyed = () =>
-  new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+  new SecurityError({
+    reason: "client-key",
+    message: "The private key has been destroyed. Use the current key pair"
+  })
 
 /**
  * Makes a service whose keys are names and whose ids and nonces count up from 1.

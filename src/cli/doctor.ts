@@ -61,7 +61,9 @@ const checkAccess = (given: Given, options: Node.Options, config: NomyoConfig.No
   return asked.pipe(
     Effect.provide(layer(options)),
     Effect.catchAll((error) =>
-      Effect.succeed(findings("api key").fail(`No question could be asked: ${describe(error)}`, "see above")))
+      Effect.succeed(
+        findings("api key").fail(`No question could be asked: ${describe(error)}`, "fix that, then try again")
+      ))
   )
 }
 

@@ -43,7 +43,7 @@ export const noPair = (dir: string): Problem =>
 const adviceOn = (error: unknown): string =>
   error instanceof SecurityError && error.reason === "key-password"
     ? "give its password: NOMYO_KEY_ROTATION_PASSWORD, or --password-stdin of nomyo keys"
-    : "move it away, and the next start makes a new pair"
+    : "move it away; the next start makes a new pair"
 
 /** Errors of the key store say what is wrong, and after a semicolon what to do. */
 const problemOf = (path: string, error: unknown): Problem => {
@@ -66,7 +66,7 @@ const checkFiles = async (dir: string, isMounted: boolean): Promise<ReadonlyArra
     found(path, async () => (await Files.openRegular(path, access)).file.close())
   const leftBehind = names.filter((name) => name.endsWith(".tmp")).map((name) => {
     const what = `${Path.join(dir, name)} was left behind by a process that was killed`
-    return warn(what, "delete it if none is writing now")
+    return warn(what, "delete it if no process is writing keys now")
   })
   return [...(await Promise.all(keys.map(open))).flat(), ...leftBehind]
 }
@@ -92,7 +92,7 @@ const checkPublicKey = (dir: string, { password }: Reading) => {
   return loadKeyPair(KeyDirectory.privatePath(dir), { password, publicKeyPath }).pipe(
     Effect.as<ReadonlyArray<Problem>>([]),
     Effect.catchAll(({ message }) =>
-      Effect.succeed([warn(message, "delete it: it is made again when the pair is next loaded")]))
+      Effect.succeed([warn(message.split("; ")[0]!, "delete it: the client writes it again")]))
   )
 }
 

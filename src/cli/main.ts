@@ -68,7 +68,9 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
  */
 const onWriteError = (name: string) => ({ code }: NodeJS.ErrnoException): void => {
   if (code === "EPIPE") process.exit(0)
-  if (name === "standard output") process.stderr.write(`nomyo: Cannot write to ${name} (${code})\n`)
+  if (name === "standard output") process.stderr.write(
+    `nomyo: Cannot write to ${name} (${code}). Check the disk or the program that reads it\n`
+  )
   process.exit(EXIT_FAILURE)
 }
 

@@ -42,7 +42,7 @@ export const checkModel = (
     return Option.isSome(answered.value)
       ? Effect.fail(unknownModel(ids, model))
       : Effect.as(
-        Effect.logWarning(`The router lists no models, so nothing has checked that it has ${model}`),
+        Effect.logWarning(`The router lists no models. If it has no model ${model}, the request will fail`),
         model
       )
   })

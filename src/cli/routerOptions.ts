@@ -29,7 +29,7 @@ const MOST_KEYS_AHEAD = 100
 const checkKeysAhead = (count: number) =>
   count >= 0 && count <= MOST_KEYS_AHEAD
     ? Effect.succeed(count)
-    : invalid(`--keys-ahead is a number from 0 to ${MOST_KEYS_AHEAD}`)
+    : invalid(`--keys-ahead must be a number from 0 to ${MOST_KEYS_AHEAD}, such as --keys-ahead 3`)
 
 export const options = {
   ...serverOptions("router", 12435),

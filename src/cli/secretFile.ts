@@ -41,7 +41,7 @@ export const readSmallFile = (path: string, what: string): Effect.Effect<string,
     },
     catch: (error) => {
       const code = (error as NodeJS.ErrnoException).code ?? `no regular file of at most ${LARGEST_FILE} bytes`
-      return invalid(`${what} cannot be read from ${path} (${code})`)
+      return invalid(`${what} cannot be read from ${path} (${code}). Check the path and its permissions`)
     }
   })
 
@@ -74,11 +74,11 @@ const tokensOf = Effect.fnUntraced(function*(path: string) {
     if (line === "" || line.startsWith("#")) continue
     const token = tokenOf(line, index + 1)
     if (token === undefined) {
-      return yield* refuse(`Line ${index + 1} of ${name} is neither "key" nor "label key"`)
+      return yield* refuse(`Line ${index + 1} of ${name} is neither "key" nor "label key". Correct the line`)
     }
     tokens.push(token)
   }
-  if (tokens.length === 0) return yield* refuse(`There is no API key in ${name}`)
+  if (tokens.length === 0) return yield* refuse(`There is no API key in ${name}. Write one on each line`)
   if (path !== STDIN) yield* warnIfReadable(path)
   return tokens
 })
@@ -96,6 +96,6 @@ export const secrets = (
         if (token === "") return Effect.succeed([])
         return VISIBLE.test(token)
           ? Effect.succeed([{ label: "default", token: Redacted.make(token) }])
-          : refuse(`${variable} holds a character outside visible ASCII`)
+          : refuse(`${variable} holds a blank or a character outside ASCII. Set it again`)
       })
   })

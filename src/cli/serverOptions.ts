@@ -41,7 +41,7 @@ const port = (byDefault: number) =>
 /** An empty host would be every address. IPv6 addresses have brackets in URLs alone. */
 const checkHost = (text: string) => {
   const host = text.trim().replace(/^\[(.*)\]$/, "$1")
-  return host === "" ? invalid("--host is an address such as 127.0.0.1") : Effect.succeed(host)
+  return host === "" ? invalid("--host must be an address such as 127.0.0.1") : Effect.succeed(host)
 }
 
 const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds", m: "minutes", h: "hours",

@@ -71,7 +71,9 @@ type Head = Pick<HttpServerRequest.HttpServerRequest, "headers" | "method" | "ur
 const refusalOf = ({ headers, method, url }: Head, options: Options): Refusal | undefined => {
   const { host, origin } = headers
   // a URL in its place has a host of its own, which would count in place of the header (RFC 9112, 3.2.2)
-  if (!url.startsWith("/")) return { status: 403, message: "The target of the request must be a path" }
+  if (!url.startsWith("/")) {
+    return { status: 403, message: "The target of the request must be a path. Send it without an HTTP proxy" }
+  }
   if (!isHost(host, [...LOOPBACK, ...options.hosts.map((name) => name.toLowerCase())])) {
     return { status: 403, message: "The Host is not a name of this server. Allow it with --allow-host" }
   }

@@ -114,9 +114,11 @@ const importPublicKey: Service["importPublicKey"] = (pem) =>
 
 type ImportPkcs8 = typeof RsaKeys.importPkcs8
 
+const CREATES = "remove it, and the client creates another"
+
 const importKeyPair = (extractable: boolean, importPkcs8: ImportPkcs8): Service["importKeyPair"] =>
   (pkcs8, createdAt) =>
-    attempt("client-key", `The private key is not ${rule}, in PKCS#8`, async () => {
+    attempt("client-key", `The private key is not ${rule}, in PKCS#8; ${CREATES}`, async () => {
       const [privateHandle, publicHandle] = await Promise.all([
         importPkcs8(pkcs8, extractable),
         RsaKeys.importSpki(Der.spkiOfPkcs8(pkcs8)!)
@@ -125,10 +127,13 @@ const importKeyPair = (extractable: boolean, importPkcs8: ImportPkcs8): Service[
     })
 
 const destroyed = () =>
-  new SecurityError({ reason: "client-key", message: "The private key has been destroyed" })
+  new SecurityError({
+    reason: "client-key",
+    message: "The private key has been destroyed. Use the current key pair"
+  })
 
 const exportPkcs8 = (handle: CryptoKey) =>
-  attempt("unsupported", "This platform cannot export private keys", async () =>
+  attempt("unsupported", "This platform cannot export private keys. Keep them in memory", async () =>
     new Uint8Array(await crypto.subtle.exportKey("pkcs8", handle)))
 
 const exportPrivateKey = (memory: SecureMemory): Service["exportPrivateKey"] => (key) =>
@@ -145,7 +150,9 @@ export interface Options {
 
 const generateKeyPair = Effect.fnUntraced(function*(modulusLength: number, extractable: boolean) {
   const now = yield* Clock.currentTimeMillis
-  return yield* attempt("client-key", `An RSA key pair of ${modulusLength} bits could not be generated`, () =>
+  const failure = `An RSA key pair of ${modulusLength} bits could not be generated. ` +
+    "Set keySize to 2048 or 4096"
+  return yield* attempt("client-key", failure, () =>
     RsaKeys.generateKeyPair(modulusLength, extractable, now))
 })
 

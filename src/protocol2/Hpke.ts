@@ -250,7 +250,7 @@ export const counting = (aead: Aead,
   const nextNonce = () =>
     Effect.suspend(() => {
       if (sequence >= MAX_CHUNKS) return Effect.fail(
-        new SecurityError({ reason: "envelope", message: "The message is too long" })
+        new SecurityError({ reason: "envelope", message: "The message is too long. Shorten the request" })
       )
       const nonce = baseNonce.slice()
       const counter = new DataView(nonce.buffer)

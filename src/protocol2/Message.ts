@@ -77,7 +77,10 @@ export const seal = Effect.fnUntraced(function*(
       const take = Effect.try({
         try: () => source.next().value,
         catch: () =>
-          new SecurityError({ reason: "encryption", message: "The request could not be encrypted" })
+          new SecurityError({
+            reason: "encryption",
+            message: "The request could not be encrypted. Report this as a bug in nomyo-js"
+          })
       })
       const framed: Array<Uint8Array<ArrayBuffer>> = []
       // the window holds a filling until the next is taken: whether it is the last is known by its length

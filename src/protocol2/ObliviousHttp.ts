@@ -79,7 +79,10 @@ const noAad = new Uint8Array(0)
  * @internal
  */
 export const cannotOpen = (): SecurityError =>
-  new SecurityError({ reason: "envelope", message: "The answer could not be opened" })
+  new SecurityError({
+    reason: "envelope",
+    message: "The answer could not be opened: it is damaged, altered or cut short. Send the request again"
+  })
 
 interface Suite {
   readonly keyId: number

@@ -60,7 +60,7 @@ const fetchList = Effect.fnUntraced(function*(baseUrl: string) {
 const decodeList = (base64: string) => {
   const list = Base64.decodePublic(base64.trim())
   return list === undefined
-    ? Effect.fail(unusable("routerKeyConfig must be the router's list of keys, in base64"))
+    ? Effect.fail(unusable("routerKeyConfig must be the router's list of key configurations, in base64"))
     : Effect.succeed({ list, maxAge: Number.POSITIVE_INFINITY })
 }
 

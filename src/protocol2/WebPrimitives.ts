@@ -22,7 +22,10 @@ const BITS = 256
 const privateKeys = new WeakMap<X25519PrivateKey, CryptoKey>()
 
 const failed = () =>
-  new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
+  new SecurityError({
+    reason: "envelope",
+    message: "The message could not be opened or sealed. Send the request again"
+  })
 
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({ try: run, catch: failed })

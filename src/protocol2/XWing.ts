@@ -36,7 +36,10 @@ const label = Bytes.fromText("\\.//^\\")
 const mlKemKeys = new WeakMap<KeyPair, Uint8Array>()
 
 const failed = () =>
-  new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
+  new SecurityError({
+    reason: "envelope",
+    message: "The message could not be opened or sealed. Send the request again"
+  })
 
 const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: failed })
 

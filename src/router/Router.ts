@@ -92,7 +92,8 @@ const keysOf = Effect.fnUntraced(function*({ keyPair, keys }: Options) {
 const apiKeysOf = ({ apiKey, apiKeys = [] }: Options): ReadonlyArray<ApiKey> =>
   apiKey === undefined ? apiKeys : [{ label: "default", token: apiKey }, ...apiKeys]
 
-const noModels: Model.Models = refuse(404, "This router has no list of models")
+const noModels: Model.Models = refuse(404,
+  "This router has no list of models. Ask its operator for their ids")
 
 const ownerOf = (id: string): string => id.includes("/") ? id.split("/")[0]! : "router"
 

@@ -11,6 +11,6 @@ const MAX_BODY_BYTES = Math.ceil(ChatCompletion.MAX_PAYLOAD_BYTES / 3) * 4 + 16 
 export const body = Effect.gen(function*() {
   const request = yield* HttpServerRequest.HttpServerRequest
   const bytes = yield* Effect.orElse(readBounded(request, MAX_BODY_BYTES), () =>
-    refuse(400, "The body ended before it was complete"))
+    refuse(400, "The body ended before it was complete. Send it again"))
   return bytes ?? (yield* refuse(413, `The body is larger than ${MAX_BODY_BYTES} bytes`))
 })

@@ -75,7 +75,7 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
         const crypto = yield* Lent.crypto
         assert.deepInclude(yield* Effect.flip(crypto.generateKeyPair(1024)), {
           reason: "client-key",
-          message: "An RSA key pair of 1024 bits could not be generated"
+          message: "An RSA key pair of 1024 bits could not be generated. Set keySize to 2048 or 4096"
         })
       }))
 
@@ -89,7 +89,7 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
           assert.deepInclude(yield* Effect.flip(crypto.importKeyPair(pkcs8, 0)), {
             reason: "client-key",
             message:
-              "The private key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in PKCS#8"
+              "The private key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in PKCS#8; remove it, and the client creates another"
           })
         }
       }))
@@ -105,12 +105,12 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
             Uint8Array.from(key.export({ type: "pkcs8", format: "der" })))
         } else {
           assert.deepInclude(yield* Effect.flip(exported), { reason: "unsupported",
-            message: "This platform cannot export private keys" })
+            message: "This platform cannot export private keys. Keep them in memory" })
         }
         yield* crypto.destroy(privateKey)
         assert.deepInclude(yield* Effect.flip(crypto.exportPrivateKey(privateKey)), {
           reason: "client-key",
-          message: "The private key has been destroyed"
+          message: "The private key has been destroyed. Use the current key pair"
         })
       }))
 
@@ -132,7 +132,7 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
         const { publicKey } = yield* load("client_2048.pem")
         assert.deepInclude(yield* Effect.flip(crypto.seal({ ...publicKey }, new Uint8Array(1))), {
           reason: "encryption",
-          message: "The request could not be encrypted. Please report this"
+          message: "The request could not be encrypted. Report this as a bug in nomyo-js"
         })
       }))
 
@@ -211,7 +211,7 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
         ) {
           spy.mockClear()
           assert.strictEqual((yield* Effect.flip(crypto.open(privateKey, bad))).message,
-            "The answer could not be opened: it is damaged, altered, or sealed to another key")
+            "The answer could not be opened: it is damaged, altered, or sealed to another key. Send the request again")
           assert.lengthOf(spy.mock.calls, 1)
           assert.instanceOf(spy.mock.calls[0]![1], CryptoKey)
         }

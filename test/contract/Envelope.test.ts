@@ -120,7 +120,7 @@ describe.each(cryptos)("Envelope, %s Crypto", (_, crypto) => {
           }
           const error = yield* Effect.flip(Envelope.seal(publicKey, plaintext))
           assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption",
-            message: "The request could not be encrypted. Please report this" })
+            message: "The request could not be encrypted. Report this as a bug in nomyo-js" })
           assert.isUndefined(error.cause)
           // the same for who takes it piece by piece
           const body = yield* Effect.either(Lent.sealWith(publicKey, plaintext))

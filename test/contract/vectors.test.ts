@@ -47,7 +47,7 @@ describe.each(cryptos)("vectors, %s Crypto", (_, crypto) => {
           } else {
             assert.strictEqual(error._tag, "SecurityError", name)
             assert.strictEqual(error.message,
-              "The answer could not be opened: it is damaged, altered, or sealed to another key")
+              "The answer could not be opened: it is damaged, altered, or sealed to another key. Send the request again")
           }
           assert.isUndefined(({} as { polluted?: unknown }).polluted)
         }))

@@ -225,7 +225,7 @@ describe("nomyo doctor and this machine", () => {
     Fs.chmodSync(open, 0o777)
     const found = await directory(open)
     expect(found).toContainEqual(finding("FAIL", "Other users can write", "chmod go-w"))
-    expect(found).toContainEqual(finding("FAIL", "can be read by others", "chmod 600"))
+    expect(found).toContainEqual(finding("FAIL", "Other users can read", "chmod 600"))
     const linked = keyDirectory()
     Fs.renameSync(Path.join(linked, "private_key.pem"), Path.join(linked, "elsewhere"))
     Fs.symlinkSync("elsewhere", Path.join(linked, "private_key.pem"))

@@ -104,7 +104,7 @@ describe("nomyo router", () => {
     [["--api-key-file", "/nowhere"], 2, "ENOENT"],
     [["--api-key-file", "/dev/zero"], 2, "regular file"],
     [["--host", "192.0.2.1"], 2, "another with --host"],
-    [["--host", " "], 2, "--host is an address"],
+    [["--host", " "], 2, "--host must be an address"],
     [["--keys-ahead", "-1"], 2, "0 to 100"],
     [["--keys-ahead", "256"], 2, "0 to 100"],
     [["--api-key", "sk-SENTINEL"], 2, "--api-key"]

@@ -61,7 +61,8 @@ describe.each([["WebCrypto", WebCrypto.layer], ["node:crypto", NodeCrypto.layer]
             assert.deepInclude(result, { _tag: "Left" })
             if (result._tag === "Left")
               assert.deepInclude(result.left, { _tag: "SecurityError", reason: "envelope",
-                message: "The answer could not be opened: it is damaged, altered, or sealed to another key" })
+                message: "The answer could not be opened: it is damaged, altered, or sealed to another " +
+                  "key. Send the request again" })
           }
           const [badKey, badTag] = [trimmed(times.key), trimmed(times.tag)]
           // Welch's: the difference of two means, in units of its own uncertainty

@@ -77,7 +77,7 @@ describe("Envelope", () => {
         Effect.flip
       )
       assert.deepInclude(error, { reason: "encryption",
-        message: "The request could not be encrypted. Please report this" })
+        message: "The request could not be encrypted. Report this as a bug in nomyo-js" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 
   const without = (name: string) => ({ [name]: undefined })

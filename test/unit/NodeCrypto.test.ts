@@ -211,7 +211,7 @@ describe("NodeCrypto", () => {
           crypto.open(privateKey, { ...sealed, ciphertext: chunks(broken), tag: () => tag })
         )
         assert.strictEqual(error.message,
-          "The answer could not be opened: it is damaged, altered, or sealed to another key")
+          "The answer could not be opened: it is damaged, altered, or sealed to another key. Send the request again")
         assert.deepStrictEqual(Object.keys(error), Object.keys(Crypto.cannotOpen()))
       }
     }).pipe(Effect.provide(layerWith({}))))

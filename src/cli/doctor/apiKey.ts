@@ -39,6 +39,6 @@ export const checkChat = Effect.fnUntraced(function*(config: NomyoConfig, model:
     ? refused(config)
     : fail(
       `An encrypted question failed: ${describe(answered.left)}`,
-      "see doc/troubleshooting.md for this error"
+      "look the error up: https://github.com/nomyo-ai/nomyo-js/blob/main/doc/troubleshooting.md"
     )
 })

@@ -109,7 +109,7 @@ const checkClock = ({ date }: Answer, now: number): Finding => {
   const { fail, pass, warn } = findings("clock")
   const theirs = Date.parse(date ?? "")
   if (Number.isNaN(theirs)) {
-    return warn("The router does not say what time it is", "compare the clocks yourself")
+    return warn("The router sends no date", "compare its clock with this machine's")
   }
   const seconds = Math.round(Math.abs(theirs - now) / 1000)
   return Math.abs(theirs - now) <= TOLERANCE

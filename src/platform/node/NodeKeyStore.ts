@@ -27,7 +27,8 @@ import * as KeyFile from "./keyFile.js"
 
 /** Number of tries to read keys that another process is moving. */
 const READ_ATTEMPTS = 10
-const IN_MEMORY = "keyDir: false keeps keys in memory only"
+const IN_MEMORY = "give this user access to it, or set keyDir: false to keep keys in memory"
+const READABLE = "check that the file exists and that this user may read it"
 
 /**
  * Options of `layer`.
@@ -60,21 +61,21 @@ export interface Options {
 
 const fail = (message: string) => Effect.fail(Files.refuse(message))
 
-/** Runs file operations, whose errors become `message` with the system's code. */
-const io = (message: string) => <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
+/** Runs file operations, whose errors become one that says `what` with the system's code, and `todo`. */
+const io = (what: string, todo: string) => <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({
     try: run,
     catch: (error) => {
       if (error instanceof SecurityError) return error
       const code = Files.codeOf(error)
-      return Files.refuse(code === undefined ? message : `${message} (${code})`)
+      return Files.refuse(`${what}${code === undefined ? "" : ` (${code})`}; ${todo}`)
     }
   })
 
 /** The file's bytes in secure memory, until the scope closes, and the time of its last change. */
 const readPrivateKey = Effect.fnUntraced(function*(path: string, access: Files.Access) {
   const memory = yield* SecureMemory
-  const run = io(`The private key ${path} cannot be read`)
+  const run = io(`The private key ${path} cannot be read`, READABLE)
   const { file, stat } = yield* Effect.acquireRelease(
     run(() => Files.openRegular(path, access)),
     ({ file }) => Effect.promise(() => file.close())
@@ -138,10 +139,12 @@ export const loadKeyPair = Effect.fnUntraced(function*(
 
 const checkPublicKey = Effect.fnUntraced(function*(pair: KeyPair, path: string, privateKeyPath: string) {
   const read = () => Files.readSmall(path, KeyDirectory.LARGEST_FILE, KeyDirectory.namedFile)
-  const pem = yield* io(`The public key ${path} cannot be read`)(read)
+  const pem = yield* io(`The public key ${path} cannot be read`, READABLE)(read)
   if (pem === undefined) return yield* fail(`The public key ${path} does not exist; check its path`)
   if (yield* isPublicKeyOf(pair, pem)) return
-  yield* fail(`The public key ${path} does not belong to the private key ${privateKeyPath}`)
+  yield* fail(
+    `The public key ${path} does not belong to the private key ${privateKeyPath}; pass the right one`
+  )
 })
 
 interface Store {
@@ -161,7 +164,7 @@ const isMounted = (store: Store, dir: string): boolean => store.keyDirReadOnly &
 const findNewest = (store: Store) =>
   Effect.map(
     Effect.forEach(directoriesOf(store), (dir) =>
-      io(`The key directory ${dir} cannot be read; ${IN_MEMORY}`)(async () => {
+      io(`The key directory ${dir} cannot be read`, IN_MEMORY)(async () => {
         const found = await KeyDirectory.findPrivateKey(dir)
         return found === undefined ? [] : [{ ...found, dir }]
       })),
@@ -174,7 +177,7 @@ const findNewest = (store: Store) =>
 
 const importFrom = Effect.fnUntraced(function*(store: Store, dir: string) {
   const mounted = isMounted(store, dir)
-  if (!mounted) yield* io(`The key directory ${dir} cannot be read`)(() => KeyDirectory.check(dir))
+  if (!mounted) yield* io(`The key directory ${dir} cannot be read`, IN_MEMORY)(() => KeyDirectory.check(dir))
   const access = mounted ? KeyDirectory.mountedFiles : KeyDirectory.ownFiles
   return { dir, pair: yield* importPair(KeyDirectory.privatePath(dir), access, store.password) }
 })
@@ -206,7 +209,7 @@ const isPublicKeyThere = Effect.fnUntraced(function*(dir: string, pair: KeyPair)
 
 /** Writes the public key that belongs to the directory's private key. Fails if another process is writing. */
 const restorePublicKey = Effect.fnUntraced(function*(store: Store, dir: string) {
-  const run = io(`The public key in ${dir} cannot be written`)
+  const run = io(`The public key in ${dir} cannot be written`, "give this user write access to it")
   yield* FileLock.acquire(KeyDirectory.lockPath(dir), 0, run)
   const { pair } = yield* importFrom(store, dir)
   const restore = Effect.uninterruptible(run(() => KeyDirectory.writePublicKey(dir, pair)))
@@ -247,7 +250,7 @@ const write = async (store: Store, dir: string, pem: Uint8Array, pair: KeyPair):
 
 const isReadOnly = (dir: string) =>
   fail(
-    `Keys are not written to ${dir}, which is read-only (keyDirReadOnly); put a key pair there, and set ` +
+    `Keys cannot be written to ${dir}, which keyDirReadOnly makes read-only; put a key pair there, and set ` +
       "keyRotationDir, or keyRotationInterval: 0"
   )
 
@@ -255,7 +258,7 @@ const save = Effect.fnUntraced(function*(store: Store, pair: KeyPair, replacing:
   const crypto = yield* Crypto
   const dir = replacing === undefined ? store.keyDir : store.keyRotationDir
   if (isMounted(store, dir)) return (yield* findNewer(store, replacing)) ?? (yield* isReadOnly(dir))
-  const run = io(`Keys cannot be written to ${dir}; ${IN_MEMORY}`)
+  const run = io(`Keys cannot be written to ${dir}`, IN_MEMORY)
   // not interruptible, as long as they use bytes that are zeroed when the scope closes
   const pem = yield* Effect.uninterruptible(
     Effect.flatMap(crypto.exportPrivateKey(pair.privateKey), (pkcs8) => KeyFile.encode(pkcs8, store.password))
@@ -269,7 +272,7 @@ const save = Effect.fnUntraced(function*(store: Store, pair: KeyPair, replacing:
 }, Effect.scoped)
 
 const removeFrom = Effect.fnUntraced(function*(dir: string) {
-  const run = io(`Keys cannot be removed from ${dir}`)
+  const run = io(`Keys cannot be removed from ${dir}`, "delete the files yourself")
   if (!(yield* run(() => KeyDirectory.exists(dir)))) return
   yield* FileLock.acquire(KeyDirectory.lockPath(dir), FileLock.PATIENCE, run)
   yield* Effect.uninterruptible(run(() => KeyDirectory.clear(dir, 0)))
@@ -277,7 +280,10 @@ const removeFrom = Effect.fnUntraced(function*(dir: string) {
 
 const remove = (store: Store): Effect.Effect<void, SecurityError> =>
   store.keyDirReadOnly
-    ? fail(`Keys in ${store.keyDir} are read-only; remove them there, or unset keyDirReadOnly`)
+    ? fail(
+      `Keys cannot be removed from ${store.keyDir}, which keyDirReadOnly makes read-only; remove them ` +
+        "there, or unset keyDirReadOnly"
+    )
     : Effect.forEach(directoriesOf(store), removeFrom, { discard: true })
 
 const isPath = (value: unknown): boolean => typeof value === "string" && value.trim() !== ""

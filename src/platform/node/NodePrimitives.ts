@@ -25,7 +25,10 @@ const KEY_LENGTH = 32
 const privateKeys = new WeakMap<X25519PrivateKey, NodeCrypto.KeyObject>()
 
 const failed = () =>
-  new SecurityError({ reason: "envelope", message: "The message could not be opened or sealed" })
+  new SecurityError({
+    reason: "envelope",
+    message: "The message could not be opened or sealed. Send the request again"
+  })
 
 const attempt = <A>(run: () => A): Effect.Effect<A, SecurityError> => Effect.try({ try: run, catch: failed })
 

@@ -126,7 +126,7 @@ export const checkPrivate = (path: string, stat: Stats): void => {
   if (userId === undefined || (stat.mode & 0o077) === 0) return
   const mayBeMounted = isOurGroup(stat) && (stat.mode & 0o037) === 0
   throw notPermitted(
-    `The private key ${path} can be read by others than its owner; run: chmod 600 ${path}` +
+    `Other users can read the private key ${path}; run: chmod 600 ${path}` +
       (mayBeMounted ? ", or set keyDirReadOnly for a mounted secret" : "")
   )
 }
@@ -140,8 +140,8 @@ export const checkMounted = (path: string, stat: Stats): void => {
   if (userId === undefined) return
   if ((stat.mode & (isOurGroup(stat) ? 0o037 : 0o077)) === 0) return
   throw notPermitted(
-    `Others than its owner can write the private key ${path}, or others than a group of this process ` +
-      "read it; run chmod 440, or set defaultMode: 0440 of the Kubernetes volume"
+    `Users other than its owner and a group of this process can use the private key ${path}; ` +
+      `run: chmod 440 ${path}, or set defaultMode: 0440 of the Kubernetes volume`
   )
 }
 

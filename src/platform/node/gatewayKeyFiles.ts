@@ -78,7 +78,7 @@ const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, Secur
           reason: "client-key",
           message: `The router's keys cannot be ${what} (${
             Files.codeOf(error) ?? "unknown"
-          }): check --key-dir`
+          }); check that this user may use the key directory`
         })
   })
 
