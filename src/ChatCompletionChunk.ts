@@ -82,7 +82,7 @@ export const ChatCompletionChunk = open({
     /** Set in the last chunk of a choice: `stop`, `length`, `tool_calls`, or another reason of the model. */
     finish_reason: maybe(Schema.String)
   })),
-  /** In the last chunk, if the request asked for it. */
+  /** The number of tokens, in the last chunk, if requested. */
   usage: maybe(open({
     prompt_tokens: maybe(Schema.Number),
     completion_tokens: maybe(Schema.Number),

@@ -134,7 +134,7 @@ export interface Service {
   ) => Effect.Effect<KeyPair, SecurityError>
   /**
    * The private key's PKCS#8 in DER, for a key store, until the scope closes. Fails with a `SecurityError`
-   * with reason `unsupported` where keys may not leave the platform, or `client-key` if the key has been
+   * with reason `unsupported` if the platform does not export keys, or `client-key` if the key has been
    * destroyed.
    */
   readonly exportPrivateKey: (

@@ -212,7 +212,7 @@ export const zeroOnly: Service = make({
 export const layer: Layer.Layer<SecureMemory> = Layer.succeed(SecureMemory, zeroOnly)
 
 /**
- * `SecureMemory` that leaves secret bytes as they are.
+ * `SecureMemory` that neither zeroes nor locks secret bytes.
  *
  * @since 0.2.0
  * @category layers
@@ -265,7 +265,7 @@ export class SecureByteContext {
    * Wraps the buffer itself, without a copy. The buffer is zeroed after use, but not locked.
    *
    * @param data the secret bytes
-   * @param secure `false` leaves the buffer as it is. Default `true`.
+   * @param secure whether the buffer is zeroed after use. Default `true`
    */
   constructor(data: Uint8Array | ArrayBuffer, secure = true) {
     this.#bytes = ArrayBuffer.isView(data)

@@ -29,7 +29,7 @@ export interface PortableOptions<Time, Secret> {
   /**
    * Longest silence within a streamed answer, between two of its chunks. A number is milliseconds. Default 60
    * seconds. A router of protocol 2 sends a sign of life every 15 seconds; a shorter time also ends answers
-   * whose model is slow. Under protocol 1 an answer comes whole, so only `timeout` counts.
+   * whose model is slow. Under protocol 1.0 the router sends whole answers, so only `timeout` counts.
    */
   readonly idleTimeout?: Time | undefined
   /**

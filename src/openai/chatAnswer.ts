@@ -73,7 +73,7 @@ export interface TopLogprob {
  * @category models
  */
 export interface TokenLogprob extends TopLogprob {
-  /** The most likely tokens at this place. As many as the request asked for. */
+  /** The most likely tokens at this place: as many as `top_logprobs` of the request. */
   readonly top_logprobs: Array<TopLogprob>
 }
 

@@ -45,7 +45,7 @@ export interface ChatCompletionChunk {
     /** Set in the last chunk of a choice: `stop`, `length`, `tool_calls`, or another reason of the model. */
     readonly finish_reason?: string | null | undefined
   }>
-  /** In the last chunk, if the request asked for it. */
+  /** The number of tokens, in the last chunk, if requested. */
   readonly usage?: {
     readonly [field: string]: unknown
     readonly prompt_tokens?: number | null | undefined

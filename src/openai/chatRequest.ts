@@ -286,11 +286,12 @@ export interface Moderation {
 }
 
 /**
- * A request. All fields except `api_key`, `base_url` and `security_tier` go to the model server, encrypted.
- * `null` counts as absent.
+ * A request. All fields go to the model server, encrypted, except `api_key`, `base_url`, `security_tier`,
+ * `stream` and `stream_options`. `null` counts as absent.
  *
- * Other fields pass through too. For a field of your model server, use `extra_body`, or declare it: `declare
- * module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
+ * Undeclared fields go to the model server too. For a field of your model server, use `extra_body`, or
+ * declare the field:
+ * `declare module "nomyo-js" { interface ChatCompletionRequest { guided_json?: object } }`.
  *
  * @since 0.2.0
  * @category models
@@ -301,8 +302,8 @@ export interface ChatCompletionRequest {
   /** The conversation: one message or more. */
   readonly messages: ReadonlyArray<Message>
   /**
-   * The router for this request, in place of the client's. The option `trustedBaseUrls` says which ones get
-   * the client's API key.
+   * The router for this request, in place of the client's. The option `trustedBaseUrls` lists the routers
+   * that may get the client's API key.
    */
   readonly base_url?: string | null | undefined
   /** The API key for this request, in place of the client's. */
@@ -326,7 +327,7 @@ export interface ChatCompletionRequest {
   /** Samples only from the likeliest tokens with this total probability, 0 to 1. Default 1. */
   readonly top_p?: number | null | undefined
   /**
-   * Largest number of tokens in an answer. Default: the model server's limit. OpenAI's newer models take
+   * Maximum number of tokens in an answer. Default: the model server's limit. OpenAI's newer models take
    * `max_completion_tokens` instead.
    */
   readonly max_tokens?: number | null | undefined
@@ -377,7 +378,7 @@ export interface ChatCompletionRequest {
   readonly tools?: ReadonlyArray<Tool> | null | undefined
   /** Whether the model calls tools: `auto`, `none`, `required`, or a named tool. Default `auto`. */
   readonly tool_choice?: "auto" | "none" | "required" | OrAnyText | NamedToolChoice | null | undefined
-  /** Whether several tools may be called at once. Default `true`. */
+  /** Whether the model may call several tools at once. Default `true`. */
   readonly parallel_tool_calls?: boolean | null | undefined
   /** Lets the model search the web. Default: no search. */
   readonly web_search_options?: WebSearchOptions | null | undefined

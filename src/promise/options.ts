@@ -6,8 +6,7 @@
 import type * as OptionTypes from "../internal/optionTypes.js"
 
 /**
- * A time: milliseconds as a number, or a number and a unit, such as `"30 seconds"`, `"1.5 hours"` or `"1
- * day"`.
+ * A time: milliseconds as a number, or a number with a unit, such as `"30 seconds"` or `"1.5 hours"`.
  *
  * @since 0.3.0
  * @category models

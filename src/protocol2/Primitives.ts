@@ -1,6 +1,6 @@
 /**
- * The primitives that protocol 2 stands on, as a service: X25519, HMAC-SHA-256, SHA-256 and AES-GCM, always
- * the platform's own.
+ * The primitives of protocol 2, as a service: X25519, HMAC-SHA-256, SHA-256 and AES-GCM, always the
+ * platform's own.
  *
  * @since 0.3.0
  */

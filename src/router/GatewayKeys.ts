@@ -18,7 +18,7 @@ import { Primitives } from "../protocol2/Primitives.js"
 import { SecureMemory } from "../SecureMemory.js"
 
 /**
- * A key as it is stored.
+ * A stored key.
  *
  * @since 0.3.0
  * @category models
@@ -81,7 +81,7 @@ export interface Options {
 }
 
 /**
- * A key as a router uses it.
+ * A key that a router has loaded.
  *
  * @since 0.3.0
  * @category models

@@ -61,7 +61,7 @@ export interface Options {
   /** Keys and memory of protocol 2. Default: new ones in memory, which a restart loses. */
   readonly gateway?: Gateway | undefined
   /**
-   * Pads answers of protocol 2: whole ones to at least 1024 bytes, by at most 12 %, and each chunk of a
+   * Pads answers of protocol 2: whole answers to at least 1024 bytes, by at most 12 %, and each chunk of a
    * stream to a multiple of 256 bytes. `false` shows everyone on the path the exact lengths. Default `true`.
    */
   readonly padding?: boolean | undefined
@@ -120,9 +120,9 @@ const withErrors = <E extends HttpError, R>(app: HttpApp.Default<E, R>) =>
   )
 
 /**
- * Makes a router. It answers `GET /pki/public_key`, `POST /v1/chat/secure_completion`, `GET /v1/models`, `GET
- * /health`, and the paths of protocol 2. To let pages of other origins read its answers, add
- * `HttpMiddleware.cors` of `@effect/platform`.
+ * Makes a router. It answers `GET /health`, `GET /pki/public_key`, `GET /v1/models`, `POST
+ * /v1/chat/secure_completion`, and the paths of protocol 2. To let pages of other origins read its answers,
+ * add `HttpMiddleware.cors` of `@effect/platform`.
  *
  * @since 0.2.0
  * @category constructors
