@@ -120,9 +120,9 @@ const withErrors = <E extends HttpError, R>(app: HttpApp.Default<E, R>) =>
   )
 
 /**
- * Makes a router. It answers `GET /health`, `GET /pki/public_key`, `GET /v1/models`, `POST
- * /v1/chat/secure_completion`, and the paths of protocol 2. To let pages of other origins read its answers,
- * add `HttpMiddleware.cors` of `@effect/platform`.
+ * Makes a router. It answers `GET /health`, `GET /pki/public_key`, `GET /v1/models`,
+ * `POST /v1/chat/secure_completion`, and the paths of protocol 2. To let pages of other origins read its
+ * answers, add `HttpMiddleware.cors` of `@effect/platform`.
  *
  * @since 0.2.0
  * @category constructors
