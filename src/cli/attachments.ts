@@ -43,7 +43,7 @@ const readUpTo = async (path: string, limit: number): Promise<Buffer> => {
 const cannotRead = (path: string) => (error: unknown) => {
   const { code, message } = error as NodeJS.ErrnoException
   const reason = code === "ENOENT" ? "there is no such file" : code ?? message
-  return refuse(`${path} cannot be sent: ${reason}`)
+  return refuse(`${path} cannot be sent: ${reason}. Choose another file`)
 }
 
 /** Reads a file to be sent: text by its encoding, an image by its first bytes. */

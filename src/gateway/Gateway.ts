@@ -164,7 +164,9 @@ const refuse = ({ message, status }: Refused): HttpServerResponse.HttpServerResp
 
 /** A defect's message may repeat the prompt: the log does not get it either. */
 const onDefect = () =>
-  Effect.as(Effect.logError("A request failed inside the gateway"), errorResponse(DEFECT))
+  Effect.as(Effect.logError(
+    "A request failed inside the gateway. Report this as a bug in nomyo-js"
+  ), errorResponse(DEFECT))
 
 /**
  * Makes an OpenAI-compatible server in front of the client. It answers `POST /v1/chat/completions`, also with

@@ -109,7 +109,10 @@ const publicKey = (keys: RouterKeys.RouterKeys) =>
 /** A defect's message may repeat the payload: neither the client nor the log gets it. */
 const onDefect = () =>
   Effect.as(
-    Effect.logError("A request failed inside the router"),
+    Effect.logError(
+      "A request failed inside the router or its model. Check a model of your own, or report a bug in " +
+        "nomyo-js"
+    ),
     errorResponse(new ServerError({ message: "The router failed" }))
   )
 

@@ -192,7 +192,7 @@ const warnOnce = Effect.suspend(() => {
   secureMemory.isWarned = true
   return Effect.logWarning(
     `Memory could not be locked (limit: ${limit()}): secret buffers that do not fit are zeroed after use, ` +
-      "but may reach the swap file"
+      "but may reach the swap file; raise ulimit -l"
   )
 })
 
