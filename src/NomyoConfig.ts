@@ -9,11 +9,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import { clientRules, readOptions } from "./internal/options.js"
 import type * as OptionTypes from "./internal/optionTypes.js"
 import { DEFAULT_TRUSTED, isTrusted, type OriginPattern, parsePattern,
   patternOf } from "./internal/trustedOrigins.js"
+import * as Variables from "./internal/variables.js"
 import { InvalidRequestError, SecurityError } from "./NomyoError.js"
 
 /**
@@ -290,12 +292,16 @@ export const make = Effect.fnUntraced(function*(
   }
 })
 
+const isTime = (text: string): text is Duration.DurationInput & string =>
+  Option.isSome(Duration.decodeUnknown(text))
+
 /**
- * A duration in the environment: a number of milliseconds, or what `Config.duration` reads, such as `30
- * seconds`.
+ * A duration in the environment: a number of milliseconds, or a number and a unit, such as `30 seconds`. Not
+ * `Config.duration`, which makes zero of a negative one: that would mean "never" for a rotation.
  */
-const time = (name: string) =>
-  Config.orElse(Config.map(Config.number(name), Duration.millis), () => Config.duration(name))
+const time = (name: string): Config.Config<Duration.DurationInput> =>
+  Config.orElse(Config.number(name), () =>
+    Config.validate(Config.string(name), { message: "Expected a duration", validation: isTime }))
 
 const isBlank = (name: string): Config.Config<undefined> =>
   Config.mapOrFail(Config.string(name), (text) =>
@@ -306,35 +312,47 @@ const isBlank = (name: string): Config.Config<undefined> =>
 /**
  * A variable of the environment, `undefined` if it is missing or blank: `${NAME:-}` in a compose file makes
  * blank ones.
- *
- * @internal
  */
-export const optional = <A>(
+const optional = <A>(
   name: string,
   read: (name: string) => Config.Config<A>
 ): Config.Config<A | undefined> =>
   Config.orElse(isBlank(name), () => Config.map(Config.option(read(name)), Option.getOrUndefined))
 
-/**
- * A directory of keys; `false` for `memory`, `none` and what says no in other variables, which keep them in
- * memory. A directory of such a name is `./false`.
- *
- * @internal
- */
-export const keyDirectory = (name: string): Config.Config<string | false> =>
-  Config.map(Config.string(name), (text) => /^(memory|none|false|no|off|0)$/i.test(text.trim()) ? false : text)
-
-/** @internal */
-export const secret = (name: string): Config.Config<Redacted.Redacted> => Config.redacted(name)
-
-const keySize = (name: string): Config.Config<2048 | 4096> => Config.literal(2048, 4096)(name)
-
-const protocol = (name: string): Config.Config<1 | 2> => Config.literal(1, 2)(name)
-
 const list = (name: string): Config.Config<ReadonlyArray<string>> => Config.array(Config.string(), name)
 
 const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
   Config.orElse(Config.map(Config.literal("false")(name), () => false as const), () => list(name))
+
+/** How each kind of variable is read. */
+const readers = {
+  text: Config.string,
+  secret: (name) => Config.redacted(name),
+  flag: Config.boolean,
+  integer: Config.integer,
+  time,
+  list,
+  origins,
+  keyDirectory: (name) => Config.map(Config.string(name), Variables.keyDirectory),
+  keySize: Config.literal(2048, 4096),
+  protocol: Config.literal(1, 2),
+  postQuantum: Config.literal("off", "prefer", "require")
+} satisfies { readonly [kind in Variables.Kind]: (name: string) => Config.Config<unknown> }
+
+type Value<K extends Variables.Kind> = Config.Config.Success<ReturnType<(typeof readers)[K]>>
+type Values<V extends Variables.Variables> = {
+  readonly [option in keyof V]: Value<V[option][1]> | undefined
+}
+
+/**
+ * Options by their variables in the environment.
+ *
+ * @internal
+ */
+export const fromEnvironment = <const V extends Variables.Variables>(variables: V) =>
+  Config.all(
+    Record.map(variables, ([name, kind]) => optional<unknown>(name, readers[kind]))
+  ) as Config.Config<Values<V>>
 
 /**
  * The options from the environment: `NOMYO_BASE_URL`, `NOMYO_ALLOW_HTTP`, `NOMYO_API_KEY`,
@@ -343,29 +361,9 @@ const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
  * `NOMYO_ROUTER_KEY_FINGERPRINTS` (separated by commas), `NOMYO_PROTOCOL`,
  * `NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS` (separated by commas), `NOMYO_ROUTER_KEY_CONFIG`,
  * `NOMYO_POST_QUANTUM`, `NOMYO_PADDING`, `NOMYO_ROUTER_KEY_TTL`, `NOMYO_MAX_RESPONSE_BYTES`. Times are
- * milliseconds, or a number and a unit: `30 seconds`. A blank variable counts as
- * unset.
+ * milliseconds, or a number and a unit: `30 seconds`. A blank variable counts as unset.
  *
  * @since 0.2.0
  * @category config
  */
-export const config: Config.Config<Options> = Config.all({
-  baseUrl: optional("NOMYO_BASE_URL", Config.string),
-  allowHttp: optional("NOMYO_ALLOW_HTTP", Config.boolean),
-  apiKey: optional("NOMYO_API_KEY", secret),
-  trustedBaseUrls: optional("NOMYO_TRUSTED_BASE_URLS", origins),
-  timeout: optional("NOMYO_TIMEOUT", time),
-  idleTimeout: optional("NOMYO_IDLE_TIMEOUT", time),
-  maxRetries: optional("NOMYO_MAX_RETRIES", Config.integer),
-  throttle: optional("NOMYO_THROTTLE", Config.boolean),
-  keySize: optional("NOMYO_KEY_SIZE", keySize),
-  keyRotationInterval: optional("NOMYO_KEY_ROTATION_INTERVAL", time),
-  routerKeyFingerprints: optional("NOMYO_ROUTER_KEY_FINGERPRINTS", list),
-  protocol: optional("NOMYO_PROTOCOL", protocol),
-  routerKeyConfigFingerprints: optional("NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS", list),
-  routerKeyConfig: optional("NOMYO_ROUTER_KEY_CONFIG", Config.string),
-  postQuantum: optional("NOMYO_POST_QUANTUM", Config.literal("off", "prefer", "require")),
-  padding: optional("NOMYO_PADDING", Config.boolean),
-  routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
-  maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.integer)
-})
+export const config: Config.Config<Options> = fromEnvironment(Variables.portable)

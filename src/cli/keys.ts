@@ -12,6 +12,7 @@ import * as Path from "node:path"
 import { Crypto, type KeyPair } from "../Crypto.js"
 import { KeyStore } from "../KeyStore.js"
 import * as NomyoConfig from "../NomyoConfig.js"
+import * as Variables from "../internal/variables.js"
 import { SecurityError } from "../NomyoError.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
@@ -25,8 +26,8 @@ import { out, withSpinner } from "./terminal.js"
 const KEY_SIZE = 4096
 
 const defaultDirectory = Config.map(
-  NomyoConfig.optional("NOMYO_KEY_DIR", NomyoConfig.keyDirectory),
-  (dir) => dir || stateKeyDir()
+  NomyoConfig.fromEnvironment({ keyDir: Variables.platform.keyDir }),
+  ({ keyDir }) => keyDir || stateKeyDir()
 )
 
 const options = {

@@ -1,6 +1,8 @@
 /** The client's options from Effect 4's configuration. */
 import * as Config from "effect4/Config"
 import * as Duration from "effect4/Duration"
+import * as Record from "effect4/Record"
+import * as Variables from "../internal/variables.js"
 import type { Options } from "./options.js"
 
 /** A variable that is missing or blank is not set. */
@@ -20,9 +22,36 @@ const keySize = (name: string): Config.Config<2048 | 4096> =>
 const list = (name: string): Config.Config<ReadonlyArray<string>> =>
   Config.map(Config.String(name), (text) => text.split(",").map((part) => part.trim()))
 
-/** A directory called `false` or `memory` has to be given as `./false`. */
-const keyDirectory = (name: string): Config.Config<string | false> =>
-  Config.map(Config.String(name), (text) => /^(false|memory)$/i.test(text.trim()) ? false : text)
+const origins = (name: string): Config.Config<ReadonlyArray<string> | false> =>
+  Config.map(list(name), (texts) => texts.join() === "false" ? false : texts)
+
+const protocol = (name: string): Config.Config<1 | 2> =>
+  Config.map(Config.Literals(["1", "2"], name), (text) => text === "1" ? 1 : 2)
+
+/** How each kind of variable is read. */
+const readers = {
+  text: Config.String,
+  secret: Config.Redacted,
+  flag: Config.Boolean,
+  integer: Config.Int,
+  time,
+  list,
+  origins,
+  keyDirectory: (name) => Config.map(Config.String(name), Variables.keyDirectory),
+  keySize,
+  protocol,
+  postQuantum: (name) => Config.Literals(["off", "prefer", "require"], name)
+} satisfies { readonly [kind in Variables.Kind]: (name: string) => Config.Config<unknown> }
+
+type Value<K extends Variables.Kind> = Config.Success<ReturnType<(typeof readers)[K]>>
+type Values<V extends Variables.Variables> = {
+  readonly [option in keyof V]: Value<V[option][1]> | undefined
+}
+
+const fromEnvironment = <const V extends Variables.Variables>(variables: V) =>
+  Config.all(
+    Record.map(variables, ([name, kind]) => optional<unknown>(name, readers[kind]))
+  ) as Config.Config<Values<V>>
 
 /**
  * The options from the environment: `NOMYO_API_KEY` and the other variables of `NomyoConfig.config`. A
@@ -31,24 +60,7 @@ const keyDirectory = (name: string): Config.Config<string | false> =>
  * @since 0.3.0
  * @category config
  */
-export const config: Config.Config<Options> = Config.all({
-  baseUrl: optional("NOMYO_BASE_URL", Config.String),
-  allowHttp: optional("NOMYO_ALLOW_HTTP", Config.Boolean),
-  apiKey: optional("NOMYO_API_KEY", Config.Redacted),
-  timeout: optional("NOMYO_TIMEOUT", time),
-  idleTimeout: optional("NOMYO_IDLE_TIMEOUT", time),
-  maxRetries: optional("NOMYO_MAX_RETRIES", Config.Int),
-  throttle: optional("NOMYO_THROTTLE", Config.Boolean),
-  keySize: optional("NOMYO_KEY_SIZE", keySize),
-  keyRotationInterval: optional("NOMYO_KEY_ROTATION_INTERVAL", time),
-  routerKeyFingerprints: optional("NOMYO_ROUTER_KEY_FINGERPRINTS", list),
-  padding: optional("NOMYO_PADDING", Config.Boolean),
-  routerKeyTtl: optional("NOMYO_ROUTER_KEY_TTL", time),
-  maxResponseBytes: optional("NOMYO_MAX_RESPONSE_BYTES", Config.Int),
-  keyDir: optional("NOMYO_KEY_DIR", keyDirectory),
-  keyRotationDir: optional("NOMYO_KEY_ROTATION_DIR", Config.String),
-  keyDirReadOnly: optional("NOMYO_KEY_DIR_READ_ONLY", Config.Boolean),
-  keyRotationPassword: optional("NOMYO_KEY_ROTATION_PASSWORD", Config.Redacted),
-  keyHistory: optional("NOMYO_KEY_HISTORY", Config.Int),
-  secureMemory: optional("NOMYO_SECURE_MEMORY", Config.Boolean)
+export const config: Config.Config<Options> = fromEnvironment({
+  ...Variables.portable,
+  ...Variables.platform
 })

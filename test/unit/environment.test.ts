@@ -2,6 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as ConfigProvider4 from "effect4/ConfigProvider"
+import * as Effect4 from "effect4/Effect"
+import * as Redacted4 from "effect4/Redacted"
+import { config as config4 } from "../../src/effect4/config.js"
 import { httpWarning } from "../../src/internal/httpWarning.js"
 import * as NomyoConfig from "../../src/NomyoConfig.js"
 import * as Node from "../../src/platform/node/index.js"
@@ -78,6 +83,64 @@ describe("the environment", () => {
     }))
 })
 
+describe("the environment of Effect 4", () => {
+  const millis = (time: string) =>
+    (time.startsWith("-") ? -1 : 1) * Duration.toMillis(time.replace("-", "") as Duration.DurationInput)
+  /** An option as the client takes it: times are numbers of milliseconds or texts. */
+  const plain = ([name, value]: readonly [string, unknown]) => {
+    if (Redacted.isRedacted(value)) return [name, Redacted.value(value)]
+    if (Redacted4.isRedacted(value)) return [name, Redacted4.value(value)]
+    const isTime = ["timeout", "idleTimeout", "keyRotationInterval", "routerKeyTtl"].includes(name)
+    return [name, isTime && typeof value === "string" ? millis(value) : value]
+  }
+  const plainly = (options: object) => Object.fromEntries(Object.entries(options).map(plain))
+
+  const outcome3 = (environment: Record<string, string>) =>
+    Effect.match(read(environment), { onFailure: () => "refused", onSuccess: plainly })
+  const outcome4 = (environment: Record<string, string>) =>
+    Effect.promise(() =>
+      Effect4.runPromise(
+        Effect4.match(config4.parse(ConfigProvider4.fromEnv({ env: environment })),
+          { onFailure: () => "refused", onSuccess: plainly })
+      )
+    )
+
+  const texts = ["", " ", "text", "a, b", "https://*.test", "true", "false", "FALSE", "yes", "no", "on", "off",
+    "0", "1", "2", "2048", "4096", "1000", "1.5", "-1", "NaN", "Infinity", "infinity", "30 seconds",
+    "1.5 hours", "-1 seconds", "memory", " Memory ", "none", "prefer", "require"]
+
+  it.effect.each(NAMES)("reads %s as that of Effect 3", (name) =>
+    Effect.forEach(texts, (text) =>
+      Effect.gen(function*() {
+        const environment = { [name]: text }
+        assert.deepStrictEqual(yield* outcome4(environment), yield* outcome3(environment), `"${text}"`)
+      })))
+
+  it.effect("reads all of its variables together", () =>
+    Effect.gen(function*() {
+      const environment = {
+        NOMYO_BASE_URL: "https://router.test",
+        NOMYO_TRUSTED_BASE_URLS: "https://a.test, https://b.test",
+        NOMYO_PROTOCOL: "2",
+        NOMYO_ROUTER_KEY_CONFIG: "AAAA",
+        NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS: "ab,cd",
+        NOMYO_POST_QUANTUM: "prefer",
+        NOMYO_KEY_DIR: "none"
+      }
+      const options = yield* outcome4(environment)
+      assert.deepStrictEqual(options, yield* outcome3(environment))
+      assert.deepStrictEqual(given(options as object), {
+        baseUrl: "https://router.test",
+        trustedBaseUrls: ["https://a.test", "https://b.test"],
+        protocol: 2,
+        routerKeyConfig: "AAAA",
+        routerKeyConfigFingerprints: ["ab", "cd"],
+        postQuantum: "prefer",
+        keyDir: false
+      })
+    }))
+})
+
 describe("times", () => {
   const message = (options: NomyoConfig.Options) =>
     Effect.map(Effect.flip(NomyoConfig.make(options)), (error) => error.message)
@@ -93,6 +156,12 @@ describe("times", () => {
         }
       })
   )
+
+  it.effect.each(["-1", "-1 seconds"])("of %s in the environment are refused too", (time) =>
+    Effect.gen(function*() {
+      const options = yield* read({ NOMYO_KEY_ROTATION_INTERVAL: time })
+      assert.match(yield* message(options), /^keyRotationInterval must be a time of more than 0/)
+    }))
 
   it.effect.each<unknown>([1000, 1_000_000_000n, "1 second", [1, 0], Duration.seconds(1)])("are read: %s",
     (keyRotationInterval) =>

@@ -13,6 +13,7 @@ import type { Crypto } from "../../Crypto.js"
 import { clientRules, readOptions } from "../../internal/options.js"
 import type * as OptionTypes from "../../internal/optionTypes.js"
 import { layerByProtocol } from "../../internal/protocolLayers.js"
+import * as Variables from "../../internal/variables.js"
 import type { KeyRing } from "../../KeyRing.js"
 import * as KeyStore from "../../KeyStore.js"
 import * as NomyoClient from "../../NomyoClient.js"
@@ -129,14 +130,7 @@ export const layer = (
  */
 export const config: Config.Config<Options> = Config.zipWith(
   NomyoConfig.config,
-  Config.all({
-    keyDir: NomyoConfig.optional("NOMYO_KEY_DIR", NomyoConfig.keyDirectory),
-    keyRotationDir: NomyoConfig.optional("NOMYO_KEY_ROTATION_DIR", Config.string),
-    keyDirReadOnly: NomyoConfig.optional("NOMYO_KEY_DIR_READ_ONLY", Config.boolean),
-    keyRotationPassword: NomyoConfig.optional("NOMYO_KEY_ROTATION_PASSWORD", NomyoConfig.secret),
-    keyHistory: NomyoConfig.optional("NOMYO_KEY_HISTORY", Config.integer),
-    secureMemory: NomyoConfig.optional("NOMYO_SECURE_MEMORY", Config.boolean)
-  }),
+  NomyoConfig.fromEnvironment(Variables.platform),
   (portable, platform) => ({ ...portable, ...platform })
 )
 
