@@ -2,6 +2,7 @@
  * Errors as OpenAI's API states them: a status, headers that direct a tool's retries, a body. Pure, and
  * without Effect.
  */
+import type { NomyoError } from "../NomyoError.js"
 
 /** The part of a `NomyoError` that its HTTP form depends on. */
 export interface Failure {
@@ -148,19 +149,20 @@ export const answerFor = (userAgent: string | null | undefined, answer: ErrorAns
   return { ...answer, status, body: { error: { ...answer.body.error, code } } }
 }
 
-const tags = new Set([
-  "APIError",
-  "InvalidRequestError",
-  "AuthenticationError",
-  "ForbiddenError",
-  "RateLimitError",
-  "ServerError",
-  "ServiceUnavailableError",
-  "APIConnectionError",
-  "SecurityError",
-  "DisposedError"
-])
+/** The names of all errors: the compiler asks for one that is missing. */
+const names: { readonly [name in NomyoError["_tag"]]: true } = {
+  APIError: true,
+  InvalidRequestError: true,
+  AuthenticationError: true,
+  ForbiddenError: true,
+  RateLimitError: true,
+  ServerError: true,
+  ServiceUnavailableError: true,
+  APIConnectionError: true,
+  SecurityError: true,
+  DisposedError: true
+}
 
 /** Whether it is a `NomyoError`, of whatever copy of the package. */
 export const isFailure = (error: unknown): error is Failure =>
-  typeof error === "object" && error !== null && "_tag" in error && tags.has(String(error._tag))
+  typeof error === "object" && error !== null && "_tag" in error && Object.hasOwn(names, String(error._tag))
