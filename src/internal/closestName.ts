@@ -32,7 +32,10 @@ export const misspelled = (name: string, names: ReadonlyArray<string>): string |
   let closest: string | undefined
   let fewest = Math.min(MOST_SLIPS, meant.length - 1) + 1
   for (const known of names) {
-    const slips = distance(meant, plain(known))
+    const target = plain(known)
+    // to add or remove that many letters would be too many slips already
+    if (Math.abs(target.length - meant.length) >= fewest) continue
+    const slips = distance(meant, target)
     if (slips < fewest) [closest, fewest] = [known, slips]
   }
   return closest
