@@ -129,20 +129,23 @@ const grow = (buffer: Uint8Array<ArrayBuffer>, length: number, limit: number): U
 }
 
 /**
- * Reads a body up to a limit; `isComplete` if that was all. Chunks are copied at once: there may be one for
- * each byte.
+ * All of a body, or `undefined` if it is larger than the limit. Chunks are copied at once: there may be one
+ * for each byte.
  */
-const readAll = async (body: AsyncIterator<Uint8Array>, limit: number) => {
+const readAll = async (
+  body: AsyncIterator<Uint8Array>,
+  limit: number
+): Promise<Uint8Array<ArrayBuffer> | undefined> => {
   let buffer = new Uint8Array(0)
   let length = 0
   for (let next = await body.next(); !next.done; next = await body.next()) {
     const end = length + next.value.length
-    if (end > limit) return { bytes: buffer.subarray(0, length), isComplete: false }
+    if (end > limit) return undefined
     if (end > buffer.length) buffer = grow(buffer, end, limit)
     buffer.set(next.value, length)
     length = end
   }
-  return { bytes: buffer.subarray(0, length), isComplete: true }
+  return buffer.subarray(0, length)
 }
 
 const read = (body: AsyncIterator<Uint8Array>, limit: number) =>
@@ -166,11 +169,11 @@ const statusError = Effect.fnUntraced(function*(
   response: Response,
   body: AsyncIterator<Uint8Array>
 ) {
-  const { bytes } = yield* read(body, MAX_ERROR_BYTES).pipe(
+  const bytes = yield* read(body, MAX_ERROR_BYTES).pipe(
     Effect.timeout(ERROR_BODY_TIMEOUT),
-    Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0) }))
+    Effect.orElseSucceed(() => undefined)
   )
-  const errorDetails = parseDetails(bytes, request)
+  const errorDetails = bytes && parseDetails(bytes, request)
   return fromStatus({
     statusCode: response.status,
     message: messageOf(response.status, errorDetails),
@@ -207,8 +210,8 @@ const tooLarge = ({ maxResponseBytes }: Request) =>
 /** All of a body. */
 const readBody = (request: Request,
   { body }: Begun): Effect.Effect<Uint8Array<ArrayBuffer>, TransportError> =>
-  Effect.flatMap(read(body, request.maxResponseBytes), ({ bytes, isComplete }) =>
-    isComplete ? Effect.succeed(bytes) : Effect.fail(tooLarge(request)))
+  Effect.flatMap(read(body, request.maxResponseBytes), (bytes) =>
+    bytes === undefined ? Effect.fail(tooLarge(request)) : Effect.succeed(bytes))
 
 /** A body to be read piece by piece. */
 const openBody = (request: Request, { body, response }: Begun): Opened => {

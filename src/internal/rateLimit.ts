@@ -44,10 +44,9 @@ const below = (limit: number, { passed }: History, second: number): number =>
 export const earliest = (history: History, now: number, second = SECOND): number => {
   const at = Math.max(now, below(BURST, history, second))
   const calm = below(SUSTAINED, history, second)
-  const start = history.passed.at(-SUSTAINED) ?? now
-  const mayBurst = at < history.burst + second || start >= history.burst + APART * second
+  const mayBurst = at < history.burst + second || calm >= history.burst + (APART + 1) * second
   // no wait is longer than a second, even if the clock was set back
-  return Math.min(at >= calm || mayBurst ? at : calm, now + second)
+  return Math.min(mayBurst ? at : Math.max(at, calm), now + second)
 }
 
 /** The history after one more request has passed. */
@@ -64,10 +63,9 @@ export const pass = (history: History, at: number, second = SECOND): History => 
  */
 const settle = (history: History, at: number, answered: number): History => {
   const index = history.passed.indexOf(at)
-  const latest = Math.min(answered - MARGIN, at + LONGEST_DELAY)
-  return index < 0 || latest <= at
-    ? history
-    : { ...history, passed: history.passed.with(index, latest).toSorted((a, b) => a - b) }
+  if (index < 0) return history
+  const latest = Math.max(at, Math.min(answered - MARGIN, at + LONGEST_DELAY))
+  return { ...history, passed: history.passed.with(index, latest).toSorted((a, b) => a - b) }
 }
 
 /**

@@ -27,9 +27,11 @@ export const importPkcs8 = (pkcs8: Uint8Array<ArrayBuffer>, extractable: boolean
   crypto.subtle.importKey("pkcs8", pkcs8, rsa, extractable, ["decrypt", "unwrapKey"])
 
 const checkStrength = ({ modulusLength, publicExponent }: RsaHashedKeyAlgorithm): void => {
-  if (modulusLength < MINIMUM_MODULUS_LENGTH) throw new RangeError("modulus")
   const exponent = publicExponent.reduce((n, byte) => n * 256 + byte, 0)
-  if (exponent < MINIMUM_EXPONENT || publicExponent.at(-1)! % 2 === 0) throw new RangeError("exponent")
+  const isOdd = publicExponent.at(-1)! % 2 === 1
+  if (modulusLength < MINIMUM_MODULUS_LENGTH || exponent < MINIMUM_EXPONENT || !isOdd) {
+    throw new RangeError("weak key")
+  }
 }
 
 /** The public key of a WebCrypto key. Rejects if the key is weak or may not be exported. */

@@ -242,11 +242,16 @@ const MAX_CHUNKS = 2 ** 32
 /**
  * AES-GCM with a nonce that counts: `base XOR i` for the i-th chunk. Chunks run one after another.
  *
+ * @param first the number of the first chunk
+ *
  * @internal
  */
-export const counting = (aead: Aead,
-  baseNonce: Uint8Array<ArrayBuffer>): Pick<HpkeContext, "seal" | "open"> => {
-  let sequence = 0
+export const counting = (
+  aead: Aead,
+  baseNonce: Uint8Array<ArrayBuffer>,
+  first = 0
+): Pick<HpkeContext, "seal" | "open"> => {
+  let sequence = first
   const nextNonce = () =>
     Effect.suspend(() => {
       if (sequence >= MAX_CHUNKS) return Effect.fail(

@@ -156,21 +156,20 @@ class Deframer {
       while (!this.#isFinal && this.#next(chunks));
     }
     // what the final chunk has is known at the end only
-    if (this.#isFinal && this.#buffer.length > MAX_SEALED_LENGTH) throw new RangeError("too long")
+    if (this.#isFinal && this.#buffer.length > MAX_SEALED_LENGTH) throw cannotOpen()
     return chunks
   }
 
   /** The final chunk: all that followed its length of 0. */
   end(): Uint8Array<ArrayBuffer> {
-    if (!this.#isFinal || this.#buffer.length < TAG_LENGTH) throw new RangeError("cut short")
+    if (!this.#isFinal || this.#buffer.length < TAG_LENGTH) throw cannotOpen()
     return this.#buffer
   }
 
   /** Takes one chunk off the front, if all of it is there. */
   #next(chunks: Array<Uint8Array<ArrayBuffer>>): boolean {
     this.#lacking = 0
-    const [first] = this.#buffer
-    if (first === undefined) return false
+    const [first = 0] = this.#buffer
     const lengthOfLength = 1 << (first >> 6)
     if (this.#buffer.length < lengthOfLength) return false
     const length = this.#buffer.subarray(1, lengthOfLength).reduce((n, byte) => n * 256 + byte, first & 0x3f)
@@ -180,7 +179,7 @@ class Deframer {
       return false
     }
     // before any of it is buffered
-    if (length < TAG_LENGTH || length > MAX_SEALED_LENGTH) throw new RangeError("length")
+    if (length < TAG_LENGTH || length > MAX_SEALED_LENGTH) throw cannotOpen()
     const end = lengthOfLength + length
     if (this.#buffer.length < end) {
       this.#lacking = end - this.#buffer.length

@@ -48,7 +48,11 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
           })
           const imported = yield* Effect.either(crypto.importPublicKey(Buffer.from(pem)))
           if (isGood) assert.deepInclude(imported, { _tag: "Right" })
-          else assert.deepInclude(yield* Effect.flip(imported), { reason: "router-key" })
+          else assert.deepInclude(yield* Effect.flip(imported), {
+            reason: "router-key",
+            message:
+              "The router's public key is not an RSA key of at least 2048 bits, with an exponent of at least 65537, in SPKI PEM. Check that baseUrl is a NOMYO router"
+          })
         })
     )
 

@@ -74,7 +74,7 @@ const makeGateway = Effect.gen(function*() {
     Effect.gen(function*() {
       const request = new Request("http://router.example/.well-known/ohttp-gateway", {
         method: "POST",
-        headers: { "content-type": ObliviousHttp.requestType },
+        headers: { "content-type": "message/ohttp-chunked-req" },
         body: message
       })
       const response = yield* app.pipe(

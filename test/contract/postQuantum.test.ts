@@ -15,7 +15,7 @@ import * as NodeTransport from "../../src/platform/node/NodeTransport.js"
 import * as KeyConfiguration from "../../src/protocol2/KeyConfiguration.js"
 import { Primitives } from "../../src/protocol2/Primitives.js"
 import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
-import { xWing } from "../../src/protocol2/XWing.js"
+import { xWing, xWingWith } from "../../src/protocol2/XWing.js"
 import * as GatewayKeys from "../../src/router/GatewayKeys.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
 import { activeProxy } from "../support/activeProxy.js"
@@ -29,6 +29,24 @@ const seed = bytes(Buffer.alloc(32, 7))
 const flipped = (message: Uint8Array, at: number) =>
   message.map((byte, i) => i === at ? byte ^ 1 << (at & 7) : byte)
 
+/** The arrays of bytes that an effect writes others into, or cuts. */
+const bytesTouched = <E, R>(effect: Effect.Effect<void, E, R>) =>
+  Effect.gen(function*() {
+    const touched = new Set<Uint8Array>()
+    const { set, slice } = Uint8Array.prototype
+    const noting = <F extends (...args: Array<never>) => unknown>(method: F) =>
+      function(this: Uint8Array, ...args: Parameters<F>) {
+        touched.add(this)
+        return method.apply(this, args)
+      }
+    Object.assign(Uint8Array.prototype, { set: noting(set), slice: noting(slice) })
+    yield* Effect.ensuring(effect, Effect.sync(() => {
+      Reflect.deleteProperty(Uint8Array.prototype, "set")
+      Reflect.deleteProperty(Uint8Array.prototype, "slice")
+    }))
+    return [...touched]
+  })
+
 describe.each([["node:crypto", NodePrimitives.layer], ["WebCrypto", WebPrimitives.layer]] as const)(
   "MLKEM768-X25519 on %s",
   (_, primitives) => {
@@ -41,12 +59,38 @@ describe.each([["node:crypto", NodePrimitives.layer], ["WebCrypto", WebPrimitive
           const keyPair = yield* pair
           const theirs = noble.keygen(seed)
           assert.deepStrictEqual(keyPair.publicKey, bytes(theirs.publicKey))
+          assert.lengthOf(keyPair.publicKey, xWing.publicKeyLength)
           const ours = yield* xWing.encapsulate(service, keyPair.publicKey)
           assert.lengthOf(ours.enc, xWing.encLength)
           assert.deepStrictEqual(bytes(noble.decapsulate(ours.enc, theirs.secretKey)), ours.sharedSecret)
           const { cipherText, sharedSecret } = noble.encapsulate(theirs.publicKey)
           const opened = yield* xWing.decapsulate(service, keyPair, bytes(cipherText))
           assert.deepStrictEqual(opened, bytes(sharedSecret))
+          const randomness = service.randomBytes(64)
+          const known = yield* xWingWith(randomness).encapsulate(service, keyPair.publicKey)
+          assert.deepStrictEqual(known.enc, bytes(noble.encapsulate(theirs.publicKey, randomness).cipherText))
+        }))
+
+      it.scoped("leaves no copy of X25519's secrets in what it joins and cuts", () =>
+        Effect.gen(function*() {
+          const service = yield* Primitives
+          const secrets: Array<Buffer> = []
+          const keep = (bytes: Uint8Array) => Effect.sync(() => secrets.push(Buffer.from(bytes)))
+          const spied: Primitives["Type"] = {
+            ...service,
+            importKeyPair: (bytes) => Effect.zipRight(keep(bytes), service.importKeyPair(bytes)),
+            diffieHellman: (...keys) => Effect.tap(service.diffieHellman(...keys), keep)
+          }
+          const buffers = yield* bytesTouched(Effect.scoped(Effect.gen(function*() {
+            const keyPair = yield* xWing.importKeyPair(spied, seed)
+            const { enc } = yield* xWing.encapsulate(spied, keyPair.publicKey)
+            yield* xWing.decapsulate(spied, keyPair, enc)
+          })))
+          assert.lengthOf(secrets, 3)
+          assert.isNotEmpty(buffers)
+          for (const secret of secrets) {
+            assert.isFalse(buffers.some((buffer) => Buffer.from(buffer).includes(secret)))
+          }
         }))
 
       it.scoped("gives another secret, or fails, for an encapsulation with a bit changed", () =>
@@ -83,6 +127,9 @@ describe.each([["node:crypto", NodePrimitives.layer], ["WebCrypto", WebPrimitive
           for (const attempt of refused) {
             assert.deepInclude(yield* Effect.flip(attempt), { _tag: "SecurityError", reason: "envelope" })
           }
+          assert.deepInclude(yield* Effect.flip(xWing.importKeyPair(service, seed.slice(1))), {
+            message: "The message could not be opened or sealed. Send the request again"
+          })
         }))
 
       it.scoped("shows nothing of a private key, and opens nothing once that is wiped", () =>

@@ -13,7 +13,7 @@ const modules = {
   attempt: ["src/internal/attempt.ts", "unit/attempt", "unit/NomyoClient", "unit/retry"],
   retry: ["src/internal/retry.ts", "unit/retry", "unit/disposal", "unit/NomyoClient"],
   deadline: ["src/internal/fibers/deadline.ts", "unit/disposal", "unit/interruption", "unit/retry"],
-  Plaintext: ["src/Plaintext.ts", "unit/Plaintext", "contract/Envelope"],
+  Plaintext: ["src/Plaintext.ts", "unit/Plaintext", "contract/Envelope", "unit/NodeCrypto"],
   Body: ["src/Body.ts", "unit/Body", "contract/Transport"],
   rsaKeys: ["src/internal/rsaKeys.ts", "contract/Crypto", "vectors"],
   webCrypto: ["src/internal/webCrypto.ts", "contract/Crypto", "contract/Envelope", "unit/WebCrypto"],
@@ -25,9 +25,18 @@ const modules = {
   rotation: ["src/internal/keyRing/rotation.ts", "KeyRing", "KeyRingRotation"],
   shared: ["src/internal/fibers/sharedResource.ts", "KeyRing", "KeyRingRotation", "RouterKey"],
   RouterKey: ["src/RouterKey.ts", "RouterKey"],
-  Transport: ["src/Transport.ts", "contract/Transport", "unit/Transport", "unit/NodeTransport"],
-  connectionError: ["src/internal/connectionError.ts", "unit/connectionError"],
-  rateLimit: ["src/internal/rateLimit.ts", "throttle"]
+  cached: ["src/internal/cached.ts", "RouterKey", "RouterConfiguration"],
+  Transport: ["src/Transport.ts", "contract/Transport", "TransportOpen", "unit/Transport", "NodeTransport"],
+  connectionError: ["src/internal/connectionError.ts", "connectionError", "unit/Transport"],
+  rateLimit: ["src/internal/rateLimit.ts", "throttle"],
+  Hpke: ["src/protocol2/Hpke.ts", "contract/protocol2", "protocol2Zeroing", "unit/Hpke"],
+  XWing: ["src/protocol2/XWing.ts", "postQuantum"],
+  ObliviousHttp: ["src/protocol2/ObliviousHttp.ts", "unit/ObliviousHttp", "contract/protocol2",
+    "protocol2Zeroing", "obliviousGateway"],
+  Message: ["src/protocol2/Message.ts", "unit/Message", "padding", "protocol2Zeroing", "obliviousGateway"],
+  SealedExchange: ["src/protocol2/SealedExchange.ts", "protocol2Client", "protocol2Zeroing",
+    "protocol2Streams"],
+  ReplayStore: ["src/router/ReplayStore.ts", "ReplayStore"]
 }
 const suiteFiles = (suite) =>
   suite.includes("/")

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Crypto from "../../src/Crypto.js"
 import * as Envelope from "../../src/Envelope.js"
+import type { SecurityError } from "../../src/NomyoError.js"
 import * as TestCrypto from "../../src/TestCrypto.js"
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
@@ -80,7 +82,19 @@ describe("Envelope", () => {
         message: "The request could not be encrypted. Report this as a bug in nomyo-js" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 
+  it.effect("has a schema that knows what it writes", () =>
+    Effect.gen(function*() {
+      const { publicKey } = yield* pair
+      const json = JSON.parse(text(yield* Envelope.seal(publicKey, bytes("{}"))))
+      const payload = json.encrypted_payload
+      const is = Schema.is(Envelope.Envelope)
+      assert.deepStrictEqual([json, { ...json, version: "1.1" },
+        { ...json, encrypted_payload: { ...payload, tag: 7 } }].map((it) => is(it)), [true, false, false])
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
   const without = (name: string) => ({ [name]: undefined })
+  /** An object that `Buffer.from` takes for bytes. */
+  const disguised = (base64: string) => ({ buffer: [...bytes(base64)], byteOffset: 0, length: base64.length })
   it.effect.each<{ name: string; fields?: object; sealed?: object }>([
     { name: "version", fields: { version: "1.1" } },
     { name: "algorithm", fields: without("algorithm") },
@@ -93,24 +107,45 @@ describe("Envelope", () => {
     { name: "encrypted_payload null", fields: { encrypted_payload: null } },
     { name: "encrypted_aes_key absent", fields: without("encrypted_aes_key") },
     { name: "encrypted_aes_key of another kind", fields: { encrypted_aes_key: 7 } },
+    { name: "encrypted_aes_key like bytes", fields: { encrypted_aes_key: disguised("YWJj") } },
     { name: "encrypted_aes_key with a line break", fields: { encrypted_aes_key: "YWJj\n" } },
     { name: "nonce absent", sealed: without("nonce") },
     { name: "nonce of another kind", sealed: { nonce: [base64("a nonce of 12")] } },
+    { name: "nonce like bytes", sealed: { nonce: disguised(base64("nonce of 12.")) } },
     { name: "nonce too short", sealed: { nonce: base64("a nonce") } },
     { name: "tag absent", sealed: without("tag") },
+    { name: "tag like bytes", sealed: { tag: disguised(base64("a tag of 16 byte")) } },
     { name: "tag too short", sealed: { tag: base64("a tag") } },
     { name: "ciphertext absent", sealed: without("ciphertext") },
     { name: "ciphertext without padding", sealed: { ciphertext: "e30" } }
-  ])("refuses an envelope with a bad field: $name", ({ fields, sealed }) =>
+  ])("refuses an envelope with a bad field, and decrypts none of it: $name", ({ fields, sealed }) =>
     Effect.gen(function*() {
       const { privateKey, publicKey } = yield* pair
       const good = JSON.parse(text(yield* Envelope.seal(publicKey, bytes("{}"))))
       const open = (json: object) => Envelope.open(privateKey, bytes(JSON.stringify(json)), () => Effect.void)
       yield* open(good)
+      const crypto = yield* Crypto.Crypto
       const payload = sealed === undefined
         ? {}
         : { encrypted_payload: { ...good.encrypted_payload, ...sealed } }
-      assert.deepInclude(yield* Effect.flip(open({ ...good, ...payload, ...fields })), { reason: "envelope" })
+      const error = yield* Effect.flip(open({ ...good, ...payload, ...fields })).pipe(
+        Effect.provideService(Crypto.Crypto, { ...crypto, open: () => Effect.dieMessage("decrypted") })
+      )
+      assert.deepInclude(error, { reason: "envelope" })
+    }).pipe(Effect.provide(TestCrypto.layer)))
+
+  it.effect("throws in its ciphertext where that is not base64", () =>
+    Effect.gen(function*() {
+      const crypto = yield* Crypto.Crypto
+      const { privateKey, publicKey } = yield* pair
+      const json = text(yield* Envelope.seal(publicKey, bytes("{}"))).replace(base64("{}"), "e30!")
+      const taking: Crypto.Service = { ...crypto, open: (_key, { ciphertext }) =>
+        Effect.zipRight(Effect.try({ try: () => [...ciphertext], catch: (error) => error as SecurityError }),
+          Effect.dieMessage("no chunk was refused")) }
+      const error = yield* Effect.flip(Envelope.open(privateKey, bytes(json), () => Effect.void)).pipe(
+        Effect.provideService(Crypto.Crypto, taking)
+      )
+      assert.deepInclude(error, { _tag: "SecurityError", reason: "envelope" })
     }).pipe(Effect.provide(TestCrypto.layer)))
 
   it.effect("reads nothing before it is run", () =>

@@ -29,6 +29,7 @@ describe("Plaintext", () => {
     const bytes = new Uint8Array(2 * Plaintext.CHUNK_LENGTH + 1)
     const lengths = Array.from(Plaintext.chunksOf(bytes, new Uint8Array(0)), ({ length }) => length)
     assert.deepStrictEqual(lengths, [Plaintext.CHUNK_LENGTH, Plaintext.CHUNK_LENGTH, 1])
+    assert.lengthOf([...Plaintext.chunksOf(bytes.subarray(1), new Uint8Array(0))], 2)
     assert.strictEqual(Plaintext.CHUNK_LENGTH % 3, 0)
   })
 
@@ -37,6 +38,27 @@ describe("Plaintext", () => {
       assert.deepStrictEqual(yield* gather(chunked(4, [1, 2, 3], [4])), [1, 2, 3, 4])
       const bytes = Uint8Array.of(1)
       assert.strictEqual(yield* Plaintext.withBytes(zeroOnly, bytes, Effect.succeed), bytes)
+    }))
+
+  it.live("lets others run between two chunks, and neither before the first nor after the last", () =>
+    Effect.gen(function*() {
+      let turn = 0
+      let others: NodeJS.Immediate
+      const count = () => {
+        turn++
+        others = setImmediate(count)
+      }
+      others = setImmediate(count)
+      const turns: Array<number> = []
+      const plaintext = { length: 3, chunks: function*() {
+        for (const byte of [1, 2, 3]) {
+          turns.push(turn)
+          yield Uint8Array.of(byte)
+        }
+      } }
+      yield* Plaintext.withBytes(zeroOnly, plaintext, () => Effect.sync(() => turns.push(turn)))
+      clearImmediate(others)
+      assert.deepStrictEqual(turns, [0, 1, 2, 2])
     }))
 
   it.effect("zeroes what it has joined", () =>

@@ -247,8 +247,16 @@ describe("RouterKey", () => {
     const { layer, router } = setup()
     return Effect.gen(function*() {
       const pin = yield* Effect.scoped(Effect.flatMap(RouterKey.make(config), fingerprint))
-      const self = yield* RouterKey.make({ ...config, routerKeyFingerprints: ["0".repeat(64), pin] })
+      const transport = yield* Transport.Transport
+      const pinned: Array<boolean | undefined> = []
+      const self = yield* RouterKey.make({ ...config, routerKeyFingerprints: ["0".repeat(64), pin] }).pipe(
+        Effect.provideService(Transport.Transport, { ...transport, send: (request) => {
+          pinned.push(request.isKeyPinned)
+          return transport.send(request)
+        } })
+      )
       assert.strictEqual(yield* fingerprint(self), pin)
+      assert.deepStrictEqual(pinned, [true])
       router.routerKey = "another"
       const error = yield* Effect.flip(self.refetch)
       assert.deepInclude(error, { _tag: "SecurityError", reason: "router-key-pin" })

@@ -29,6 +29,42 @@ describe("Transport.make", () => {
       })
     }))
 
+  it.effect("takes at most twice the memory of a body, however large one may be", () =>
+    Effect.gen(function*() {
+      assert.isAtMost((yield* transport(1000).send(request)).buffer.byteLength, 2000)
+    }))
+
+  it.scoped("reads nothing of an opened answer before it is asked, and gives bytes to keep", () =>
+    Effect.gen(function*() {
+      const reused = Uint8Array.of(0)
+      const body = async function*() {
+        for (;;) {
+          reused[0]!++
+          yield reused
+        }
+      }
+      const { pull } = yield* Transport.make(() =>
+        Effect.succeed({ status: 200, header: () => undefined, body: body() })
+      ).open({ ...request, maxResponseBytes: 2 })
+      assert.strictEqual(reused[0], 0)
+      const [first, second] = [yield* pull, yield* pull]
+      assert.deepStrictEqual([first, second, reused], [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(2)])
+      assert.deepInclude(yield* Effect.flip(pull), { reason: "response-too-large" })
+    }))
+
+  it.effect("adds no advice to an answer whose reason has its own", () =>
+    Effect.gen(function*() {
+      const answer = (text: string) => async function*() {
+        yield new TextEncoder().encode(text)
+      }
+      const messageOf = (text: string) =>
+        Effect.map(Effect.flip(answering({ status: 404, body: answer(text)() })), ({ message }) => message)
+      assert.strictEqual(yield* messageOf("{\"detail\":\"Choose m2\"}"),
+        "The router answered 404: Choose m2. Check baseUrl")
+      assert.strictEqual(yield* messageOf("{\"detail\":\"Choose m2\",\"reason\":\"model_not_found\"}"),
+        "The router answered 404: Choose m2")
+    }))
+
   it("has a name of its own among the services", () => {
     assert.strictEqual(Transport.Transport.key, "nomyo-js/Transport")
   })

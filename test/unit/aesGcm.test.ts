@@ -52,6 +52,12 @@ describe("Decryption", () => {
     assert.throws(() => open({ ...seal(), ...change }))
   })
 
+  it("throws for a chunk after those that the tag is for", () => {
+    const sealed = seal()
+    const ciphertext = [...sealed.ciphertext, new Uint8Array(0)]
+    assert.throws(() => open({ ...sealed, ciphertext }), RangeError, "length")
+  })
+
   it("is over when it is released, begun or not", () => {
     const decryption = new Decryption(seal())
     decryption.release()
@@ -77,6 +83,14 @@ describe("Encryption", () => {
   it.each([text.length - 1, text.length + 1])("throws where the chunks do not come to %i", (length) => {
     const encryption = new Encryption(key, nonce)
     assert.throws(() => [...encryption.encrypt([text], length)], RangeError, "length")
+    encryption.release()
+  })
+
+  it("gives nothing of a chunk that is too many", () => {
+    const encryption = new Encryption(key, nonce)
+    const ciphertext = encryption.encrypt([text, text], text.length)
+    assert.lengthOf(ciphertext.next().value!, text.length)
+    assert.throws(() => ciphertext.next(), RangeError, "length")
     encryption.release()
   })
 

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { SecurityError } from "../../src/NomyoError.js"
 import * as Errors from "../../src/internal/connectionError.js"
 
 const connectionError = (error: unknown) =>
@@ -27,7 +28,9 @@ describe("connectionError", () => {
 
   it.each([
     ["ECONNREFUSED", " (ECONNREFUSED: nothing listens there)"],
+    ["EAI_AGAIN", " (EAI_AGAIN: the name server does not answer)"],
     ["ENOTFOUND", " (ENOTFOUND: the host does not exist)"],
+    ["ETIMEDOUT", " (ETIMEDOUT: the host does not answer)"],
     ["ECONNRESET", " (ECONNRESET: the other side closed the connection)"],
     ["UND_ERR_SOCKET", " (UND_ERR_SOCKET)"],
     [undefined, ""]
@@ -59,6 +62,15 @@ describe("connectionError", () => {
       "ECONNREFUSED", undefined]) {
       assert.match(connectionError(error).message, /^Could not reach https:\/\/router\.test\. /)
     }
+  })
+
+  it("leaves a request's own failure as it is", () => {
+    const failure = new SecurityError({ reason: "encryption", message: "No more of it" })
+    assert.strictEqual(connectionError(failure), failure)
+  })
+
+  it("repeats nothing of a URL that it cannot read", () => {
+    assert.match(Errors.connectionError(new Error("x"), "SENTINEL").message, /^Could not reach The router\. /)
   })
 
   it("knows a parser's error that has no code", () => {

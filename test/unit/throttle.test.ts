@@ -160,12 +160,15 @@ describe("throttle", () => {
         1400, 1400, 2800])
     }))
 
-  it.effect("keeps to the limit when one request takes longer to the router than the next", () => {
+  it.effect.each([
+    { delays: [0, 350, 20, 0, 0, 300, 0, 0, 400, 400] },
+    { delays: [400, 400, 400, 400, 0, 0, 0, 0, 0, 0] },
+    { delays: [400, 0, 0, 0, 0, 0, 0, 0, 0, 0] }
+  ])("keeps to the limit when one request takes longer to the router than the next: $delays", ({ delays }) => {
     const times: Array<number> = []
-    const delays = [400, 0, 350, 20, 0, 0, 300, 0, 0, 400]
     const router = Mocks.scripted((n) =>
       Effect.gen(function*() {
-        yield* Effect.sleep(delays[n % delays.length]!)
+        yield* Effect.sleep(delays[(n - 1) % delays.length]!)
         times.push(yield* Clock.currentTimeMillis)
         return yield* answer
       }))
@@ -183,16 +186,39 @@ describe("throttle", () => {
     const router = Mocks.scripted(() =>
       Effect.gen(function*() {
         times.push(yield* Clock.currentTimeMillis)
-        yield* Effect.sleep("20 seconds")
+        yield* Effect.sleep("2500 millis")
         return yield* answer
       }))
     return Effect.gen(function*() {
-      const calls = yield* Effect.fork(batch(8))
+      const calls = yield* Effect.fork(batch(11))
       yield* TestClock.adjust("1 minute")
       assert.isTrue((yield* Fiber.join(calls)).every(Exit.isSuccess))
-      assert.deepStrictEqual(times, [0, 0, 0, 0, 1100, 1100, 2200, 2200])
+      assert.deepStrictEqual(times, [0, 0, 0, 0, 1100, 1100, 2200, 2200, 3300, 3300, 4400])
     }).pipe(Effect.provide(Mocks.client(router.layer, { throttle: true })))
   })
+
+  it.effect("waits for what was sent last, not for what was answered last", () =>
+    Effect.gen(function*() {
+      const limit = RateLimit.makeRateLimiter()
+      const first = yield* Effect.fork(limit(Effect.sleep("400 millis")))
+      yield* Effect.replicateEffect(limit(Effect.void), 3)
+      yield* TestClock.adjust("400 millis")
+      yield* Fiber.join(first)
+      const next = yield* Effect.fork(Effect.replicateEffect(limit(Clock.currentTimeMillis), 3))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(next), [1100, 1400, 2200])
+    }))
+
+  it.effect("holds a request up for three of its seconds at most when the clock is set back", () =>
+    Effect.gen(function*() {
+      const limit = RateLimit.makeRateLimiter()
+      yield* TestClock.setTime(3_600_000)
+      yield* Effect.replicateEffect(limit(Effect.void), 4)
+      yield* TestClock.setTime(0)
+      const next = yield* Effect.fork(limit(Clock.currentTimeMillis))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* Fiber.join(next), 3300)
+    }))
 
   it.effect("is off unless it is asked for", () => {
     const { layer, times } = noting()

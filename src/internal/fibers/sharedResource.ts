@@ -68,8 +68,7 @@ const startAcquisition = <A, E>(state: State<A, E>): Effect.Effect<Held<A, E>> =
 
 const awaitValue = <A, E>(state: State<A, E>, restore: Restore): Effect.Effect<A, E> => {
   if (state.held?.value !== undefined) return state.held.value
-  const held = state.held === undefined ? startAcquisition(state) : Effect.succeed(state.held)
-  return Effect.flatMap(held, ({ acquired }) => restore(Deferred.await(acquired)))
+  return Effect.flatMap(startAcquisition(state), ({ acquired }) => restore(Deferred.await(acquired)))
 }
 
 /** Releases a value that is retired and that no one leases. */
