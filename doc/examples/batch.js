@@ -1,4 +1,4 @@
-// Sends many requests within the service's limit. One that fails does not stop the others.
+// Sends many requests within the service's limit. The others continue after one has failed.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

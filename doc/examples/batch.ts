@@ -1,4 +1,4 @@
-// Sends a stream of requests. One that fails does not stop the others.
+// Sends a stream of requests. The others continue after one has failed.
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"

@@ -1,4 +1,4 @@
-// Your own retry policy: the client's is off, and a Schedule decides.
+// Your own retry policy: a Schedule in place of the client's retries.
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { NomyoClient, type NomyoError } from "nomyo-js/effect"
@@ -15,7 +15,7 @@ const policy = Schedule.exponential("100 millis").pipe(
 const program = Effect.gen(function*() {
   const client = yield* NomyoClient.NomyoClient
   const models = ["status/503", "Qwen/Qwen3-0.6B"]
-  // the second model is asked if the first fails
+  // if the first model fails, the second one answers
   const create = Effect.suspend(() =>
     client.create({ model: models.shift() ?? "", messages: [{ role: "user", content: "Anyone?" }] }, {
       maxRetries: 0

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-// in earnest: a directory that only your program's user can read
+// in production: a directory that only your program's user can read
 const keyDir = await mkdtemp(join(tmpdir(), "keys-"))
 
 /** @type {import("nomyo-js").ChatCompletionConfig} */
@@ -13,7 +13,7 @@ const options = {
   allowHttp: process.env.NOMYO_ALLOW_HTTP === "true",
   keyDir,
   keySize: 2048, // made sooner; the default is 4096
-  keyRotationPassword: "correct horse battery staple", // in earnest: from a secret store
+  keyRotationPassword: "correct horse battery staple", // in production: from a secret store
   keyRotationInterval: 60 * 60 * 1000 // an hour
 }
 
@@ -26,7 +26,7 @@ const options = {
 }
 
 {
-  // another client, or the same program tomorrow, finds the pair that is there
+  // another client, or the next start of this program, finds the stored pair
   const client = new SecureChatCompletion(options)
   await client.ready()
   console.log((await readFile(join(keyDir, "private_key.pem"), "utf8")).split("\n")[0])

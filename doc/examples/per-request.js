@@ -1,4 +1,4 @@
-// Sends one request to another router with another API key. The client keeps its own.
+// Sends one request to another router with another API key. The client's own router and key stay.
 import { SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

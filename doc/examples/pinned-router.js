@@ -1,4 +1,4 @@
-// Reads the fingerprint of the router's key, and then accepts no other key.
+// Reads the fingerprint of the router's key, and then accepts that key only.
 import { SecureChatCompletion, SecureCompletionClient, SecurityError } from "nomyo-js"
 import { createHash } from "node:crypto"
 
@@ -15,7 +15,7 @@ console.log(`${fingerprint.length} hexadecimal digits`)
 /** @type {import("nomyo-js").ChatCompletionRequest} */
 const request = { model: "Qwen/Qwen3-0.6B", messages: [{ role: "user", content: "Only for you" }] }
 
-// several may be given: the present key and the next
+// you can pin several keys: the present one and the next
 const pinned = new SecureChatCompletion({ baseUrl, allowHttp, routerKeyFingerprints: [fingerprint] })
 const answer = await pinned.create(request)
 console.log(answer.choices[0].message.content)

@@ -12,15 +12,15 @@ const client = new SecureChatCompletion({
 /** @type {import("nomyo-js").Message[]} */
 const messages = [{ role: "user", content: "Are you there?" }]
 
-// this model answers 503 once, and then answers
+// this model fails with 503 once, then answers
 const answer = await client.create({ model: "status/503/1", messages })
 console.log(answer.choices[0].message.content)
 
-// no second attempt for this call, and 5 seconds for the first
+// this call makes one attempt, of at most 5 seconds
 await client.create({ model: "status/503", messages }, { maxRetries: 0, timeout: 5_000 })
   .catch((error) => console.log(`${error.name} after ${error.attempts} attempt`))
 
-// a signal ends the attempt that is out, or the wait for the next one
+// a signal ends the attempt in flight, or the wait for the next one
 const controller = new AbortController()
 setTimeout(() => controller.abort(), 200)
 await client.create({ model: "status/503", messages }, { signal: controller.signal })

@@ -1,4 +1,4 @@
-// Lends a secret buffer to a callback, and zeroes it afterwards whatever happens.
+// Lends a secret buffer to a callback, and then zeroes it, also after an error.
 import { getMemoryProtectionInfo, SecureByteContext } from "nomyo-js"
 
 const secret = new TextEncoder().encode("correct horse battery staple")

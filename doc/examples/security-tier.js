@@ -1,4 +1,4 @@
-// Asks for a hardware tier. The tier is a header in the clear, because the router acts on it.
+// Asks for a hardware tier. The tier is an unencrypted header, which the router reads.
 import { ForbiddenError, SecureChatCompletion } from "nomyo-js"
 
 const client = new SecureChatCompletion({

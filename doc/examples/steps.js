@@ -31,7 +31,7 @@ const response = await fetch(
 const answer = await client.decryptResponse(await response.arrayBuffer(), payloadId)
 console.log(answer.choices[0].message.content)
 
-// the same in one call, with retries
+// all steps in one call, with retries
 const again = await client.sendSecureRequest(payload, randomUUID(), process.env.NOMYO_API_KEY)
 console.log(again.choices[0].message.content)
 client.dispose()

@@ -19,7 +19,7 @@ for await (const { choices } of stream) {
 }
 process.stdout.write("\n")
 
-// all of it: an answer that was cut short has failed above
+// the answer is complete: the loop throws if an answer is cut short
 const { usage } = await stream.finalCompletion()
 console.log(`${usage?.total_tokens} tokens`)
 client.dispose()

@@ -9,7 +9,7 @@ import { ReplayStore } from "nomyo-js/router"
 
 const unavailable = () => new ReplayStore.ReplayStoreUnavailable({ retryAfter: 5000 })
 
-/** A store in the Redis at `url`. While Redis does not answer, requests are refused with a 503. */
+/** A store in the Redis at `url`. While Redis is silent, the router refuses requests with a 503. */
 export const layerRedis = (
   url: string
 ): Layer.Layer<ReplayStore.ReplayStore, ReplayStore.ReplayStoreUnavailable> =>
