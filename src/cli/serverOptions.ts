@@ -48,16 +48,18 @@ const UNITS: { readonly [unit: string]: string } = { ms: "millis", s: "seconds",
   d: "days" }
 
 /** `10s` as `10 seconds`, and a number without a unit in `unit`. Any other text is left to `Duration`. */
-const spelledOut = (text: string, unit: string): string => {
+const decodeTime = (text: string, unit: string): Option.Option<Duration.Duration> => {
   const [, count, given = unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim()) ?? []
   const name = UNITS[given]
-  return count === undefined || name === undefined ? text : `${count} ${name}`
+  // `Duration` makes zero of a negative time
+  if (text.trim().startsWith("-")) return Option.none()
+  return Duration.decodeUnknown(count === undefined || name === undefined ? text : `${count} ${name}`)
 }
 
 /** A time: `30 days`, `10s`. A number needs a unit, unless `unit` names one. */
 export const duration = (name: string, unit = ""): Cli.Options<Duration.Duration> =>
   Cli.mapEffect(Cli.withPseudoName(Cli.text(name), "TIME"), (text) =>
-    Option.match(Duration.decodeUnknown(spelledOut(text, unit)), {
+    Option.match(decodeTime(text, unit), {
       onNone: () => invalid(`--${name} must be a time such as "30 days" or 10s`),
       onSome: Effect.succeed
     }))

@@ -59,6 +59,8 @@ describe("wrong usage", () => {
     ["router --port 70000", "--port must be a number from 0 to 65535"],
     ["router --flush soon", "--flush must be a time such as"],
     ["router --drain 10", "--drain must be a time such as"],
+    ["router --drain=-1s", "--drain must be a time such as"],
+    ["router --flush=-50", "--flush must be a time such as"],
     ["proxy --timeout soon", "--timeout must be a time such as"],
     ["proxy --idle-timeout soon", "--idle-timeout must be a time such as"],
     ["chat hi --base-url example", "--base-url"]

@@ -7,20 +7,24 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import { BASE_URL } from "../../src/fetch/index.js"
 import { layerFetch } from "../../src/platform/effect/index.js"
 import * as Node from "../../src/platform/node/index.js"
+import { gatedModel } from "../support/gatedModel.js"
 import * as Servers from "../support/servers.js"
 
-const layer = (baseUrl: string) =>
+const layer = (baseUrl: string, protocol: 1 | 2 = 1) =>
   FetchHttpClient.layer.pipe(
     Layer.provide(layerFetch()),
-    Layer.provide(Node.layer({ baseUrl, allowHttp: true, keyDir: false, keySize: 2048 }))
+    Layer.provide(Node.layer({ baseUrl, allowHttp: true, keyDir: false, keySize: 2048, protocol }))
   )
 
-const ask = (model: string) =>
+const ask = (model: string, stream = false) =>
   HttpClientRequest.post(`${BASE_URL}/chat/completions`).pipe(
-    HttpClientRequest.bodyUnsafeJson({ model, messages: [{ role: "user", content: "Hi" }] }),
+    HttpClientRequest.bodyUnsafeJson({ model, stream, messages: [{ role: "user", content: "Hi" }] }),
     HttpClient.execute
   )
 
@@ -36,6 +40,33 @@ describe("layerFetch", () => {
       )
       assert.deepInclude(answer, { object: "chat.completion", model: "a/model" })
       assert.strictEqual(failure, 404)
+    }))
+
+  it.scopedLive("streams an answer of protocol 2, and ends the model's stream when its reader leaves", () =>
+    Effect.gen(function*() {
+      const { model, state } = gatedModel()
+      const url = yield* Servers.router({ model })
+      const [pieces, others] = yield* Effect.provide(
+        Effect.gen(function*() {
+          const events = Stream.unwrapScoped(Effect.map(ask("gated", true), ({ stream }) => stream))
+          const texts = Stream.splitLines(Stream.decodeText(events))
+          const pieces = yield* texts.pipe(
+            Stream.filterMap((line) => Option.fromNullable(/"content":"(\w+)"/.exec(line)?.[1])),
+            // the model goes on once the first piece is there
+            Stream.tap((piece) => piece === "one" ? ask("open") : Effect.void),
+            Stream.runCollect
+          )
+          return [[...pieces], [...yield* Stream.runCollect(Stream.take(texts, 1))]] as const
+        }),
+        layer(url, 2)
+      )
+      assert.deepStrictEqual(pieces, ["one", "two"])
+      assert.match(others[0]!, /"content":"one"/)
+      yield* Effect.repeat(Effect.sync(() => state), {
+        until: ({ ended, started }) => ended === started,
+        schedule: Schedule.spaced("10 millis")
+      })
+      assert.strictEqual(state.started, 2)
     }))
 
   it.scopedLive("closes the router's connection when it is interrupted", () =>

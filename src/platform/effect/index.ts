@@ -19,8 +19,9 @@ import { createFetch, type FetchOptions } from "../../fetch/index.js"
 import { connectionError } from "../../internal/connectionError.js"
 import { strictFetch } from "../../internal/strictFetch.js"
 import { refuseUnverified } from "../../internal/unverifiedTls.js"
-import { NomyoClient } from "../../NomyoClient.js"
+import * as NomyoClient from "../../NomyoClient.js"
 import { SecurityError } from "../../NomyoError.js"
+import { onAbort, reasonOf } from "../../promise/abort.js"
 import * as Transport from "../../Transport.js"
 
 /** The request for an `HttpClient`. Fails with a `SecurityError` if its body is not right. */
@@ -76,6 +77,12 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
     ))))
 )
 
+/** Fails with the signal's reason once it is aborted. */
+const aborted = (signal: AbortSignal | undefined): Effect.Effect<never, unknown> =>
+  signal === undefined
+    ? Effect.never
+    : Effect.async((resume) => Effect.sync(onAbort(signal, () => resume(Effect.fail(reasonOf(signal))))))
+
 /**
  * Provides `FetchHttpClient.Fetch`. An OpenAI client built on `FetchHttpClient.layer` then sends its chat
  * completions encrypted through `NomyoClient`. Calls to other addresses than `BASE_URL` of `nomyo-js/fetch`
@@ -86,18 +93,23 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
  */
 export const layerFetch = (
   options: FetchOptions = {}
-): Layer.Layer<FetchHttpClient.Fetch, never, NomyoClient> =>
+): Layer.Layer<FetchHttpClient.Fetch, never, NomyoClient.NomyoClient> =>
   Layer.effect(
     FetchHttpClient.Fetch,
     Effect.gen(function*() {
-      const client = yield* NomyoClient
-      const run = Runtime.runPromiseExit(yield* Effect.runtime<never>())
+      const client = yield* NomyoClient.NomyoClient
+      const runtime = yield* Effect.runtime<NomyoClient.NomyoClient>()
+      const run = Runtime.runPromiseExit(runtime)
       return createFetch({
-        create: async (request, { maxRetries, signal, timeout }) => {
-          const answer = client.create(request as ChatCompletionRequest, { timeout, maxRetries })
+        create: async (request, { signal, ...options }) => {
+          const answer = client.create(request as ChatCompletionRequest, options)
           const exit = await run(answer, signal === undefined ? {} : { signal })
           if (Exit.isSuccess(exit)) return exit.value
           throw Cause.squash(exit.cause)
+        },
+        stream: (request, { signal, ...options }) => {
+          const chunks = NomyoClient.stream(request as ChatCompletionRequest, options)
+          return Stream.toAsyncIterableRuntime(Stream.interruptWhen(chunks, aborted(signal)), runtime)
         }
       }, options)
     })
