@@ -1,5 +1,8 @@
 /** Zeroes secret bytes that come in several parts. */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { SecureMemory } from "../SecureMemory.js"
+import * as Bytes from "./codecs/bytes.js"
 import { bracket } from "./fibers/acquire.js"
 
 type Secrets = Array<Uint8Array<ArrayBuffer>>
@@ -11,6 +14,13 @@ export const zeroAll = (secrets: Iterable<Uint8Array>): void => {
 /** Collects secrets for one effect, and zeroes them when it ends, however it ends. */
 export const zeroing = <A, E, R>(use: (secrets: Secrets) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   bracket((): Secrets => [], use, zeroAll)
+
+/** Joins secrets in secure memory, which is zeroed when the scope closes. */
+export const joined = (
+  secrets: Secrets
+): Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope | SecureMemory> =>
+  Effect.flatMap(SecureMemory, ({ allocate }) =>
+    Effect.tap(allocate(Bytes.lengthOf(secrets)), (bytes) => Bytes.fill(bytes, secrets)))
 
 /** Collects secrets that are the effect's result, and zeroes them unless it succeeds. */
 export const zeroingOnError = <A, E, R>(

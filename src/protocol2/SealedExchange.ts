@@ -5,7 +5,7 @@ import type { Body } from "../Body.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
 import { acquire } from "../internal/fibers/acquire.js"
-import { zeroAll, zeroing } from "../internal/zeroing.js"
+import { joined, zeroAll, zeroing } from "../internal/zeroing.js"
 import { SecurityError } from "../NomyoError.js"
 import { chunksOf, windowLength } from "../Plaintext.js"
 import type { Request } from "../Protocol.js"
@@ -138,6 +138,5 @@ export const exchange = Effect.fnUntraced(function*(
 export const readAll = (answer: Answer) =>
   zeroing(Effect.fnUntraced(function*(parts) {
     for (let next = yield* answer.pull; next !== undefined; next = yield* answer.pull) parts.push(...next)
-    const { guard } = yield* SecureMemory
-    return yield* guard(Effect.sync(() => Bytes.concat(parts)))
+    return yield* joined(parts)
   }))

@@ -29,9 +29,13 @@ export const utf8Length: (text: string) => number = typeof Buffer === "undefined
 /** The text of UTF-8 bytes. Throws on anything else. */
 export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 
+/** How many bytes byte arrays have together. */
+export const lengthOf = (parts: ReadonlyArray<Uint8Array>): number =>
+  parts.reduce((total, part) => total + part.length, 0)
+
 /** Joins byte arrays. */
 export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
-  join(parts, parts.reduce((total, part) => total + part.length, 0))
+  join(parts, lengthOf(parts))
 
 /**
  * Joins chunks, which may be made as they are taken. Throws a `RangeError` unless they are `length` bytes
@@ -39,13 +43,18 @@ export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer
  */
 export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const joined = new Uint8Array(length)
+  fill(joined, parts)
+  return joined
+}
+
+/** Copies chunks into `target`, one behind the other. Throws a `RangeError` unless they fill it. */
+export const fill = (target: Uint8Array, parts: Iterable<Uint8Array>): void => {
   let at = 0
   for (const part of parts) {
-    joined.set(part, at)
+    target.set(part, at)
     at += part.length
   }
-  if (at !== length) throw new RangeError("length")
-  return joined
+  if (at !== target.length) throw new RangeError("length")
 }
 
 /** Where an ASCII text begins within bytes, from an offset on; -1 if nowhere. */
