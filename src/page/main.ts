@@ -73,7 +73,7 @@ const expectResults = (calls: ReadonlyArray<ToolCall>): void => {
 /** Makes keys ready before anybody waits for them. */
 const connect = async ({ backend, words }: Side): Promise<void> => {
   const connection = ++state.connection
-  status.textContent = "Making the keys ready…"
+  status.textContent = "Preparing the keys…"
   send.disabled = true
   try {
     const keys = await backend.connect(apiKey.value)
@@ -251,8 +251,8 @@ const ADVICE = {
 const routerSide = (page: RouterPage): Side => {
   let current: RouterKey | undefined
   const words: Words = {
-    hint: "What you write is encrypted in this page, to the router's key. The router reads it. So does a " +
-      "proxy that ends TLS and exchanges the keys, unless you compare the router's key and pin it.",
+    hint: "This page encrypts your messages to the router's key, and the router reads them. A proxy that " +
+      "terminates TLS can swap that key and read them too, unless you compare the key and pin it.",
     pinAdvice: ADVICE[page.protocol]
   }
   const backend = makeRouterBackend(page, (key) => {
@@ -274,8 +274,8 @@ const proxySide = ({ needsToken, pinVariable, router }: ProxyPage): Side => {
   byId("near").textContent = "in this page, and on this machine up to the proxy"
   byId("far").textContent = `between the proxy and ${router}`
   const words: Words = {
-    hint: "This page sends what you write to the proxy, unencrypted. With a proxy on your own machine this " +
-      "stays on loopback. The proxy encrypts it to the router's key, and only the router reads it.",
+    hint: "This page sends your messages to the proxy, unencrypted. With a proxy on your own machine they " +
+      "stay on loopback. The proxy encrypts them to the router's key, and only the router reads them.",
     pinAdvice: `Set ${pinVariable} to this fingerprint to accept no other key.`
   }
   return { backend: proxyBackend, words }

@@ -60,14 +60,14 @@ const thinking = (reasoning: string) => {
 }
 
 const ENDS: { readonly [reason: string]: string } = {
-  length: "The answer was cut at its longest length.",
+  length: "The answer reached its maximum length.",
   content_filter: "A content filter ended the answer."
 }
 
 const partsOf = (answer: Answer, isOver: boolean): ReadonlyArray<Node> => {
   const { calls, content, finish, reasoning, refusal } = answer
   const isEmpty = content === "" && refusal === "" && calls.length === 0
-  const note = ENDS[finish] ?? (isOver && isEmpty ? "The model said nothing." : undefined)
+  const note = ENDS[finish] ?? (isOver && isEmpty ? "The model returned no text." : undefined)
   return [
     ...(reasoning === "" ? [] : [thinking(reasoning)]),
     ...(content === "" ? [] : [element("div", { className: "markdown" }, ...nodesOf(content))]),
