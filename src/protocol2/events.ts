@@ -42,23 +42,28 @@ const makeSplitter = () => {
   }
 }
 
-/** The chunks of a streamed answer. The first has `metadata`. */
+/** The chunks of a streamed answer. The first has `metadata`. An error comes after the chunks before it. */
 export const chunksOf = (answer: Answer, metadata: object): Chunks => {
   const split = makeSplitter()
   let isFirst = true
+  let failure: HttpError | undefined
   // comments give no chunks, and count as signs of life
-  const pull: Chunks["pull"] = Effect.flatMap(answer.pull, (parts) => {
-    if (parts === undefined) return Effect.succeed(undefined)
+  const read = (parts: ReadonlyArray<Uint8Array<ArrayBuffer>>) => {
     const chunks: Array<ChatCompletionChunk> = []
     for (const event of split(parts)) {
-      const read = chunkOf(event)
-      if (read instanceof Error) return Effect.fail(read)
-      for (const chunk of read) {
+      const found = chunkOf(event)
+      if (found instanceof Error) {
+        failure = found
+        break
+      }
+      for (const chunk of found) {
         chunks.push(isFirst ? { ...chunk, _metadata: metadata } : chunk)
         isFirst = false
       }
     }
-    return Effect.succeed(chunks)
-  })
-  return { pull }
+    return failure === undefined || chunks.length > 0 ? Effect.succeed(chunks) : Effect.fail(failure)
+  }
+  const next = Effect.flatMap(answer.pull, (parts) =>
+    parts === undefined ? Effect.succeed(undefined) : read(parts))
+  return { pull: Effect.suspend(() => failure === undefined ? next : Effect.fail(failure)) }
 }

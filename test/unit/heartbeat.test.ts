@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Supervisor from "effect/Supervisor"
 import * as TestClock from "effect/TestClock"
 import { withHeartbeat } from "../../src/internal/fibers/heartbeat.js"
 import { chunksOf } from "../../src/protocol2/events.js"
@@ -39,18 +40,51 @@ describe("withHeartbeat", () => {
       assert.deepStrictEqual(yield* Fiber.join(left), Option.some("beat"))
       assert.strictEqual(state, "stopped")
     }))
+
+  it.effect("leaves no fiber behind for a beat, and loses nothing that comes at the moment of one", () =>
+    Effect.gen(function*() {
+      const next = Effect.delay(Effect.fail(Option.some("late")), "75 seconds")
+      const alive: Array<number> = []
+      const supervisor = yield* Supervisor.track
+      const running = yield* Stream.repeatEffectOption(withHeartbeat(next, "15 seconds", "beat")).pipe(
+        Stream.runForEach(() => Effect.map(supervisor.value, (fibers) => void alive.push(fibers.length))),
+        Effect.supervised(supervisor),
+        Effect.flip,
+        Effect.fork
+      )
+      yield* TestClock.adjust("61 seconds")
+      assert.lengthOf(alive, 4)
+      assert.strictEqual(alive[3], alive[0])
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(yield* Fiber.join(running), "late")
+      assert.lengthOf(yield* supervisor.value, 0)
+    }))
 })
+
+const answerOf = (texts: ReadonlyArray<string>) => {
+  const parts = [...texts]
+  const pull = Effect.sync(() => {
+    const part = parts.shift()
+    return part === undefined ? undefined : [Uint8Array.from(Buffer.from(part))]
+  })
+  return { status: 200, headers: {}, pull }
+}
 
 describe("the chunks of a streamed answer", () => {
   it.effect("are none for a comment, which still counts as an arrival", () =>
     Effect.gen(function*() {
-      const parts = [":   \n\n", "data: {\"choices\":[]}\n\n", undefined]
-      const pull = Effect.sync(() => {
-        const part = parts.shift()
-        return part === undefined ? undefined : [Uint8Array.from(Buffer.from(part))]
-      })
-      const chunks = chunksOf({ status: 200, headers: {}, pull }, { payload_id: "p" })
+      const chunks = chunksOf(answerOf([":   \n\n", "data: {\"choices\":[]}\n\n"]), { payload_id: "p" })
       const seen = [yield* chunks.pull, yield* chunks.pull, yield* chunks.pull]
       assert.deepStrictEqual(seen, [[], [{ choices: [], _metadata: { payload_id: "p" } }], undefined])
+    }))
+
+  it.effect("come before an error that arrives with them", () =>
+    Effect.gen(function*() {
+      const text = "data: {\"choices\":[]}\n\ndata: {\"error\":{\"code\":503}}\n\ndata: {\"choices\":[]}\n\n"
+      const { pull } = chunksOf(answerOf([text]), {})
+      assert.deepStrictEqual(yield* pull, [{ choices: [], _metadata: {} }])
+      const errors = [yield* Effect.flip(pull), yield* Effect.flip(pull)]
+      assert.deepStrictEqual(errors.map(({ _tag }) => _tag), ["ServiceUnavailableError",
+        "ServiceUnavailableError"])
     }))
 })
