@@ -11,16 +11,19 @@ export const withHeartbeat = <A, E, R>(
   interval: Duration.DurationInput,
   beat: A
 ): Effect.Effect<A, E, R> => {
-  let awaited = next
+  /** Runs `next` through the beats. */
+  let running: Fiber.Fiber<A, E> | undefined
   return Effect.suspend(() =>
-    Effect.raceWith(awaited, Effect.sleep(interval), {
+    Effect.raceWith(running === undefined ? next : Fiber.join(running), Effect.sleep(interval), {
       onSelfDone: (exit, timer) => {
-        awaited = next
+        running = undefined
         return Effect.zipRight(Fiber.interrupt(timer), exit)
       },
       onOtherDone: (_, pending) => {
-        awaited = Fiber.join(pending)
-        return Effect.succeed(beat)
+        const hasBeaten = running !== undefined
+        running ??= pending
+        // a beat leaves no fiber behind but that of `next`
+        return hasBeaten ? Effect.as(Fiber.interrupt(pending), beat) : Effect.succeed(beat)
       }
     })
   )
