@@ -34,8 +34,8 @@ const modules = {
   ObliviousHttp: ["src/protocol2/ObliviousHttp.ts", "unit/ObliviousHttp", "contract/protocol2",
     "protocol2Zeroing", "obliviousGateway"],
   Message: ["src/protocol2/Message.ts", "unit/Message", "padding", "protocol2Zeroing", "obliviousGateway"],
-  SealedExchange: ["src/protocol2/SealedExchange.ts", "protocol2Client", "protocol2Zeroing",
-    "protocol2Streams"],
+  SealedExchange: ["src/protocol2/SealedExchange.ts", "unit/SealedExchange", "protocol2Client",
+    "protocol2Zeroing", "protocol2Streams"],
   ReplayStore: ["src/router/ReplayStore.ts", "ReplayStore"]
 }
 const suiteFiles = (suite) =>
