@@ -124,7 +124,7 @@ describe("the page of a proxy", () => {
     expect(views.read).toContain("My SENTINEL answer")
     expect(views.sent).toMatch(/^POST \/v1\/chat\/secure_completion\n[^]*"ciphertext":"/)
     expect(views.sent + views.received).not.toMatch(/SENTINEL|Hello!/)
-    expect((await text("router-key")).replaceAll(" ", "")).toBe(router.banner["fingerprint"])
+    expect((await text("router-key")).replaceAll(" ", "")).toBe(router.banner["protocol 1.0"])
     expect(await text("own-key")).toMatch(/^RSA 2048/)
     expect(await text("far")).toContain(router.url)
     expect(complaints).toEqual([])
