@@ -10,6 +10,7 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
 import { DisposedError } from "../../NomyoError.js"
 import { BackgroundClock } from "./backgroundClock.js"
+import type { Restore } from "./restore.js"
 
 /**
  * Counts one part of a call against its deadline, which bounds all such parts together. A part that fails
@@ -34,8 +35,6 @@ export interface Calls {
     deadline: Deadline<E2>
   ) => Effect.Effect<A, E | E2 | DisposedError, R>
 }
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 interface Call {
   /** Absent once the fiber has ended. */

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type { Restore } from "./restore.js"
 
 interface State {
   free: number
@@ -21,10 +22,7 @@ const releasePermit = (state: State): void => {
  * Waits in line for a permit. Call it inside `Effect.uninterruptibleMask`: after it, the permit is yours to
  * release.
  */
-const awaitPermit = (
-  state: State,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Effect.Effect<void> => {
+const awaitPermit = (state: State, restore: Restore): Effect.Effect<void> => {
   let isOurs = false
   const wait = Effect.async<void>((resume) => {
     const wake = () => {
@@ -41,10 +39,7 @@ const awaitPermit = (
   return Effect.onInterrupt(restore(wait), () => Effect.sync(releaseOurs))
 }
 
-const takePermit = (
-  state: State,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Effect.Effect<void> => {
+const takePermit = (state: State, restore: Restore): Effect.Effect<void> => {
   if (state.free === 0) return awaitPermit(state, restore)
   state.free--
   return Effect.void

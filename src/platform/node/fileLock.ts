@@ -14,6 +14,7 @@ import { createHash, randomBytes } from "node:crypto"
 import { readFileSync, readlinkSync } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { hostname } from "node:os"
+import type { Restore } from "../../internal/fibers/restore.js"
 import type { SecurityError } from "../../NomyoError.js"
 import * as Files from "./files.js"
 
@@ -138,7 +139,6 @@ const release = async ({ path, text }: Claim): Promise<void> => {
 }
 
 type Run = <A>(run: () => Promise<A>) => Effect.Effect<A, SecurityError>
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 interface Contest {
   readonly run: Run
