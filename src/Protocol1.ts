@@ -18,8 +18,8 @@ import { Transport } from "./Transport.js"
 type Needs = Crypto | Transport
 
 const routerOf = (dependencies: AttemptDependencies): Protocol.Router => {
-  const create: Protocol.Router["create"] = (request, turn) => attempt(dependencies, request, turn)
-  return { create, stream: (request, turn) => Effect.map(create(request, turn), wholeChunks) }
+  const create: Protocol.Router["create"] = (request, limits) => attempt(dependencies, request, limits)
+  return { create, stream: (request, limits) => Effect.map(create(request, limits), wholeChunks) }
 }
 
 const make = Effect.fnUntraced(function*(

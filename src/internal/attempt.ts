@@ -7,6 +7,7 @@ import type * as KeyRing from "../KeyRing.js"
 import type { InvalidRequestError } from "../NomyoError.js"
 import type * as RouterKey from "../RouterKey.js"
 import type { TransportError } from "../Transport.js"
+import { refetchAfter } from "./cached.js"
 import { exchange, type ExchangeDependencies, type Keys } from "./exchange.js"
 import type { Request, Limits } from "../Protocol.js"
 
@@ -29,18 +30,6 @@ const exchangeInTime = (
   { withDeadline, withRateLimit }: Limits
 ): Answer => withRateLimit(withDeadline(exchange(dependencies, request, keys)))
 
-/**
- * Fetches the router's key again after a 400. A connection that fails says nothing about the key, and may be
- * retried; if the router refuses its key, the 400 stands.
- */
-const refetchAfter = (
-  error: InvalidRequestError,
-  { routerKey }: AttemptDependencies,
-  { withDeadline }: Limits
-): Effect.Effect<RouterKey.CachedRouterKey, TransportError> =>
-  Effect.mapError(withDeadline(routerKey.refetch), (failure) =>
-    failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)
-
 /** Seals the request again, if the router's key is another than the one that the 400 answered to. */
 const exchangeAgain = (
   dependencies: AttemptDependencies,
@@ -49,7 +38,7 @@ const exchangeAgain = (
   limits: Limits,
   error: InvalidRequestError
 ): Answer =>
-  Effect.flatMap(refetchAfter(error, dependencies, limits), (router) =>
+  Effect.flatMap(refetchAfter(error, limits.withDeadline(dependencies.routerKey.refetch)), (router) =>
     router.key.fingerprint === keys.router.key.fingerprint
       ? Effect.fail(error)
       : exchangeInTime(dependencies, request, { pair: keys.pair, router }, limits))

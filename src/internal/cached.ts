@@ -2,7 +2,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { APIConnectionError } from "../NomyoError.js"
+import { APIConnectionError, type InvalidRequestError } from "../NomyoError.js"
+import type { TransportError } from "../Transport.js"
 import { makeSharedResource } from "./fibers/sharedResource.js"
 
 /** A router's key and the time of its fetch, in milliseconds since 1970. */
@@ -79,3 +80,14 @@ export const makeCached = Effect.fnUntraced(function*<A, E>(
   const get = Effect.flatMap(fresh, (key) => key === undefined ? refetch : Effect.succeed(key))
   return { cached: fresh, get, refetch }
 })
+
+/**
+ * Fetches a router's key again after a 400. A connection that fails says nothing about the key, and may be
+ * retried; if the router refuses its key, the 400 stands.
+ */
+export const refetchAfter = <A>(
+  error: InvalidRequestError,
+  refetch: Effect.Effect<A, TransportError>
+): Effect.Effect<A, TransportError> =>
+  Effect.mapError(refetch, (failure) =>
+    failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)

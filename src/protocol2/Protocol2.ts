@@ -13,6 +13,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as ChatCompletion from "../ChatCompletion.js"
 import type { Crypto } from "../Crypto.js"
+import { refetchAfter } from "../internal/cached.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { fromStatus } from "../internal/errors.js"
 import { retryAfter } from "../internal/retryAfter.js"
@@ -88,36 +89,48 @@ type Use<A> = (
   algorithm: string
 ) => Effect.Effect<A, TransportError, SecureMemory | Scope.Scope>
 
-/**
- * Fetches the keys again after an outer 400, which may mean that they have changed; that is all it may do.
- */
-const refetchAfter = (error: InvalidRequestError, { configuration }: Router,
-  { withDeadline }: Protocol.Limits) =>
-  Effect.mapError(withDeadline(configuration.refetch), (failure) =>
-    failure._tag === "SecurityError" || failure._tag === "APIConnectionError" ? failure : error)
+/** One attempt of a request. */
+interface Attempt<A> {
+  readonly router: Router
+  readonly asked: Asked
+  readonly limits: Protocol.Limits
+  readonly use: Use<A>
+}
 
-/** One attempt: an exchange, and one more if the clocks differ or the router's keys have changed. */
-const attempt = Effect.fnUntraced(
-  function*<A>(router: Router, asked: Asked, limits: Protocol.Limits, use: Use<A>) {
-    const { key } = yield* limits.withDeadline(router.configuration.get)
-    const once = (key: RecipientKey, date: number) => {
-      const checked = Effect.flatMap(exchange(asked, key, date), (answer) =>
-        Effect.zipRight(checkStatus(answer), use(answer, algorithmOf(key))))
-      return limits.withRateLimit(limits.withDeadline(checked))
-    }
-    const dated = (key: RecipientKey) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => once(key, now)).pipe(
-        Effect.catchTag("StaleDate", ({ date }) => once(key, date)),
-        Effect.catchTag("StaleDate", ({ error }) => Effect.fail(error))
-      )
-    const orRekeyed = Effect.catchTag(dated(key), "InvalidRequestError", (error) =>
-      error.authenticated === true
-        ? Effect.fail(error)
-        : Effect.flatMap(refetchAfter(error, router, limits), (fetched) =>
-          fetched.key.fingerprint === key.fingerprint ? Effect.fail(error) : dated(fetched.key)))
-    return yield* limits.withPermit(orRekeyed)
-  }
-)
+/** Sends the request, dated `date`, and uses its answer. */
+const exchangeAt = <A>({ asked, limits, use }: Attempt<A>, key: RecipientKey, date: number) => {
+  const used = Effect.flatMap(exchange(asked, key, date), (answer) =>
+    Effect.zipRight(checkStatus(answer), use(answer, algorithmOf(key))))
+  return limits.withRateLimit(limits.withDeadline(used))
+}
+
+/** Exchanges once, and once more by the router's clock if this one differs too much. */
+const exchangeNow = <A>(attempt: Attempt<A>, key: RecipientKey) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => exchangeAt(attempt, key, now)).pipe(
+    Effect.catchTag("StaleDate", ({ date }) => exchangeAt(attempt, key, date)),
+    Effect.catchTag("StaleDate", ({ error }) => Effect.fail(error))
+  )
+
+/** Exchanges again, if the router's key is another than the one that the 400 answered to. */
+const exchangeAgain = <A>(attempt: Attempt<A>, key: RecipientKey, error: InvalidRequestError) => {
+  const { limits, router } = attempt
+  return Effect.flatMap(refetchAfter(error, limits.withDeadline(router.configuration.refetch)), (fetched) =>
+    fetched.key.fingerprint === key.fingerprint ? Effect.fail(error) : exchangeNow(attempt, fetched.key))
+}
+
+/**
+ * Exchanges, and again if the router has changed its keys, as an outer 400 may mean. That is all it may do:
+ * anyone on the path can send one.
+ */
+const exchangeOrRekey = <A>(attempt: Attempt<A>, key: RecipientKey) =>
+  Effect.catchTag(exchangeNow(attempt, key), "InvalidRequestError", (error) =>
+    error.authenticated === true ? Effect.fail(error) : exchangeAgain(attempt, key, error))
+
+const run = <A>(attempt: Attempt<A>) => {
+  const { limits, router } = attempt
+  return Effect.flatMap(limits.withDeadline(router.configuration.get), ({ key }) =>
+    limits.withPermit(exchangeOrRekey(attempt, key)))
+}
 
 const processedAtOf = ({ headers }: Answer): number | undefined => {
   const date = Date.parse(headers["date"] ?? "")
@@ -148,12 +161,12 @@ const routerOf = (router: Router, context: Context.Context<Needs>): Protocol.Rou
     const asked = { ...router, request, accept: "application/json" } as const
     const use: Use<ChatCompletion.ChatCompletionResponse> = (answer, algorithm) =>
       readWhole(answer, algorithm, request.payloadId)
-    return Effect.provide(Effect.scoped(attempt(router, asked, limits, use)), context)
+    return Effect.provide(Effect.scoped(run({ router, asked, limits, use })), context)
   },
   stream: (request, limits) => {
     const asked = { ...router, request, accept: "text/event-stream" } as const
     const use: Use<Protocol.Chunks> = (answer, algorithm) => readChunks(answer, algorithm, request.payloadId)
-    return Effect.provide(attempt(router, asked, limits, use), context)
+    return Effect.provide(run({ router, asked, limits, use }), context)
   }
 })
 
