@@ -33,7 +33,7 @@ import * as ObliviousHttp from "./ObliviousHttp.js"
 import { Primitives } from "./Primitives.js"
 import * as RouterConfiguration from "./RouterConfiguration.js"
 import type { RecipientKey } from "./RouterConfiguration.js"
-import { type Answer, type Asked, exchange, type Needs, readAll } from "./SealedExchange.js"
+import { type Answer, ask, type Asked, type Needs, readAll } from "./SealedExchange.js"
 
 /** The name of the suite in `_metadata`. */
 const algorithmOf = ({ kemId }: RecipientKey): string =>
@@ -99,7 +99,7 @@ interface Attempt<A> {
 
 /** Sends the request, dated `date`, and uses its answer. */
 const exchangeAt = <A>({ asked, limits, use }: Attempt<A>, key: RecipientKey, date: number) => {
-  const used = Effect.flatMap(exchange(asked, key, date), (answer) =>
+  const used = Effect.flatMap(ask(asked, key, date), (answer) =>
     Effect.zipRight(checkStatus(answer), use(answer, algorithmOf(key))))
   return limits.withRateLimit(limits.withDeadline(used))
 }

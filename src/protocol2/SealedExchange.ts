@@ -125,7 +125,7 @@ const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExc
 })
 
 /** Sends a request that is dated `date`, in milliseconds, and opens its answer up to the head. */
-export const exchange = Effect.fnUntraced(function*(
+export const ask = Effect.fnUntraced(function*(
   asked: Asked,
   key: RecipientKey,
   date: number

@@ -58,7 +58,7 @@ const exchange = Effect.fnUntraced(function*(
     }).pipe(Effect.provide(context))
   const key = { ...suite, kemId: 0x0020, publicKey: keyPair.publicKey, fingerprint: "", maxAge: 0 } as const
   const request = { ...asked.request, ...change }
-  const answer = yield* SealedExchange.exchange({ ...asked, request }, key, 0).pipe(
+  const answer = yield* SealedExchange.ask({ ...asked, request }, key, 0).pipe(
     Effect.provide(Context.add(context, Transport.Transport, { open, send: () => Effect.never }))
   )
   return { answer, ...seen[0]! }

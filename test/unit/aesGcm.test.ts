@@ -58,14 +58,14 @@ describe("Decryption", () => {
     assert.throws(() => open({ ...sealed, ciphertext }), RangeError, "length")
   })
 
-  it("is over when it is released, begun or not", () => {
+  it("is over when it is wiped, begun or not", () => {
     const decryption = new Decryption(seal())
-    decryption.release()
+    decryption.wipe()
     assert.isTrue(decryption.isOver)
     const begun = new Decryption(seal())
     begun.step(key, new Uint8Array(text.length))
-    begun.release()
-    begun.release()
+    begun.wipe()
+    begun.wipe()
     assert.throws(() => begun.step(key, new Uint8Array(text.length)))
   })
 })
@@ -77,13 +77,13 @@ describe("Encryption", () => {
     const expected = seal()
     assert.deepStrictEqual(Buffer.concat(ciphertext), Buffer.concat([...expected.ciphertext]))
     assert.deepStrictEqual(encryption.tag(), expected.tag())
-    encryption.release()
+    encryption.wipe()
   })
 
   it.each([text.length - 1, text.length + 1])("throws where the chunks do not come to %i", (length) => {
     const encryption = new Encryption(key, nonce)
     assert.throws(() => [...encryption.encrypt([text], length)], RangeError, "length")
-    encryption.release()
+    encryption.wipe()
   })
 
   it("gives nothing of a chunk that is too many", () => {
@@ -91,10 +91,10 @@ describe("Encryption", () => {
     const ciphertext = encryption.encrypt([text, text], text.length)
     assert.lengthOf(ciphertext.next().value!, text.length)
     assert.throws(() => ciphertext.next(), RangeError, "length")
-    encryption.release()
+    encryption.wipe()
   })
 
-  it("takes no more chunks once it is released", () => {
+  it("takes no more chunks once it is wiped", () => {
     const encryption = new Encryption(key, nonce)
     let taken = 0
     const chunks = function*() {
@@ -105,7 +105,7 @@ describe("Encryption", () => {
     }
     const ciphertext = encryption.encrypt(chunks(), 10 * text.length)
     ciphertext.next()
-    encryption.release()
+    encryption.wipe()
     assert.throws(() => ciphertext.next(), RangeError, "length")
     assert.strictEqual(taken, 1)
   })

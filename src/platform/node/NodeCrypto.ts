@@ -68,7 +68,7 @@ const sealAtOnce = (key: CryptoKey, plaintext: Plaintext, secret: Uint8Array<Arr
     const chunks = chunksOf(plaintext, secret.subarray(RANDOM_LENGTH))
     return toSealed(sealing, length, [...sealing.encryption.encrypt(chunks, length)])
   } finally {
-    sealing.encryption.release()
+    sealing.encryption.wipe()
   }
 }
 
@@ -78,7 +78,7 @@ const sealChunks = (sealing: Sealing, plaintext: Plaintext, window: Uint8Array<A
   return toSealed(sealing, plaintext.length, chunks)
 }
 
-const release = ({ encryption }: Sealing): Effect.Effect<void> => Effect.sync(() => encryption.release())
+const wipe = ({ encryption }: Sealing): Effect.Effect<void> => Effect.sync(() => encryption.wipe())
 
 const sealLong = Effect.fnUntraced(function*<A, E, R>(
   memory: Memory,
@@ -91,7 +91,7 @@ const sealLong = Effect.fnUntraced(function*<A, E, R>(
   return yield* Effect.acquireUseRelease(
     Effect.mapError(begin, cannotSeal),
     (sealing) => use(sealChunks(sealing, plaintext, window)),
-    release
+    wipe
   )
 })
 
@@ -173,7 +173,7 @@ const decryptInto = (
       })
       return Effect.zipRight(unwrapped, decryptAll(decryption, aesKey, plaintext))
     },
-    (decryption) => decryption.release()
+    (decryption) => decryption.wipe()
   )
 
 /** Resources of opening, beside secure memory. */

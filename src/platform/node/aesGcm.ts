@@ -19,7 +19,7 @@ class Cipher<C extends { readonly final: () => Buffer }> {
   }
 
   /** Ends the cipher and clears OpenSSL's copy of the key, whatever has happened before. */
-  release(): void {
+  wipe(): void {
     try {
       this.end()
     } catch {
@@ -38,7 +38,7 @@ export class Encryption {
 
   /**
    * The ciphertext of a plaintext's chunks, made as you take it. Throws a `RangeError` if it does not come to
-   * `length`, or if the encryption has been released: its window may belong to others.
+   * `length`, or if the encryption has been wiped: its window may belong to others.
    */
   *encrypt(plaintext: Iterable<Uint8Array>, length: number): Generator<Uint8Array<ArrayBuffer>, void> {
     const chunks = plaintext[Symbol.iterator]()
@@ -60,8 +60,8 @@ export class Encryption {
   }
 
   /** Clears the AES key. */
-  release(): void {
-    this.#cipher.release()
+  wipe(): void {
+    this.#cipher.wipe()
   }
 }
 
@@ -73,7 +73,7 @@ export class Decryption {
   #isBroken = false
   #cipher: Cipher<NodeCrypto.DecipherGCM> | undefined
   #at = 0
-  /** Whether it has been released. */
+  /** Whether it has been wiped. */
   isOver = false
 
   constructor(sealed: Sealed) {
@@ -130,8 +130,8 @@ export class Decryption {
   }
 
   /** Clears the AES key. Nothing is decrypted afterwards. */
-  release(): void {
+  wipe(): void {
     this.isOver = true
-    this.#cipher?.release()
+    this.#cipher?.wipe()
   }
 }

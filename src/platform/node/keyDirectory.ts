@@ -104,7 +104,7 @@ const keepReplaced = async (dir: string, limit: number): Promise<void> => {
 }
 
 /** Makes way for another pair: the public key goes, and the private one is kept if `history` is not 0. */
-const retire = async (dir: string, history: number): Promise<void> => {
+const archive = async (dir: string, history: number): Promise<void> => {
   const isThere = await isOwnFile(privatePath(dir))
   await Fs.rm(publicPath(dir), { force: true })
   await Files.syncDirectory(dir)
@@ -124,7 +124,7 @@ export const replace = async (
   const path = privatePath(dir)
   const temporary = await Files.stage(path, pem, PRIVATE_MODE, pair.createdAt)
   try {
-    await retire(dir, history)
+    await archive(dir, history)
   } catch (error) {
     await Fs.rm(temporary, { force: true })
     throw error
@@ -135,7 +135,7 @@ export const replace = async (
 
 /** Removes the pair, of which `history` are kept. */
 export const clear = async (dir: string, history: number): Promise<void> => {
-  await retire(dir, history)
+  await archive(dir, history)
   await Fs.rm(privatePath(dir), { force: true })
   await Files.syncDirectory(dir)
 }

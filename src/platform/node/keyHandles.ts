@@ -35,11 +35,11 @@ export class KeyHandles {
       handle = this.#free.pop() ?? await this.#copy()
       return await operation(handle)
     } finally {
-      this.#release(handle)
+      this.#giveBack(handle)
     }
   }
 
-  #release(handle: CryptoKey | undefined): void {
+  #giveBack(handle: CryptoKey | undefined): void {
     if (handle !== undefined) this.#free.push(handle)
     const next = this.#waiting.shift()
     if (next === undefined) this.#inUse--
