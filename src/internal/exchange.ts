@@ -5,7 +5,7 @@ import type { KeyPair, Service as Crypto } from "../Crypto.js"
 import type { Request } from "../Protocol.js"
 import type { CachedRouterKey } from "../RouterKey.js"
 import type { Service as Transport, TransportError } from "../Transport.js"
-import * as Envelope from "./codecs/envelope.js"
+import * as Codec from "./codecs/envelope.js"
 
 export interface ExchangeDependencies {
   readonly baseUrl: string
@@ -38,9 +38,9 @@ const openAnswer = (
   { pair }: Keys,
   answer: Uint8Array
 ): Effect.Effect<ChatCompletion.ChatCompletionResponse, TransportError> =>
-  Effect.flatMap(Envelope.decode(answer), ({ processedAt, sealed }) =>
+  Effect.flatMap(Codec.decode(answer), ({ processedAt, sealed }) =>
     crypto.open(pair.privateKey, sealed, (plaintext) =>
-      ChatCompletion.decodeResponse(plaintext, { algorithm: Envelope.algorithm, payloadId, processedAt })))
+      ChatCompletion.decodeResponse(plaintext, { algorithm: Codec.algorithm, payloadId, processedAt })))
 
 /** Seals a request, sends it, opens the answer and decodes it. */
 export const exchange = (
@@ -57,6 +57,6 @@ export const exchange = (
       body,
       maxResponseBytes
     })
-  const answered = crypto.seal(keys.router.key, request.payload, (sealed) => post(Envelope.encode(sealed)))
+  const answered = crypto.seal(keys.router.key, request.payload, (sealed) => post(Codec.encode(sealed)))
   return Effect.flatMap(answered, (answer) => openAnswer(dependencies, request, keys, answer))
 }

@@ -87,6 +87,7 @@ const sealLong = Effect.fnUntraced(function*<A, E, R>(
   window: Uint8Array<ArrayBuffer>,
   use: (sealed: Sealed) => Effect.Effect<A, E, R>
 ) {
+  // zeroes the AES key at once: the cipher has its own copy, until `wipe`
   const begin = memory.useSync(RANDOM_LENGTH, (random) => beginSealing(key, random))
   return yield* Effect.acquireUseRelease(
     Effect.mapError(begin, cannotSeal),
@@ -103,6 +104,7 @@ const seal = (memory: Memory): webCrypto.Primitives["seal"] => (key, plaintext, 
   if (plaintext.length > CHUNK_LENGTH) {
     return memory.use(windowLength(plaintext), (window) => sealLong(memory, key, plaintext, window, use))
   }
+  // zeroes the AES key and the plaintext's window
   const sealed = memory.useSync(RANDOM_LENGTH + windowLength(plaintext), (secret) =>
     sealAtOnce(key, plaintext, secret))
   return Effect.flatMap(Effect.mapError(sealed, cannotSeal), use)
@@ -186,7 +188,7 @@ interface Opening {
   readonly implicitRejectionKey: Uint8Array
 }
 
-/** Unwraps the AES key and decrypts into `plaintext`. The AES key is zeroed afterwards. */
+/** Unwraps the AES key and decrypts into `plaintext`. */
 const openInto = (
   plaintext: Uint8Array<ArrayBuffer>,
   memory: Memory,
@@ -195,6 +197,7 @@ const openInto = (
   sealed: Sealed
 ): Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError> =>
   Effect.as(
+    // zeroes the AES key
     memory.use(AES_KEY_LENGTH, (aesKey) => {
       aesKey.set(implicitRejectionKey)
       return decryptInto(plaintext, aesKey, sealed, handlesOf(key))
@@ -203,6 +206,7 @@ const openInto = (
   )
 
 const open = (memory: Memory, opening: Opening): webCrypto.Primitives["open"] => (key, sealed, use) =>
+  // zeroes the plaintext when `use` has ended
   memory.use(sealed.length, (plaintext) =>
     Effect.flatMap(openInto(plaintext, memory, opening, key, sealed), use))
 
