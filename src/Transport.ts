@@ -96,9 +96,9 @@ export interface Opened {
   /** The value of a header, by its name in lower case. */
   readonly header: Response["header"]
   /**
-   * Returns the next bytes of the body, or `undefined` at its end. Nothing is read before you ask. Fails with
-   * reason `truncated` if the connection is lost, and with a `SecurityError` if the body is larger than
-   * `maxResponseBytes`.
+   * Returns the next bytes of the body, or `undefined` at its end. Nothing is read before you ask. Copy what
+   * you keep: the bytes may change when you ask again. Fails with reason `truncated` if the connection is
+   * lost, and with a `SecurityError` if the body is larger than `maxResponseBytes`.
    */
   readonly pull: Effect.Effect<Uint8Array<ArrayBuffer> | undefined, TransportError>
 }
@@ -220,8 +220,7 @@ const openBody = (request: Request, { body, response }: Begun): Opened => {
   const pull = Effect.flatMap(next, ({ done, value }) => {
     if (done === true) return Effect.succeed(undefined)
     left -= value.length
-    // some clients use a buffer again for the next chunk
-    return left < 0 ? Effect.fail(tooLarge(request)) : Effect.succeed(new Uint8Array(value))
+    return left < 0 ? Effect.fail(tooLarge(request)) : Effect.succeed(Bytes.plain(value))
   })
   return { header: response.header, pull }
 }

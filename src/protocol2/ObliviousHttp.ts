@@ -155,6 +155,8 @@ class Deframer {
       this.#buffer = this.#buffer.length === 0 ? part : Bytes.concat([this.#buffer, part])
       while (!this.#isFinal && this.#next(chunks));
     }
+    // the caller may use its buffer again
+    if (this.#buffer.buffer === bytes.buffer) this.#buffer = this.#buffer.slice()
     // what the final chunk has is known at the end only
     if (this.#isFinal && this.#buffer.length > MAX_SEALED_LENGTH) throw cannotOpen()
     return chunks

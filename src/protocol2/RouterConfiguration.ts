@@ -27,7 +27,7 @@ const unusable = (message: string) => new SecurityError({ reason: "router-key", 
 
 const readAll = Effect.fnUntraced(function*({ pull }: Opened) {
   const parts: Array<Uint8Array<ArrayBuffer>> = []
-  for (let next = yield* pull; next !== undefined; next = yield* pull) parts.push(next)
+  for (let next = yield* pull; next !== undefined; next = yield* pull) parts.push(next.slice())
   return Bytes.concat(parts)
 })
 

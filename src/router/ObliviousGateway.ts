@@ -178,10 +178,6 @@ const checkReplay = Effect.fnUntraced(function*(enc: Uint8Array<ArrayBuffer>, { 
   if (!isNew) return yield* Effect.fail(refuse(409, "This request was already answered. Send a new one"))
 })
 
-/** The same bytes, without what Node's buffers do in their own way. */
-const viewOf = ({ buffer, byteLength, byteOffset }: Uint8Array) =>
-  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
-
 /** The body of a request as a pull: bytes, or `undefined` at the end. A body over 11 MiB fails with a 413. */
 const pullBody = Effect.gen(function*() {
   const request = yield* HttpServerRequest.HttpServerRequest
@@ -193,7 +189,7 @@ const pullBody = Effect.gen(function*() {
       onSome: () => Effect.fail(unopened)
     }),
     onSuccess: (chunk) => {
-      const parts = Array.from(chunk, viewOf)
+      const parts = Array.from(chunk, Bytes.plain)
       const bytes = parts.length === 1 ? parts[0]! : Bytes.concat(parts)
       length += bytes.length
       return length > MAX_BODY_LENGTH

@@ -77,7 +77,7 @@ const routerKey = Effect.flatMap(Primitives, ({ importKeyPair }) =>
 const withEphemeral = (privateKey: string) =>
   Hpke.x25519With(({ importKeyPair }) => importKeyPair(bytes(privateKey)))
 
-/** Opens a message in slices of `size` bytes, and decodes the BHTTP message in it. */
+/** Opens a message in slices of `size` bytes, each overwritten then, and decodes the BHTTP message in it. */
 const read = Effect.fnUntraced(function*<H extends BinaryHttp.RequestHead | BinaryHttp.ResponseHead>(
   opener: ObliviousHttp.Opener,
   decoder: BinaryHttp.Decoder<H>,
@@ -86,9 +86,11 @@ const read = Effect.fnUntraced(function*<H extends BinaryHttp.RequestHead | Bina
 ) {
   const parts: Array<BinaryHttp.Part<H>> = []
   for (let at = 0; at < body.length; at += size) {
-    for (const plaintext of yield* opener.push(body.slice(at, at + size))) {
+    const slice = body.slice(at, at + size)
+    for (const plaintext of yield* opener.push(slice)) {
       yield* Effect.try(() => parts.push(...decoder.push(plaintext)))
     }
+    slice.fill(0)
   }
   const last = yield* opener.end
   yield* Effect.try(() => parts.push(...decoder.push(last), ...decoder.end()))

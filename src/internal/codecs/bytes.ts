@@ -29,6 +29,10 @@ export const utf8Length: (text: string) => number = typeof Buffer === "undefined
 /** The text of UTF-8 bytes. Throws on anything else. */
 export const toText = (bytes: Uint8Array): string => decoder.decode(bytes)
 
+/** The same bytes without what Node's buffers do in their own way: their `slice` copies nothing. */
+export const plain = ({ buffer, byteLength, byteOffset }: Uint8Array): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+
 /** How many bytes byte arrays have together. */
 export const lengthOf = (parts: ReadonlyArray<Uint8Array>): number =>
   parts.reduce((total, part) => total + part.length, 0)
