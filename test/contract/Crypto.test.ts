@@ -305,6 +305,26 @@ describe.each(cryptos)("Crypto, %s", (name, crypto) => {
           assert.strictEqual(Exit.isSuccess(opened), length === 32)
         }))
 
+    it.scoped("takes no AES key that lacks a byte, whatever that byte would be", () =>
+      Effect.gen(function*() {
+        const crypto = yield* Crypto.Crypto
+        const { privateKey, publicKey } = yield* load("client_2048.pem")
+        const aesKey = NodeCryptoModule.randomBytes(32)
+        const encryptedKey = Uint8Array.from(
+          NodeCryptoModule.publicEncrypt({ key: publicKey.pem, oaepHash: "sha256" }, aesKey.subarray(0, 31))
+        )
+        const nonce = new Uint8Array(12)
+        for (let last = 0; last < 256; last++) {
+          aesKey[31] = last
+          const cipher = NodeCryptoModule.createCipheriv("aes-256-gcm", aesKey, nonce)
+          const ciphertext = [Uint8Array.from(Buffer.concat([cipher.update("text"), cipher.final()]))]
+          const tag = Uint8Array.from(cipher.getAuthTag())
+          const sealed = { encryptedKey, nonce, length: 4, ciphertext, tag: () => tag }
+          const error = yield* Effect.flip(crypto.open(privateKey, sealed, () => Effect.void))
+          assert.deepInclude(error, { reason: "envelope" })
+        }
+      }))
+
     it.scoped("seals each time under a fresh key and nonce", () =>
       Effect.gen(function*() {
         const crypto = yield* Lent.crypto

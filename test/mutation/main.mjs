@@ -33,7 +33,7 @@ const modules = {
   Hpke: ["src/protocol2/Hpke.ts", "contract/protocol2", "protocol2Zeroing", "unit/Hpke"],
   XWing: ["src/protocol2/XWing.ts", "postQuantum"],
   ObliviousHttp: ["src/protocol2/ObliviousHttp.ts", "unit/ObliviousHttp", "contract/protocol2",
-    "protocol2Zeroing", "obliviousGateway"],
+    "protocol2Zeroing", "obliviousGateway", "unit/SealedExchange"],
   Message: ["src/protocol2/Message.ts", "unit/Message", "padding", "protocol2Zeroing", "obliviousGateway"],
   SealedExchange: ["src/protocol2/SealedExchange.ts", "unit/SealedExchange", "protocol2Client",
     "protocol2Zeroing", "protocol2Streams"],

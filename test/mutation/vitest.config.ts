@@ -14,7 +14,7 @@ export default defineConfig({
       name.includes("/") ? `test/${name}.test.ts` : `test/**/${name}.test.ts`
     ),
     isolate: false,
-    setupFiles: "test/mutation/reset.ts",
+    setupFiles: ["test/support/plainIt.ts", "test/mutation/reset.ts"],
     // after Stryker's own
     sequence: { setupFiles: "list" },
     // a mutant that makes a test hang is found out by that, not by Stryker, which would start another process

@@ -30,19 +30,36 @@ describe("Message.seal", () => {
         content.toString())
     })))
 
-  it.effect.each([["short", ["ab"]], ["long", ["ab", "cd"]]] as const)("fails for content that is too %s",
-    ([, content]) =>
+  it.effect.each([["short", ["ab"]], ["long", ["ab", "cd", "ef"]]] as const)(
+    "fails for content that is too %s, and takes no more of it than it needs",
+    ([, parts]) =>
       scoped(Effect.gen(function*() {
         const { client } = yield* makeExchange
-        const error = yield* Effect.flip(
-          Message.seal(client.request, head, content.map((part) => Buffer.from(part)), 3, true)
-        )
+        const taken: Array<string> = []
+        const content = function*() {
+          for (const part of parts) {
+            taken.push(part)
+            yield Buffer.from(part)
+          }
+        }
+        const error = yield* Effect.flip(Message.seal(client.request, head, content(), 3, true))
         assert.deepInclude(error, { _tag: "SecurityError", reason: "encryption",
           message: "The request could not be encrypted. Report this as a bug in nomyo-js" })
-      })))
+        assert.deepStrictEqual(taken, parts.slice(0, 2))
+      }))
+  )
 })
 
 describe("Message.reader", () => {
+  it.effect.each([[], [4], [4, 0x61]])("refuses a message that its final chunk cuts short: %j", (content) =>
+    Effect.gen(function*() {
+      const plaintext = Uint8Array.from([...head, ...content])
+      const opener = { push: () => Effect.succeed([plaintext]), end: Effect.sync(() => new Uint8Array(0)) }
+      const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"))
+      yield* reader.push(new Uint8Array(0))
+      assert.deepInclude(yield* Effect.flip(reader.end), { _tag: "SecurityError", reason: "envelope" })
+    }))
+
   it.effect("zeroes what opened but is no message", () =>
     Effect.gen(function*() {
       const plaintexts = [Uint8Array.from(head), new Uint8Array(9).fill(0xff)]
