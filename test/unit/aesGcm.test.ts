@@ -58,6 +58,27 @@ describe("Decryption", () => {
     assert.throws(() => open({ ...sealed, ciphertext }), RangeError, "length")
   })
 
+  it("zeroes its own copy of each chunk, also of one that does not fit", () => {
+    const copies: Array<Uint8Array> = []
+    const noting = (length: number) => {
+      const plaintext = new Uint8Array(length)
+      plaintext.set = (chunk, at) => {
+        copies.push(chunk as Uint8Array)
+        Uint8Array.prototype.set.call(plaintext, chunk, at)
+      }
+      return plaintext
+    }
+    const [whole, short] = [new Decryption(seal()), new Decryption(seal())]
+    const plaintext = noting(text.length)
+    while (!whole.step(key, plaintext));
+    assert.strictEqual(Buffer.from(plaintext).toString(), text.toString())
+    assert.throws(() => short.step(key, noting(2)), RangeError)
+    assert.deepStrictEqual(copies.map((copy) => Buffer.from(copy).equals(Buffer.alloc(copy.length))),
+      [true, true, true, true])
+    assert.isTrue(copies.every(({ length }) => length > 0))
+    short.wipe()
+  })
+
   it("is over when it is wiped, begun or not", () => {
     const decryption = new Decryption(seal())
     decryption.wipe()
