@@ -291,6 +291,8 @@ const complete = async (
     apiKey: apiKey === "header" ? apiKeyOf(headers) : undefined,
     deployment
   })
+  // an abort in between comes before anybody listens
+  signal?.throwIfAborted()
   const request = mapped.request as ChatRequest
   const { stream } = client
   if (mapped.stream && stream !== undefined) {

@@ -319,6 +319,15 @@ describe("an abort", () => {
     expect({ calls, cancelled }).toEqual({ calls: [], cancelled: true })
   })
 
+  it("in the turn of the call rejects with its reason, and the client is not asked", async () => {
+    const { calls, fetch } = setUp()
+    const controller = new AbortController()
+    const response = fetch(URL_, { method: "POST", body, signal: controller.signal })
+    controller.abort(reason)
+    await expect(response).rejects.toBe(reason)
+    expect(calls).toEqual([])
+  })
+
   it("while the client works rejects with its reason, even if that looks like one of its errors", async () => {
     const controller = new AbortController()
     const { fetch } = setUp({}, () => {
