@@ -3,6 +3,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -16,11 +17,12 @@ import * as Node from "../../src/platform/node/index.js"
 import { gatedModel } from "../support/gatedModel.js"
 import * as Servers from "../support/servers.js"
 
+const layerOfFetch = (baseUrl: string, protocol: 1 | 2 = 1) =>
+  Layer.provide(layerFetch(),
+    Node.layer({ baseUrl, allowHttp: true, keyDir: false, keySize: 2048, protocol }))
+
 const layer = (baseUrl: string, protocol: 1 | 2 = 1) =>
-  FetchHttpClient.layer.pipe(
-    Layer.provide(layerFetch()),
-    Layer.provide(Node.layer({ baseUrl, allowHttp: true, keyDir: false, keySize: 2048, protocol }))
-  )
+  Layer.provide(FetchHttpClient.layer, layerOfFetch(baseUrl, protocol))
 
 const ask = (model: string, stream = false) =>
   HttpClientRequest.post(`${BASE_URL}/chat/completions`).pipe(
@@ -67,6 +69,24 @@ describe("layerFetch", () => {
         schedule: Schedule.spaced("10 millis")
       })
       assert.strictEqual(state.started, 2)
+    }))
+
+  it.scopedLive("ends a stream that is aborted at any moment, the first ones too", () =>
+    Effect.gen(function*() {
+      const model = Object.assign(() => Effect.succeed({}), { stream: () => Effect.succeed(Stream.never) })
+      const context = yield* Layer.build(layerOfFetch(yield* Servers.router({ model }), 2))
+      const fetch = Context.get(context, FetchHttpClient.Fetch)
+      const body = JSON.stringify({ model: "m", stream: true, messages: [{ role: "user", content: "Hi" }] })
+      const abortAfter = async (turns: number) => {
+        const controller = new AbortController()
+        const { signal } = controller
+        const answer = fetch(`${BASE_URL}/chat/completions`, { method: "POST", body, signal })
+        for (let i = 0; i < turns; i++) await undefined
+        controller.abort(turns)
+        return answer.then(() => undefined, (error: unknown) => error)
+      }
+      const turns = Array.from({ length: 10 }, (_, i) => i)
+      assert.deepStrictEqual(yield* Effect.promise(() => Promise.all(turns.map(abortAfter))), turns)
     }))
 
   it.scopedLive("closes the router's connection when it is interrupted", () =>

@@ -81,7 +81,12 @@ export const layerTransport: Layer.Layer<Transport.Transport, never, HttpClient.
 const aborted = (signal: AbortSignal | undefined): Effect.Effect<never, unknown> =>
   signal === undefined
     ? Effect.never
-    : Effect.async((resume) => Effect.sync(onAbort(signal, () => resume(Effect.fail(reasonOf(signal))))))
+    : Effect.async((resume) => {
+      const abort = () => resume(Effect.fail(reasonOf(signal)))
+      // it may be aborted before the stream starts
+      if (signal.aborted) return abort()
+      return Effect.sync(onAbort(signal, abort))
+    })
 
 /**
  * Provides `FetchHttpClient.Fetch`. An OpenAI client built on `FetchHttpClient.layer` then sends its chat
