@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -38,13 +39,22 @@ const goneProcess = Effect.promise(async () => {
   return child.pid!
 })
 
-/** Advances the clock until a fiber ends. File operations take real time between the steps. */
+/** Waits for a fiber's file operations, which take real time, until it sleeps by the clock or ends. */
+const untilAsleep = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) =>
+  Effect.gen(function*() {
+    for (;;) {
+      const exit = yield* fiber.poll
+      if (exit._tag === "Some" || Chunk.isNonEmpty(yield* TestClock.sleeps())) return exit
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
+    }
+  })
+
+/** Advances the clock until a fiber ends. */
 const untilDone = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, step: number, limit: number) =>
   Effect.gen(function*() {
     for (let passed = 0; passed <= limit; passed += step) {
-      const exit = yield* fiber.poll
+      const exit = yield* untilAsleep(fiber)
       if (exit._tag === "Some") return { exit: exit.value, passed }
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
       yield* TestClock.adjust(step)
     }
     return assert.fail(`it has not ended within ${limit} ms`)
@@ -80,7 +90,7 @@ describe("the lock of a key directory", () => {
       Effect.gen(function*() {
         const dir = temporaryDirectory()
         plant(dir, text === "" ? " " : text, AHEAD)
-        const { exit, passed } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 500,
+        const { exit, passed } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 1000,
           40_000)
         assert.isTrue(Exit.isSuccess(exit), String(exit))
         assert.isAtMost(passed, 20_000)
@@ -94,7 +104,7 @@ describe("the lock of a key directory", () => {
       const child = spawn("sleep", ["600"])
       const start = Fs.readFileSync(`/proc/${child.pid}/stat`, "utf8").replace(/^.*\)\s/s, "").split(" ")[19]!
       plant(dir, yield* ownLock(dir, ([id, , , where]) => [id!, String(child.pid), start, where!]))
-      const { exit } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 500, 60_000)
+      const { exit } = yield* untilDone(yield* Effect.fork(Effect.scoped(acquire(dir))), 1000, 60_000)
       child.kill()
       assert.isTrue(Exit.isFailure(exit))
       assert.match(Cause.pretty((exit as Exit.Failure<never, SecurityError>).cause),
