@@ -8,6 +8,7 @@ import { BASE_URL, type ChatClient, createFetch, type FetchOptions,
 import { type ChatCompletionConfig, SecureChatCompletion } from "../../src/index.js"
 import * as Model from "../../src/router/Model.js"
 import * as Hostile from "../support/hostile.js"
+import { watchLateness } from "../support/lateness.js"
 import * as Servers from "../support/servers.js"
 import { hurry, tools } from "../support/tools.js"
 
@@ -273,10 +274,13 @@ describe("an abort closes the router's socket within 100 ms, and keeps the calle
       signal: controller.signal })
       .catch((error: unknown) => error)
     const { closed } = await connection
+    const lateness = watchLateness()
     const start = performance.now()
     controller.abort(reason)
     expect(await rejected).toBe(reason)
-    expect(await closed - start).toBeLessThan(100)
+    const passed = await closed - start
+    // a busy machine is late with each step
+    expect(passed).toBeLessThan(100 + 4 * lateness())
   })
 
   it("before the call, and no connection is made", async () => {
