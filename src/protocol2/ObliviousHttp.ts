@@ -195,19 +195,34 @@ class Deframer {
 
 const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: cannotOpen })
 
-/** The plaintexts of chunks. They are zeroed if one of them does not open. */
-const openAll = (open: Open, sealed: ReadonlyArray<Uint8Array<ArrayBuffer>>) =>
+/**
+ * The plaintexts of chunks. They are zeroed if one of them does not open, or on an interruption, also those
+ * that WebCrypto is still making.
+ */
+const openAll = (open: Open, aad: Uint8Array<ArrayBuffer>, sealed: ReadonlyArray<Uint8Array<ArrayBuffer>>) =>
   zeroingOnError(Effect.fnUntraced(function*(opened) {
-    for (const chunk of sealed) opened.push(yield* open(noAad, chunk))
+    const keep = (plaintext: Uint8Array<ArrayBuffer>) => void opened.push(plaintext)
+    for (const chunk of sealed) yield* Effect.uninterruptible(Effect.map(open(aad, chunk), keep))
     return opened
   }))
 
 const opener = (open: Open): Opener => {
   const deframer = new Deframer()
+  let isBroken = false
+  const breakOff = Effect.sync(() => {
+    isBroken = true
+  })
+  /** After a failure or an interruption a chunk is missing: what follows would pass for the whole. */
+  const unbroken = <A>(work: Effect.Effect<A, SecurityError>) =>
+    Effect.suspend(() =>
+      isBroken ? Effect.fail(cannotOpen()) : Effect.onError(work, () => breakOff)
+    )
   return {
     push: (bytes) =>
-      Effect.flatMap(attempt(() => deframer.push(bytes)), (sealed) => openAll(open, sealed)),
-    end: Effect.flatMap(attempt(() => deframer.end()), (sealed) => open(finalAad, sealed))
+      unbroken(Effect.flatMap(attempt(() => deframer.push(bytes)), (sealed) =>
+        openAll(open, noAad, sealed))),
+    end: unbroken(Effect.flatMap(attempt(() => deframer.end()), (sealed) =>
+      Effect.map(openAll(open, finalAad, [sealed]), ([last]) => last!)))
   }
 }
 

@@ -14,7 +14,7 @@ import * as NodeTransport from "../../src/platform/node/NodeTransport.js"
 import * as BinaryHttp from "../../src/protocol2/BinaryHttp.js"
 import * as Hpke from "../../src/protocol2/Hpke.js"
 import * as ObliviousHttp from "../../src/protocol2/ObliviousHttp.js"
-import { Primitives } from "../../src/protocol2/Primitives.js"
+import { type Aead, Primitives } from "../../src/protocol2/Primitives.js"
 import { readAll } from "../../src/protocol2/SealedExchange.js"
 import * as WebPrimitives from "../../src/protocol2/WebPrimitives.js"
 import * as GatewayKeys from "../../src/router/GatewayKeys.js"
@@ -174,6 +174,39 @@ describe.each(platforms)("a gateway of protocol 2 on %s", (_, primitives) => {
     }).pipe(Effect.provide(layer(opened)))
   })
 })
+
+/** Primitives that take a while to open, as WebCrypto may, and keep what they have opened. */
+const slow = (opened: Array<Uint8Array>) =>
+  Layer.map(WebPrimitives.layer, (context) => {
+    const primitives = Context.get(context, Primitives)
+    const open = async (sealed: ReturnType<Aead["open"]>) => {
+      const bytes = await Effect.runPromise(sealed)
+      opened.push(bytes)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      return bytes
+    }
+    return Context.make(Primitives, {
+      ...primitives,
+      aesGcm: (key) =>
+        Effect.map(primitives.aesGcm(key), (aead) => ({
+          ...aead,
+          open: (...sealed) => Effect.promise(() => open(aead.open(...sealed)))
+        }))
+    })
+  })
+
+for (const [part, chunks, count] of [["a chunk", begun, 2], ["the last chunk", whole, 1]] as const) {
+  it.live(`a gateway keeps nothing of ${part} that is being opened when the request is interrupted`, () => {
+    const opened: Array<Uint8Array> = []
+    return Effect.gen(function*() {
+      const asking = yield* Effect.fork(Effect.scoped(ask(chunks)))
+      while (opened.length < count) yield* Effect.sleep(1)
+      yield* Fiber.interrupt(asking)
+      yield* Effect.sleep(30)
+      assertGone(opened, "SENTINEL")
+    }).pipe(Effect.provide(Layer.merge(slow(opened), SecureMemory.layer)))
+  })
+}
 
 describe.each(platforms)("a client of protocol 2 on %s", (_, primitives) => {
   const calls = {

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as NodePrimitives from "../../src/platform/node/NodePrimitives.js"
@@ -30,7 +31,10 @@ const exchange = Effect.gen(function*() {
   const state = { decrypted: 0 }
   const counting: Primitives["Type"] = { ...primitives, aesGcm: (key) =>
     Effect.map(primitives.aesGcm(key), (aead) => ({ ...aead, open: (...sealed) =>
-      Effect.zipRight(Effect.sync(() => state.decrypted++), aead.open(...sealed)) })) }
+      Effect.sync(() => state.decrypted++).pipe(
+        Effect.zipRight(Effect.yieldNow()),
+        Effect.zipRight(aead.open(...sealed))
+      ) })) }
   const { client, gatewayFor } = yield* makeExchange
   const { request } = yield* Effect.provideService(gatewayFor(client.header), Primitives, counting)
   return { sealer: client.request, opener: request, state }
@@ -68,6 +72,21 @@ describe("a receiver of chunks", () => {
       yield* opener.push(last.slice(0, -1))
       assert.deepInclude(yield* Effect.flip(opener.push(last.slice(-1))), refusal)
     })))
+
+  for (const lost of ["does not open", "was interrupted"] as const) {
+    it.effect(`opens nothing after a chunk that ${lost}, so that nobody takes the rest for the whole`, () =>
+      scoped(Effect.gen(function*() {
+        const { opener, sealer } = yield* exchange
+        const first = yield* sealer.chunk(new Uint8Array(5))
+        const last = yield* sealer.final(new Uint8Array(5))
+        if (lost === "does not open") first[first.length - 1]! ^= 1
+        const opening = yield* Effect.fork(opener.push(first))
+        yield* Effect.yieldNow()
+        yield* Fiber.interrupt(opening)
+        assert.deepInclude(yield* Effect.flip(opener.push(last)), refusal)
+        assert.deepInclude(yield* Effect.flip(opener.end), refusal)
+      })))
+  }
 
   it.effect.each([
     { why: "nothing", message: new Uint8Array(0) },
