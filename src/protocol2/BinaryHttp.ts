@@ -227,7 +227,7 @@ export type Part<H> =
 export class Decoder<H extends Head> {
   #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #isKnown = false
-  #state: "head" | "content" | "trailers" | "padding" = "head"
+  #state: "head" | "content" | "trailers" | "padding" | "broken" = "head"
   /** Bytes of content that are still to come of the chunk, or of a known length. */
   #missing = 0
   readonly #kind: (typeof kinds)["request" | "response"]
@@ -266,7 +266,20 @@ export class Decoder<H extends Head> {
     return this.#buffer.length === 0 && (this.isComplete || !isWhole)
   }
 
+  /** The parts that can be read. Zeroes all it has if the message is malformed. */
   #parts(isWhole: boolean): ReadonlyArray<Part<H>> {
+    const buffer = this.#buffer
+    try {
+      return this.#readParts(isWhole)
+    } catch (error) {
+      buffer.fill(0)
+      // zeros might be read as an end
+      this.#state = "broken"
+      throw error
+    }
+  }
+
+  #readParts(isWhole: boolean): ReadonlyArray<Part<H>> {
     const parts: Array<Part<H>> = []
     while (!this.#isDone(isWhole)) {
       const reader = new Reader(this.#buffer)
@@ -293,6 +306,8 @@ export class Decoder<H extends Head> {
         return this.#trailers(reader, isWhole)
       case "padding":
         return isZero(reader.take(this.#buffer.length)) ? undefined : invalid()
+      case "broken":
+        return invalid()
     }
   }
 

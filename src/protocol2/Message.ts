@@ -120,20 +120,23 @@ export interface Reader<H> {
   readonly end: Effect.Effect<ReadonlyArray<BinaryHttp.Part<H>>, SecurityError>
 }
 
-/** The parts in plaintexts, which are zeroed if they are malformed. */
+/** The parts in plaintexts. All are zeroed if one is malformed. */
 const decode = <H extends BinaryHttp.RequestHead | BinaryHttp.ResponseHead>(
   decoder: BinaryHttp.Decoder<H>,
   plaintexts: ReadonlyArray<Uint8Array<ArrayBuffer>>,
   isWhole: boolean
 ) =>
-  Effect.try({
-    try: () => {
-      const parts = plaintexts.flatMap((plaintext) => decoder.push(plaintext))
-      return isWhole ? [...parts, ...decoder.end()] : parts
-    },
-    catch: () => {
+  Effect.suspend(() => {
+    const parts: Array<BinaryHttp.Part<H>> = []
+    try {
+      for (const plaintext of plaintexts) parts.push(...decoder.push(plaintext))
+      if (isWhole) parts.push(...decoder.end())
+      return Effect.succeed(parts)
+    } catch {
       zeroAll(plaintexts)
-      return cannotOpen()
+      // a part may be of a copy
+      for (const part of parts) if (part._tag === "Content") part.content.fill(0)
+      return Effect.fail(cannotOpen())
     }
   })
 

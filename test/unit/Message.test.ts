@@ -8,6 +8,7 @@ import * as Message from "../../src/protocol2/Message.js"
 import { CHUNK_LENGTH } from "../../src/protocol2/ObliviousHttp.js"
 import type { Primitives } from "../../src/protocol2/Primitives.js"
 import * as SecureMemory from "../../src/SecureMemory.js"
+import { vi } from "vitest"
 import { HEADER, makeExchange, readContent } from "../support/protocol2.js"
 
 const layer = Layer.merge(NodePrimitives.layer, SecureMemory.layer)
@@ -67,5 +68,39 @@ describe("Message.reader", () => {
       const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"))
       assert.deepInclude(yield* Effect.flip(reader.push(new Uint8Array(0))), { reason: "envelope" })
       assert.isTrue(plaintexts.every((bytes) => bytes.every((byte) => byte === 0)))
+    }))
+
+  it.effect("does not take a message for whole that it has refused before", () =>
+    Effect.gen(function*() {
+      const plaintext = Uint8Array.from([...head, 0, 0, 9])
+      const opener = { push: () => Effect.succeed([plaintext]), end: Effect.sync(() => new Uint8Array(0)) }
+      const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"))
+      yield* Effect.flip(reader.push(new Uint8Array(0)))
+      assert.deepInclude(yield* Effect.flip(reader.end), { _tag: "SecurityError", reason: "envelope" })
+    }))
+
+  const content = BinaryHttp.encodeContent(Uint8Array.from(Buffer.from("SENTINEL")))
+  const bad = [0, 0, 9]
+  it.effect.each([
+    { where: "one chunk", first: [...content, ...bad], others: [] },
+    { where: "chunks", first: [...content], others: [Uint8Array.from(bad)] }
+  ])("leaves no copy of the content, in $where behind a head that was cut, of what is no message", (rest) =>
+    Effect.gen(function*() {
+      const whole = Uint8Array.from([...head, ...rest.first])
+      const plaintexts = [whole.slice(0, 9), whole.slice(9), ...rest.others]
+      const made: Array<Uint8Array> = []
+      vi.stubGlobal("Uint8Array", new Proxy(Uint8Array, {
+        construct: (target, given: [number]) => {
+          const bytes = new target(...given)
+          made.push(bytes)
+          return bytes
+        }
+      }))
+      const opener = { push: () => Effect.succeed(plaintexts), end: Effect.never }
+      const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.RequestHead>("request"))
+      yield* Effect.flip(reader.push(plaintexts[0]!))
+      vi.unstubAllGlobals()
+      assert.isTrue(made.some(({ length }) => length === whole.length))
+      assert.isFalse([...plaintexts, ...made].some((bytes) => Buffer.from(bytes).includes("SENTINEL")))
     }))
 })
