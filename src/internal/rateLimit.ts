@@ -71,7 +71,7 @@ const settle = (history: History, at: number, answered: number): History => {
 /**
  * Waits for the limit before an effect, and counts it. An interrupted wait uses up nothing of the limit.
  */
-export type RateLimiter = <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+type RateLimiter = <A, E, R>(exchange: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** Lets exchanges begin as the limit allows, in order. */
 export const makeRateLimiter = (): RateLimiter => {

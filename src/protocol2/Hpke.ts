@@ -21,8 +21,7 @@ import { type Aead, Primitives, type Service, type X25519KeyPair } from "./Primi
 export interface Kem<PrivateKey> {
   /** The identifier of RFC 9180, 7.1. */
   readonly id: number
-  /** Lengths in bytes. */
-  readonly publicKeyLength: number
+  /** The length of `enc` in bytes. */
   readonly encLength: number
   /** A fresh shared secret of 32 bytes, and `enc`, by which the owner of `publicKey` finds it too. */
   readonly encapsulate: (
@@ -184,7 +183,6 @@ export const x25519With = (
   ephemeral: (primitives: Service) => Effect.Effect<X25519KeyPair, SecurityError>
 ): Kem<X25519KeyPair> => ({
   id: X25519_ID,
-  publicKeyLength: 32,
   encLength: 32,
   encapsulate: Effect.fnUntraced(function*(primitives, publicKey) {
     const { privateKey, publicKey: enc } = yield* ephemeral(primitives)

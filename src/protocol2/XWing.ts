@@ -126,7 +126,6 @@ export const xWingWith = (randomness: Uint8Array<ArrayBuffer>): Kem<KeyPair> => 
  */
 export const xWing: Kem<KeyPair> = {
   id: 0x647a,
-  publicKeyLength: ML_KEM_KEY_LENGTH + X25519_LENGTH,
   encLength: ML_KEM_ENC_LENGTH + X25519_LENGTH,
   encapsulate: (primitives, publicKey) => encapsulate(primitives, publicKey, primitives.generateKeyPair),
   decapsulate,

@@ -59,7 +59,7 @@ describe.each([["node:crypto", NodePrimitives.layer], ["WebCrypto", WebPrimitive
           const keyPair = yield* pair
           const theirs = noble.keygen(seed)
           assert.deepStrictEqual(keyPair.publicKey, bytes(theirs.publicKey))
-          assert.lengthOf(keyPair.publicKey, xWing.publicKeyLength)
+          assert.lengthOf(keyPair.publicKey, 1216)
           const ours = yield* xWing.encapsulate(service, keyPair.publicKey)
           assert.lengthOf(ours.enc, xWing.encLength)
           assert.deepStrictEqual(bytes(noble.decapsulate(ours.enc, theirs.secretKey)), ours.sharedSecret)

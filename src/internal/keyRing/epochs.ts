@@ -10,7 +10,7 @@ import { makeSharedResource, type Shared } from "../fibers/sharedResource.js"
  */
 type Epoch = Shared<KeyPair, SecurityError>
 
-export interface EpochDependencies {
+interface EpochDependencies {
   /** Destroys every pair when it closes. */
   readonly scope: Scope.Scope
   /** Loads or generates the pair of the first epoch, and of the next one after `reset`. */

@@ -35,7 +35,7 @@ export interface Access {
   readonly check: (path: string, stat: Stats) => void
 }
 
-export interface OpenFile {
+interface OpenFile {
   readonly file: Fs.FileHandle
   readonly stat: Stats
 }
