@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { httpDate } from "../../src/internal/codecs/httpDate.js"
 import { fromStatus } from "../../src/internal/errors.js"
 import * as NomyoClient from "../../src/NomyoClient.js"
-import { SecurityError } from "../../src/NomyoError.js"
+import { type NomyoError, SecurityError } from "../../src/NomyoError.js"
 import * as NodePrimitives from "../../src/platform/node/NodePrimitives.js"
 import * as NodeTransport from "../../src/platform/node/NodeTransport.js"
 import * as BinaryHttp from "../../src/protocol2/BinaryHttp.js"
@@ -209,7 +209,7 @@ for (const [part, chunks, count] of [["a chunk", begun, 2], ["the last chunk", w
 }
 
 describe.each(platforms)("a client of protocol 2 on %s", (_, primitives) => {
-  const calls = {
+  const calls: { readonly [name: string]: Effect.Effect<unknown, NomyoError, NomyoClient.NomyoClient> } = {
     "a whole": Effect.flatMap(NomyoClient.NomyoClient, (client) => client.create(hello)),
     "a streamed": Stream.runDrain(NomyoClient.stream(hello)),
     "an abandoned": Stream.runHead(NomyoClient.stream(hello))
