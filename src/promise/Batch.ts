@@ -15,6 +15,7 @@ import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
 import type { ChatCompletionRequest } from "../openai/chatRequest.js"
 import { type CallSite, captureCallSite, withCallSite } from "./callSite.js"
 import type { ClientRuntime } from "./ClientRuntime.js"
+import { openUntilLeft } from "./openUntilLeft.js"
 import type { BatchOptions } from "./options.js"
 
 /**
@@ -80,18 +81,10 @@ class Input {
   }
 }
 
-/** The batch as one effect, which lasts until `left` resolves: its requests are cancelled with it. */
-const batch = (
-  input: Input,
-  options: NomyoClient.BatchOptions,
-  onStart: (take: Take) => void,
-  left: Promise<void>
-): Effect.Effect<void, unknown, NomyoClient.NomyoClient> =>
-  Effect.scoped(Effect.gen(function*() {
-    const client = yield* NomyoClient.NomyoClient
-    onStart(yield* Batch.make(input.next, (request) => client.create(request, options), options))
-    yield* Effect.promise(() => left)
-  }))
+/** Starts a batch. The end of its scope cancels its requests. */
+const start = (input: Input, options: NomyoClient.BatchOptions) =>
+  Effect.flatMap(NomyoClient.NomyoClient, (client) =>
+    Batch.make(input.next, (request) => client.create(request, options), options))
 
 const resultOf = ({ exit, index }: Effect.Effect.Success<Take>, site: CallSite): BatchResult =>
   Exit.match(exit, {
@@ -122,26 +115,13 @@ export async function* createAll(
 ): AsyncGenerator<BatchResult, void, undefined> {
   const site = captureCallSite(createAll)
   const input = new Input(requests)
-  let leave = (): void => undefined
-  const left = new Promise<void>((resolve) => {
-    leave = resolve
-  })
-  let end = Promise.resolve()
-  const started = new Promise<Take | undefined>((resolve) => {
-    const running = runtime.call(readOptions(batchRules, options), (read) =>
-      batch(input, read, resolve, left))
-    end = running.finally(() => resolve(undefined))
-    // its failure is thrown when the results are over
-    end.catch(() => undefined)
-  })
+  const { leave, opened } = openUntilLeft(runtime, readOptions(batchRules, options), (read) =>
+    start(input, read))
   try {
-    const take = await started
-    if (take !== undefined) yield* results(take, site)
-    leave()
-    await end
+    yield* results(await opened, site)
+    await leave()
   } finally {
-    leave()
-    await end.catch(() => undefined)
+    await leave().catch(() => undefined)
     await input.close()
   }
 }

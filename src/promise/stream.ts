@@ -5,13 +5,14 @@
  */
 import * as Effect from "effect/Effect"
 import { callRules, readOptions } from "../internal/options.js"
-import { NomyoClient, type OpenStream, type RequestOptions } from "../NomyoClient.js"
+import { NomyoClient } from "../NomyoClient.js"
 import { InvalidRequestError } from "../NomyoError.js"
 import type { ChatCompletionResponse } from "../openai/chatAnswer.js"
 import type { ChatCompletionChunk } from "../openai/chatChunk.js"
 import type { ChatCompletionRequest } from "../openai/chatRequest.js"
 import { completionOfChunks } from "../openai/foldStream.js"
 import type { ClientRuntime } from "./ClientRuntime.js"
+import { openUntilLeft } from "./openUntilLeft.js"
 import type { CallOptions } from "./options.js"
 
 /**
@@ -28,19 +29,6 @@ export interface CompletionStream extends AsyncIterableIterator<ChatCompletionCh
   finalCompletion(): Promise<ChatCompletionResponse>
 }
 
-/** An effect that ends early when interrupted, and returns the resources that it opened. */
-const openUntil = (
-  request: ChatCompletionRequest,
-  options: RequestOptions,
-  onOpen: (opened: OpenStream) => void,
-  left: Promise<void>
-) =>
-  Effect.scoped(Effect.gen(function*() {
-    const client = yield* NomyoClient
-    onOpen(yield* client.openStream(request, options))
-    yield* Effect.promise(() => left)
-  }))
-
 /** Passes chunks to `note` and to the loop. */
 async function* chunksOf(
   runtime: ClientRuntime,
@@ -48,17 +36,10 @@ async function* chunksOf(
   options: CallOptions | undefined,
   note: (chunk: ChatCompletionChunk | undefined) => void
 ): AsyncGenerator<ChatCompletionChunk, void, undefined> {
-  let leave = (): void => undefined
-  const left = new Promise<void>((resolve) => {
-    leave = resolve
-  })
-  let end: Promise<void> = Promise.resolve()
-  const opening = new Promise<OpenStream>((resolve, reject) => {
-    end = runtime.call(readOptions(callRules, options), (read) => openUntil(request, read, resolve, left))
-    end.catch(reject)
-  })
+  const { leave, opened } = openUntilLeft(runtime, readOptions(callRules, options), (read) =>
+    Effect.flatMap(NomyoClient, (client) => client.openStream(request, read)))
   try {
-    const { pull } = await opening
+    const { pull } = await opened
     for (;;) {
       const chunks = await runtime.call(readOptions(callRules, options), () => pull)
       for (const chunk of chunks ?? []) {
@@ -68,8 +49,7 @@ async function* chunksOf(
       if (chunks === undefined) return note(undefined)
     }
   } finally {
-    leave()
-    await end.catch(() => undefined)
+    await leave().catch(() => undefined)
   }
 }
 
