@@ -105,10 +105,12 @@ const openAnswer = Effect.fnUntraced(function*(exchange: ObliviousHttp.ClientExc
   const opener = yield* exchange.response(nonce)
   const reader = Message.reader(opener, new BinaryHttp.Decoder<BinaryHttp.ResponseHead>("response"))
   let isOver = false
-  const next: Effect.Effect<Parts, TransportError> = Effect.flatMap(opened.pull, (bytes) => {
-    isOver = bytes === undefined
-    return bytes === undefined ? reader.end : reader.push(bytes)
+  // only when complete: a reader that asks again after a failure fails again
+  const end = Effect.tap(reader.end, () => {
+    isOver = true
   })
+  const next: Effect.Effect<Parts, TransportError> = Effect.flatMap(opened.pull, (bytes) =>
+    bytes === undefined ? end : reader.push(bytes))
   let parts = yield* reader.push(rest)
   // fails at the end of an answer without a head
   while (parts.length === 0) parts = yield* next

@@ -28,11 +28,12 @@ const asked: SealedExchange.Asked = {
   isPadded: false
 }
 
-/** One exchange with a router that opens the request, seals `{}`, and sends it as `cut` says. */
+/** One exchange with a router that opens the request, seals `content`, and sends it as `cut` says. */
 const exchange = Effect.fnUntraced(function*(
   change: Partial<SealedExchange.Asked["request"]> = {},
   cut: (answer: Bytes) => ReadonlyArray<Bytes> = (answer) => [answer],
-  type: string = ObliviousHttp.responseType
+  type: string = ObliviousHttp.responseType,
+  content = text("{}")
 ): Effect.fn.Return<
   { answer: SealedExchange.Answer; request: Transport.Request; head: BinaryHttp.RequestHead },
   Transport.TransportError,
@@ -52,7 +53,7 @@ const exchange = Effect.fnUntraced(function*(
       seen.push({ request, head: parts.flatMap((part) => part._tag === "Head" ? [part.head] : [])[0]! })
       const { nonce, sealer } = yield* gateway.response
       const sealed = yield* Message.seal(sealer, BinaryHttp.encodeResponseHead({ status: 200, headers: {} }),
-        [text("{}")], 2, false)
+        [content], content.length, false)
       const chunks = [...cut(Uint8Array.from(Buffer.concat([nonce, ...sealed])))]
       return { header: () => type, pull: Effect.sync(() => chunks.shift()) }
     }).pipe(Effect.provide(context))
@@ -97,6 +98,16 @@ describe("SealedExchange", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(exchange({}, (bytes) => [bytes.slice(0, length)]))
       assert.deepInclude(error, { _tag: "SecurityError", reason: "envelope" })
+    }).pipe(provide))
+
+  it.scoped("fails again for a cut answer when it is asked again, and never says that it is complete", () =>
+    Effect.gen(function*() {
+      const long = new Uint8Array(2 * ObliviousHttp.CHUNK_LENGTH)
+      const { answer } = yield* exchange({}, (bytes) => [bytes.slice(0, -9)], undefined, long)
+      assert.isNotEmpty(yield* answer.pull)
+      for (const pull of [answer.pull, answer.pull]) {
+        assert.deepInclude(yield* Effect.flip(pull), { _tag: "SecurityError", reason: "envelope" })
+      }
     }).pipe(provide))
 
   it.scoped("reads nothing of an answer that says that it is not encrypted", () =>
