@@ -28,7 +28,8 @@ const FLAGS: { readonly [option: string]: string } = {
   "keyDir: false": "NOMYO_KEY_DIR=memory"
 }
 
-const options = new RegExp(`\\b(?:${Object.keys(FLAGS).join("|")})\\b`, "g")
+/** Not within a flag, a path or a URL, which may have the word too. */
+const options = new RegExp(`(?<![\\w./-])(?:${Object.keys(FLAGS).join("|")})(?![\\w/-])`, "g")
 
 /** A message of the library, with flags and variables in place of options. */
 export const withFlags = (message: string): string => message.replace(options, (option) => FLAGS[option]!)
