@@ -215,9 +215,14 @@ const bodyOf = ({ leave, texts }: Source, signal: AbortSignal | undefined): Read
       signal?.addEventListener("abort", abort, { once: true })
     },
     async pull(controller) {
-      const next = await texts.next()
-      if (signal?.aborted === true) return
-      if (next.done !== true) return controller.enqueue(encoder.encode(next.value))
+      try {
+        const next = await texts.next()
+        if (signal?.aborted === true) return
+        if (next.done !== true) return controller.enqueue(encoder.encode(next.value))
+      } catch (error) {
+        close()
+        throw error
+      }
       close()
       controller.close()
     },

@@ -1,4 +1,5 @@
 /** The `fetch` of `nomyo-js/fetch`, over a client that is scripted. */
+import { getEventListeners } from "node:events"
 import { Readable } from "node:stream"
 import { describe, expect, it } from "vitest"
 import { BASE_URL, type ChatRequest, createFetch, type FetchOptions,
@@ -356,6 +357,19 @@ describe("an abort", () => {
     expect((await reader.read()).done).toBe(false)
     controller.abort(reason)
     await expect(reader.read()).rejects.toBe(reason)
+  })
+
+  it("is no longer listened to once a stream has broken off", async () => {
+    const { signal } = new AbortController()
+    const stream = async function*() {
+      yield { choices: [] }
+      throw new Error("broken")
+    }
+    const fetch = createFetch({ create: async () => ANSWER, stream })
+    const response = await fetch(URL_, { method: "POST", body, signal })
+    expect(getEventListeners(signal, "abort")).toHaveLength(1)
+    await expect(response.text()).rejects.toThrow("broken")
+    expect(getEventListeners(signal, "abort")).toEqual([])
   })
 
   it("after the body changes nothing, and a body may be left", async () => {
