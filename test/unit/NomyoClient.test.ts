@@ -37,7 +37,8 @@ describe("NomyoClient over mock layers", () => {
         encryption_algorithm: "hybrid-aes256-rsa4096"
       })
       const sent = router.state.sent[0]!
-      assert.strictEqual(sent.url, "https://router.test/v1/chat/secure_completion")
+      assert.deepInclude(sent, { method: "POST", url: "https://router.test/v1/chat/secure_completion" })
+      assert.strictEqual(sent.headers["Content-Type"], "application/octet-stream")
       assert.deepStrictEqual(Object.keys(sent.headers).toSorted(), ["Content-Type", "X-Payload-ID",
         "X-Public-Key"])
     }).pipe(Effect.provide(Mocks.client(router.layer)))
