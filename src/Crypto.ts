@@ -124,9 +124,9 @@ export interface Service {
    */
   readonly importPublicKey: (pem: Uint8Array) => Effect.Effect<PublicKey, SecurityError>
   /**
-   * Reads a PKCS#8 in DER. You zero its bytes. `createdAt` is in milliseconds since 1970. Fails with a
-   * `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits whose exponent is
-   * odd and at least 65537.
+   * Reads a PKCS#8 in DER. It does not zero the bytes: do so afterwards. `createdAt` is in milliseconds since
+   * 1970. Fails with a `SecurityError` with reason `client-key` unless it is an RSA key of at least 2048 bits
+   * whose exponent is odd and at least 65537.
    */
   readonly importKeyPair: (
     pkcs8: Uint8Array<ArrayBuffer>,

@@ -24,8 +24,8 @@ import type { NomyoConfig } from "./NomyoConfig.js"
 import type { SecurityError } from "./NomyoError.js"
 
 /**
- * A change of the client's key pair. `fingerprint` identifies the new current pair; it is absent if the
- * client has no pair.
+ * A change of the client's key pair. `fingerprint` identifies the pair that is current after the change; it
+ * is absent if the client has no pair.
  *
  * @since 0.2.0
  * @category models

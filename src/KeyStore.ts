@@ -21,10 +21,10 @@ export interface Service {
   /** The newest stored pair and its creation time, or `None`. */
   readonly load: Effect.Effect<Option.Option<KeyPair>, SecurityError>
   /**
-   * Stores `pair` in place of `replacing`, or as the first one, and returns the stored pair. If another
-   * process already stored a pair newer than `replacing`, `save` returns that pair instead, and both
-   * processes use it. A pair dated more than a minute ahead of the clock counts as the oldest. If the stored
-   * pair cannot be read, `save` fails and overwrites nothing.
+   * Stores `pair`, and returns the stored pair. `replacing` is the pair it replaces, `undefined` for the
+   * first. If another process already stored a pair newer than `replacing`, `save` returns that pair instead,
+   * and both processes use it. A pair whose date is over a minute in the future counts as older than any
+   * other. If the stored pair cannot be read, `save` fails and overwrites nothing.
    */
   readonly save: (pair: KeyPair, replacing: KeyPair | undefined) => Effect.Effect<KeyPair, SecurityError>
   /**

@@ -138,7 +138,10 @@ export interface Service {
     request: ChatCompletion.ChatCompletionRequest,
     options?: RequestOptions
   ) => Effect.Effect<OpenStream, NomyoError, Scope.Scope>
-  /** Sends a payload that is JSON already, unchecked, and retries as `create` does. You zero its bytes. */
+  /**
+   * Sends a payload that is JSON already, unchecked, and retries as `create` does. It does not zero the
+   * bytes: do so afterwards.
+   */
   readonly send: (
     payload: Plaintext,
     options: SendOptions
@@ -306,7 +309,7 @@ const boundedPull = (
 }
 
 /**
- * A client over its services and parts, until the scope closes.
+ * Makes a client of `Crypto`, `Protocol` and `KeyRing`. It works until the scope closes.
  *
  * @since 0.2.0
  * @category constructors

@@ -134,7 +134,7 @@ export class InvalidRequestError extends httpError("InvalidRequestError", 400) {
 export class AuthenticationError extends httpError("AuthenticationError", 401) {}
 
 /**
- * 403: the model is not allowed for the security tier.
+ * 403: the model is not allowed for the security tier or for this API key.
  *
  * @since 0.2.0
  * @category errors

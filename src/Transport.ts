@@ -313,8 +313,8 @@ const toResponse = ({ body, headers, status }: globalThis.Response): Response =>
 })
 
 /**
- * Makes a transport of a `fetch` function. With `NODE_TLS_REJECT_UNAUTHORIZED=0` it fetches the router's key
- * only if you pin it. Otherwise it fails with reason `certificate`.
+ * Makes a transport of a `fetch` function. With `NODE_TLS_REJECT_UNAUTHORIZED=0` and without a pinned key,
+ * fetching the router's key fails with reason `certificate`.
  *
  * @since 0.2.0
  * @category constructors

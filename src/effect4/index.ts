@@ -47,8 +47,8 @@ export interface Service {
   /**
    * Sends each element as a request, `concurrency` at a time, by default 4. The error of a failed request is
    * its outcome, and the batch continues. Backpressure: requests in flight plus results you have not taken
-   * yet are at most `concurrency`. Below that it reads the next request. When you interrupt the stream or
-   * stop reading, it cancels the requests in flight.
+   * yet are at most `concurrency`. While there are fewer, it reads the next request. When you interrupt the
+   * stream or stop reading, it cancels the requests in flight.
    */
   readonly createAll: <E, R>(
     requests: Stream.Stream<ChatCompletionRequest, E, R>,

@@ -1,6 +1,6 @@
 /**
- * The options of a client, declared once for every API. `Time` and `Secret` are what a time and a secret may
- * be there: the Effect API takes Effect's types, the Promise classes take plain ones.
+ * The options of a client, declared once for every API. `Time` and `Secret` are the types of times and
+ * secrets: Effect's types in the Effect API, plain ones in the Promise classes.
  *
  * This module imports nothing, so that the declarations of the Promise API name nothing of Effect.
  */
@@ -21,15 +21,17 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
   /**
-   * Time limit of one attempt: the router's key, the request, the whole answer. A number is milliseconds.
-   * Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests is outside the
-   * limit. On Node, `Transport.layer` (Node's `fetch`) always gives up after five minutes of silence.
+   * Time limit of one attempt, from fetching the router's key to the end of the answer. A number is
+   * milliseconds. Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests
+   * is outside the limit. On Node, `Transport.layer` (Node's `fetch`) always gives up after five minutes of
+   * silence.
    */
   readonly timeout?: Time | undefined
   /**
    * Longest silence within a streamed answer, between two of its chunks. A number is milliseconds. Default 60
-   * seconds. A router of protocol 2 sends a sign of life every 15 seconds; a shorter time also ends answers
-   * whose model is slow. Under protocol 1.0 the router sends whole answers, so only `timeout` counts.
+   * seconds. A router of protocol 2 sends a sign of life every 15 seconds; an `idleTimeout` below that also
+   * ends answers whose model is slow. Under protocol 1.0 the router sends whole answers, so only `timeout`
+   * counts.
    */
   readonly idleTimeout?: Time | undefined
   /**
@@ -38,8 +40,8 @@ export interface PortableOptions<Time, Secret> {
   readonly maxRetries?: number | undefined
   /**
    * Keeps this client's requests and retries within the service's limit for one API key: 2 requests a second;
-   * once every ten seconds, 4 within one second. Requests wait in order, and the wait is outside `timeout`.
-   * Other clients and processes with the same API key are not counted. Default `false`.
+   * one burst of up to 4 in a second is allowed every ten seconds. Requests wait in order, and the wait is
+   * outside `timeout`. Other clients and processes with the same API key are not counted. Default `false`.
    */
   readonly throttle?: boolean | undefined
   /** Length of the client's RSA keys in bits, 2048 or 4096. Default 4096. */
@@ -55,8 +57,8 @@ export interface PortableOptions<Time, Secret> {
   readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
   /**
    * Protocol between client and router: 1 for the NOMYO service, 2 for `nomyo router`. Under protocol 2 only
-   * the sender of a request can open its answer. The client never falls back to the other protocol. Default
-   * 1, or 2 with one of the next two options.
+   * the sender of a request can open its answer. The client never falls back to the other protocol. Default 1,
+   * or 2 with `routerKeyConfig` or `routerKeyConfigFingerprints`.
    */
   readonly protocol?: 1 | 2 | undefined
   /**
@@ -76,7 +78,7 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly postQuantum?: "off" | "prefer" | "require" | undefined
   /**
-   * Pads each request under protocol 2 to at least 1024 bytes, by at most 12 %, so that its size says little.
+   * Under protocol 2, pads short requests to 1024 bytes and longer ones by at most 12 %, to hide their length.
    * `false` saves these bytes, and shows everyone on the path the exact length. Default `true`.
    */
   readonly padding?: boolean | undefined

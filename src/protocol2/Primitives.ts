@@ -79,7 +79,7 @@ export interface Service {
     parts: ReadonlyArray<Uint8Array<ArrayBuffer>>
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, SecurityError>
   readonly generateKeyPair: Effect.Effect<X25519KeyPair, SecurityError>
-  /** Makes the pair of a 32-byte private key. You zero its bytes. */
+  /** Makes the pair of a 32-byte private key. It does not zero the bytes: do so afterwards. */
   readonly importKeyPair: (privateKey: Uint8Array<ArrayBuffer>) => Effect.Effect<X25519KeyPair, SecurityError>
   /**
    * The Diffie-Hellman result, 32 bytes. Fails if the result is all zero, as for a public key of small order

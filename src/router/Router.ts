@@ -66,9 +66,9 @@ export interface Options {
    */
   readonly padding?: boolean | undefined
   /**
-   * Time that an event of a stream waits for others, at most, so that fewer and larger chunks are visible. A
-   * number is milliseconds. A chunk that is full (16 KiB) does not wait. Default 0: each event is sent at
-   * once.
+   * Longest time that the router holds back a stream's event to send it together with later ones. A watcher
+   * of the network then sees fewer, larger chunks. A number is milliseconds. A chunk that is full (16 KiB)
+   * does not wait. Default 0: each event is sent at once.
    */
   readonly flush?: Duration.DurationInput | undefined
   /** Accepts only protocol 2: the paths of protocol 1.0 are a 404. Default: protocols 1.0 and 2. */

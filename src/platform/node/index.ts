@@ -99,7 +99,8 @@ type Parts = Layer.Layer<
 >
 
 /**
- * `NomyoClient` with its `KeyRing` and `RouterKey`, for the protocol of the options.
+ * `NomyoClient` with its `KeyRing` and `RouterKey`, for the protocol of the options. Provide the services of
+ * the platform yourself; `layer` provides them for you.
  *
  * @since 0.3.0
  * @category layers
