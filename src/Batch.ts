@@ -59,9 +59,9 @@ const readAll = Effect.fnUntraced(function*<Request, InputError, R>(
 /**
  * Starts a batch. Closing the scope interrupts the requests in flight.
  *
- * Backpressure: requests in flight plus outcomes you have not taken yet are at most `concurrency`. Below that
- * it reads the next request. A failed request is an outcome too. Fails with an `InvalidRequestError` if
- * `concurrency` is not a whole number, 1 or more.
+ * Backpressure: requests in flight plus outcomes you have not taken yet are at most `concurrency`. While
+ * there are fewer, it reads the next request. A failed request is an outcome too. Fails with an
+ * `InvalidRequestError` if `concurrency` is not a whole number, 1 or more.
  *
  * @param next each run returns the next request; fails with `None` at the end of the input
  * @param create answers one request

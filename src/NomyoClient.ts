@@ -434,11 +434,11 @@ const batchOf = <E, R>(
  * Sends each element as a request, `concurrency` at a time. The error of a failed request is its outcome, and
  * the batch continues.
  *
- * Backpressure: requests in flight plus results you have not taken yet are at most `concurrency`. Below that
- * it reads the next request. `Stream.fromIterable` itself reads 4096 elements at once. If the input fails,
- * the stream fails after the outcomes of the requests read so far. It fails with a `DisposedError` when the
- * client is disposed, and with an `InvalidRequestError` if `concurrency` is not a whole number, 1 or more.
- * When you interrupt the stream or stop reading, it cancels the requests in flight.
+ * Backpressure: requests in flight plus results you have not taken yet are at most `concurrency`. While there
+ * are fewer, it reads the next request. `Stream.fromIterable` itself reads 4096 elements at once. If the
+ * input fails, the stream fails after the outcomes of the requests read so far. It fails with a
+ * `DisposedError` when the client is disposed, and with an `InvalidRequestError` if `concurrency` is not a
+ * whole number, 1 or more. When you interrupt the stream or stop reading, it cancels the requests in flight.
  *
  * @example
  * import * as Stream from "effect/Stream"

@@ -56,8 +56,8 @@ export const options = {
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,
     Cli.withDescription(
-      "Replace keys that are this old, such as \"30 days\". Default: 7 days for protocol 2; never for " +
-        "protocol 1.0 (replace those with nomyo keys rotate)"
+      "The age at which the router replaces a key, such as \"30 days\", for both protocols. Default: 7 days " +
+        "for protocol 2; the protocol 1.0 key stays until you run nomyo keys rotate --dir DIR"
     )
   ),
   protocol: Cli.choiceWithValue("protocol", [["2", 2 as const]]).pipe(
@@ -81,22 +81,22 @@ export const options = {
   flush: duration("flush", "ms").pipe(
     Cli.withDefault(Duration.zero),
     Cli.withDescription(
-      "How long an event of a protocol 2 stream waits for others, such as 50ms, so that fewer and larger " +
-        "chunks are visible. Default: 0"
+      "How long to collect the events of a protocol 2 stream into one chunk, such as 50ms. A watcher of " +
+        "the network then sees fewer, larger chunks. Default: 0"
     )
   ),
   authority: Cli.text("authority").pipe(
     Cli.withPseudoName("HOST"),
     Cli.repeated,
     Cli.withDescription(
-      "Accept only protocol 2 requests whose encrypted part names this host or host:port; repeatable. " +
+      "Refuse a protocol 2 request whose encrypted part names another host or host:port; repeatable. " +
         "Default: any"
     )
   ),
   rateLimit: Cli.boolean("rate-limit").pipe(
     Cli.withDescription(
-      "Apply the service's limit to each API key: 2 requests a second; once every ten seconds, 4 within " +
-        "one second"
+      "Apply the service's limit to each API key: 2 requests a second, and once in ten seconds " +
+        "a burst of 4 in one second"
     )
   ),
   logFormat: Cli.choice("log-format", ["text", "json"]).pipe(

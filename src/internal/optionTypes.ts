@@ -57,8 +57,8 @@ export interface PortableOptions<Time, Secret> {
   readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
   /**
    * Protocol between client and router: 1 for the NOMYO service, 2 for `nomyo router`. Under protocol 2 only
-   * the sender of a request can open its answer. The client never falls back to the other protocol. Default 1,
-   * or 2 with `routerKeyConfig` or `routerKeyConfigFingerprints`.
+   * the sender of a request can open its answer. The client never falls back to the other protocol. Default
+   * 1, or 2 with `routerKeyConfig` or `routerKeyConfigFingerprints`.
    */
   readonly protocol?: 1 | 2 | undefined
   /**
@@ -78,8 +78,8 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly postQuantum?: "off" | "prefer" | "require" | undefined
   /**
-   * Under protocol 2, pads short requests to 1024 bytes and longer ones by at most 12 %, to hide their length.
-   * `false` saves these bytes, and shows everyone on the path the exact length. Default `true`.
+   * Under protocol 2, pads short requests to 1024 bytes and longer ones by at most 12 %, to hide their
+   * length. `false` saves these bytes, and shows everyone on the path the exact length. Default `true`.
    */
   readonly padding?: boolean | undefined
   /**

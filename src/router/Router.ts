@@ -74,9 +74,9 @@ export interface Options {
   /** Accepts only protocol 2: the paths of protocol 1.0 are a 404. Default: protocols 1.0 and 2. */
   readonly protocol?: 2 | undefined
   /**
-   * Applies the service's limit to each API key: 2 requests a second; once every ten seconds, 4 within one
-   * second. Further requests get a 429. After 100 of these in ten seconds, the key gets a 503 for 30 minutes.
-   * Default `false`.
+   * Applies the service's limit to each API key: 2 requests a second, and once in ten seconds a burst of 4 in
+   * one second. Further requests get a 429. After 100 of these in ten seconds, the key gets a 503 for 30
+   * minutes. Default `false`.
    */
   readonly rateLimit?: boolean | undefined
 }

@@ -67,7 +67,7 @@ const expected: ReadonlyArray<readonly [name: string, ...said: ReadonlyArray<str
   ["retryAfter", "in milliseconds"],
   ["reason", "Which security rule ended the request"],
   ["maxRetries", "Number of times the client retries a failed request", "Default 0"],
-  ["padding", "Pads each request under protocol 2", "1024 bytes", "Default `true`"],
+  ["padding", "Under protocol 2, pads short requests to 1024 bytes", "12 %", "Default `true`"],
   ["idleTimeout", "Longest silence within a streamed answer", "A number is milliseconds", "Default 60 seconds"]
 ]
 
