@@ -27,7 +27,9 @@ export const clientOptions = {
   ),
   tier: Options.choice("tier", TIERS).pipe(
     Options.optional,
-    Options.withDescription("The security tier, which chooses the hardware, of requests without one. Default: the router decides")
+    Options.withDescription(
+      "The security tier, which chooses the hardware, of requests without one. Default: the router decides"
+    )
   ),
   baseUrl: Options.text("base-url").pipe(
     Options.optional,

@@ -67,7 +67,10 @@ export const options = {
   ),
   keepAlive: duration("keep-alive").pipe(
     Cli.optional,
-    Cli.withDescription("How often to send an empty comment while a stream waits, so that nothing closes the connection. Default: 10s")
+    Cli.withDescription(
+      "How often to send an empty comment while a stream waits, so that nothing closes the connection. " +
+        "Default: 10s"
+    )
   ),
   baseUrl: clientOptions.baseUrl,
   allowHttp: clientOptions.allowHttp

@@ -56,8 +56,8 @@ export const options = {
   keyRotationInterval: duration("key-rotation-interval").pipe(
     Cli.optional,
     Cli.withDescription(
-      "The age at which the router replaces a key, such as \"30 days\", for both protocols. Default: 7 days " +
-        "for protocol 2; the protocol 1.0 key stays until you run nomyo keys rotate --dir DIR"
+      "The age at which the router replaces a key, such as \"30 days\", for both protocols. Default: " +
+        "7 days for protocol 2; the protocol 1.0 key stays until you run nomyo keys rotate --dir DIR"
     )
   ),
   protocol: Cli.choiceWithValue("protocol", [["2", 2 as const]]).pipe(
