@@ -1,4 +1,4 @@
-// Handles the common classes of error. A request for the model status/401 gets HTTP status 401.
+// Handles the common classes of error. The echo model "status/401" fails with HTTP status 401.
 import {
   APIConnectionError,
   APIError,

@@ -40,7 +40,7 @@ for (const page of Pages.pages) {
     const [, script] = /<script type="module">([^]*?)<\/script>/.exec(code) ?? []
     if (script !== undefined)
       snippets.set(`${page}:${line}.js`,
-        script.replace(/"https:[^"]*\/nomyo-js\/dist\/browser\/index\.js"/, "\"nomyo-js\""))
+        script.replace("\"./index.js\"", "\"nomyo-js\""))
   }
 }
 for (const file of Pages.files("src", ".ts")) {
