@@ -21,6 +21,8 @@ beforeAll(async () => {
     const message = { role: "assistant", content: answer }
     const completion = { choices: [{ index: 0, message, finish_reason: "stop" }] }
     response.setHeader("content-type", "application/json")
+    // a kept connection may end under the next request, which is an error then
+    response.setHeader("connection", "close")
     response.end(JSON.stringify(request.url === "/v1/models" ? { data: [{ id: "llama3.2" }] } : completion))
   }))
   router = await startRouter(["--upstream", upstream.value])
