@@ -2,28 +2,26 @@
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { stripVTControlCharacters } from "node:util"
+import * as Variables from "../internal/variables.js"
 import { InvalidRequestError, SecurityError } from "../NomyoError.js"
 import { plain } from "./terminal.js"
 
-/** How the command line names options of the library. */
+const variables = { ...Variables.portable, ...Variables.platform }
+
+const variablesOf = (...options: ReadonlyArray<keyof typeof variables>) =>
+  Object.fromEntries(options.map((option) => [option, variables[option][0]]))
+
+/**
+ * How the command line names options of the library. Left out are options whose names are words of messages
+ * about something else, such as `protocol`.
+ */
 const FLAGS: { readonly [option: string]: string } = {
+  ...variablesOf("apiKey", "maxRetries", "timeout", "idleTimeout", "trustedBaseUrls", "maxResponseBytes",
+    "keySize", "keyRotationDir", "routerKeyFingerprints", "routerKeyConfigFingerprints", "routerKeyConfig",
+    "postQuantum", "padding", "keyRotationPassword"),
   allowHttp: "--allow-http",
   baseUrl: "--base-url",
-  apiKey: "NOMYO_API_KEY",
-  maxRetries: "NOMYO_MAX_RETRIES",
-  timeout: "NOMYO_TIMEOUT",
-  idleTimeout: "NOMYO_IDLE_TIMEOUT",
-  trustedBaseUrls: "NOMYO_TRUSTED_BASE_URLS",
-  maxResponseBytes: "NOMYO_MAX_RESPONSE_BYTES",
-  keySize: "NOMYO_KEY_SIZE",
-  keyRotationDir: "NOMYO_KEY_ROTATION_DIR",
   "keyRotationInterval: 0": "NOMYO_KEY_ROTATION_INTERVAL=0",
-  routerKeyFingerprints: "NOMYO_ROUTER_KEY_FINGERPRINTS",
-  routerKeyConfigFingerprints: "NOMYO_ROUTER_KEY_CONFIG_FINGERPRINTS",
-  routerKeyConfig: "NOMYO_ROUTER_KEY_CONFIG",
-  postQuantum: "NOMYO_POST_QUANTUM",
-  padding: "NOMYO_PADDING",
-  keyRotationPassword: "NOMYO_KEY_ROTATION_PASSWORD",
   keyDirReadOnly: "NOMYO_KEY_DIR_READ_ONLY=true",
   "keyDir: false": "NOMYO_KEY_DIR=memory"
 }

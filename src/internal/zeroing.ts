@@ -16,11 +16,11 @@ export const zeroing = <A, E, R>(use: (secrets: Secrets) => Effect.Effect<A, E, 
   bracket((): Secrets => [], use, zeroAll)
 
 /** Joins secrets in secure memory, which is zeroed when the scope closes. */
-export const joined = (
+export const joinSecrets = (
   secrets: Secrets
 ): Effect.Effect<Uint8Array<ArrayBuffer>, never, Scope.Scope | SecureMemory> =>
   Effect.flatMap(SecureMemory, ({ allocate }) =>
-    Effect.tap(allocate(Bytes.lengthOf(secrets)), (bytes) => Bytes.fill(bytes, secrets)))
+    Effect.tap(allocate(Bytes.lengthOf(secrets)), (bytes) => Bytes.copyInto(bytes, secrets)))
 
 /** Collects secrets that are the effect's result, and zeroes them unless it succeeds. */
 export const zeroingOnError = <A, E, R>(

@@ -18,7 +18,7 @@ import { DisposedError, type InvalidRequestError, SecurityError } from "../Nomyo
 import type * as RouterKey from "../RouterKey.js"
 import type { SecureMemory } from "../SecureMemory.js"
 import * as Transport from "../Transport.js"
-import { onAbort, reasonOf } from "./abort.js"
+import { onAbort, reasonOf } from "../internal/abort.js"
 import { type CallSite, captureCallSite, withCallSite } from "./callSite.js"
 import { layerLogger } from "./logging.js"
 import type { ClientConfig, Fetch } from "./options.js"

@@ -6,7 +6,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { SecurityError } from "../NomyoError.js"
+import { SecurityError } from "../NomyoError.js"
 
 /**
  * Brands the type of an X25519 private key. No value has it.
@@ -100,3 +100,14 @@ export interface Service {
  * @category tags
  */
 export class Primitives extends Context.Tag("nomyo-js/protocol2/Primitives")<Primitives, Service>() {}
+
+/**
+ * One failure for whatever is wrong with a primitive's input.
+ *
+ * @internal
+ */
+export const failed = (): SecurityError =>
+  new SecurityError({
+    reason: "envelope",
+    message: "The message could not be opened or sealed. Send the request again"
+  })

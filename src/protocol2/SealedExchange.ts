@@ -5,7 +5,7 @@ import type { Body } from "../Body.js"
 import * as Bytes from "../internal/codecs/bytes.js"
 import { httpDate } from "../internal/codecs/httpDate.js"
 import { acquire } from "../internal/fibers/acquire.js"
-import { joined, zeroAll, zeroing } from "../internal/zeroing.js"
+import { joinSecrets, zeroAll, zeroing } from "../internal/zeroing.js"
 import { SecurityError } from "../NomyoError.js"
 import { chunksOf, windowLength } from "../Plaintext.js"
 import type { Request } from "../Protocol.js"
@@ -140,5 +140,5 @@ export const ask = Effect.fnUntraced(function*(
 export const readAll = (answer: Answer) =>
   zeroing(Effect.fnUntraced(function*(parts) {
     for (let next = yield* answer.pull; next !== undefined; next = yield* answer.pull) parts.push(...next)
-    return yield* joined(parts)
+    return yield* joinSecrets(parts)
   }))

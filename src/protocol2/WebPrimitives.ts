@@ -6,8 +6,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Bytes from "../internal/codecs/bytes.js"
-import { SecurityError } from "../NomyoError.js"
-import { type Aead, Primitives, type Service, type X25519KeyPair,
+import type { SecurityError } from "../NomyoError.js"
+import { type Aead, failed, Primitives, type Service, type X25519KeyPair,
   type X25519PrivateKey } from "./Primitives.js"
 
 /** Prefix of the 32 bytes of a private key in PKCS#8 (RFC 8410, 7). */
@@ -20,12 +20,6 @@ const BASE_POINT = Uint8Array.from({ length: 32 }, (_, i) => i === 0 ? 9 : 0)
 const BITS = 256
 
 const privateKeys = new WeakMap<X25519PrivateKey, CryptoKey>()
-
-const failed = () =>
-  new SecurityError({
-    reason: "envelope",
-    message: "The message could not be opened or sealed. Send the request again"
-  })
 
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({ try: run, catch: failed })

@@ -6,11 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Bytes from "../internal/codecs/bytes.js"
-import { SecurityError } from "../NomyoError.js"
+import type { SecurityError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
 import type { Kem } from "./Hpke.js"
 import { mlKem768, sha3, shake256 } from "./mlKem.js"
-import type { Service, X25519KeyPair } from "./Primitives.js"
+import { failed, type Service, type X25519KeyPair } from "./Primitives.js"
 
 /**
  * A key pair: one of X25519, and the private key of ML-KEM-768 in a buffer of its own.
@@ -34,12 +34,6 @@ const label = Bytes.fromText("\\.//^\\")
 
 /** ML-KEM's private keys: a pair shows nothing of them. */
 const mlKemKeys = new WeakMap<KeyPair, Uint8Array>()
-
-const failed = () =>
-  new SecurityError({
-    reason: "envelope",
-    message: "The message could not be opened or sealed. Send the request again"
-  })
 
 const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: failed })
 

@@ -21,7 +21,7 @@ import { httpDate } from "../internal/codecs/httpDate.js"
 import { fromStatus } from "../internal/errors.js"
 import { gather } from "../internal/fibers/gather.js"
 import { withHeartbeat } from "../internal/fibers/heartbeat.js"
-import { joined, zeroing } from "../internal/zeroing.js"
+import { joinSecrets, zeroing } from "../internal/zeroing.js"
 import type { HttpError, SecurityError } from "../NomyoError.js"
 import * as BinaryHttp from "../protocol2/BinaryHttp.js"
 import * as KeyConfiguration from "../protocol2/KeyConfiguration.js"
@@ -246,7 +246,7 @@ const read = Effect.fnUntraced(function*(
     yield* take(yield* open(reader.push(bytes)))
   }
   yield* take(yield* open(reader.end))
-  return { head: head!, payload: yield* joined(content) }
+  return { head: head!, payload: yield* joinSecrets(content) }
 })
 
 /** Reads a request, and checks what can be checked only when it is whole. */

@@ -47,12 +47,12 @@ export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer
  */
 export const join = (parts: Iterable<Uint8Array>, length: number): Uint8Array<ArrayBuffer> => {
   const joined = new Uint8Array(length)
-  fill(joined, parts)
+  copyInto(joined, parts)
   return joined
 }
 
 /** Copies chunks into `target`, one behind the other. Throws a `RangeError` unless they fill it. */
-export const fill = (target: Uint8Array, parts: Iterable<Uint8Array>): void => {
+export const copyInto = (target: Uint8Array, parts: Iterable<Uint8Array>): void => {
   let at = 0
   for (const part of parts) {
     target.set(part, at)

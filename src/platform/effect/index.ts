@@ -21,7 +21,7 @@ import { strictFetch } from "../../internal/strictFetch.js"
 import { refuseUnverified } from "../../internal/unverifiedTls.js"
 import * as NomyoClient from "../../NomyoClient.js"
 import { SecurityError } from "../../NomyoError.js"
-import { onAbort, reasonOf } from "../../promise/abort.js"
+import { onAbort, reasonOf } from "../../internal/abort.js"
 import * as Transport from "../../Transport.js"
 
 /** The request for an `HttpClient`. Fails with a `SecurityError` if its body is not right. */

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as NodeCrypto from "node:crypto"
 import { availableParallelism } from "node:os"
+import * as Bytes from "../../internal/codecs/bytes.js"
 import { AES_KEY_LENGTH, cannotOpen, cannotSeal, Crypto, NONCE_LENGTH, type Sealed } from "../../Crypto.js"
 import { bracket } from "../../internal/fibers/acquire.js"
 import { yieldToEventLoop } from "../../internal/fibers/yieldToEventLoop.js"
@@ -19,7 +20,6 @@ import type { SecurityError } from "../../NomyoError.js"
 import { CHUNK_LENGTH, chunksOf, type Plaintext, windowLength } from "../../Plaintext.js"
 import { SecureMemory, type Service as Memory } from "../../SecureMemory.js"
 import { Decryption, Encryption } from "./aesGcm.js"
-import { asBytes } from "./buffer.js"
 import { importPkcs8Cleanly } from "./freedKeyCopies.js"
 import { KeyHandles } from "./keyHandles.js"
 
@@ -47,7 +47,7 @@ const beginSealing = (key: CryptoKey, random: Uint8Array): Sealing => {
     padding: NodeCrypto.constants.RSA_PKCS1_OAEP_PADDING,
     oaepHash: "sha256"
   }, aesKey)
-  return { encryptedKey: asBytes(encryptedKey), nonce, encryption: new Encryption(aesKey, nonce) }
+  return { encryptedKey: Bytes.plain(encryptedKey), nonce, encryption: new Encryption(aesKey, nonce) }
 }
 
 const toSealed = (sealing: Sealing, length: number, ciphertext: Sealed["ciphertext"]): Sealed => ({

@@ -7,15 +7,17 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeCrypto from "node:crypto"
-import { SecurityError } from "../../NomyoError.js"
+import * as Bytes from "../../internal/codecs/bytes.js"
+import type { SecurityError } from "../../NomyoError.js"
 import {
   type Aead,
+  failed,
   Primitives,
   type Service,
   type X25519KeyPair,
   type X25519PrivateKey
 } from "../../protocol2/Primitives.js"
-import { asBuffer, asBytes } from "./buffer.js"
+import { asBuffer } from "./buffer.js"
 
 const TAG_LENGTH = 16
 /** The prefix of the 32 bytes of a private key in PKCS#8 (RFC 8410, 7). */
@@ -23,12 +25,6 @@ const PKCS8_HEAD = Buffer.from("302e020100300506032b656e04220420", "hex")
 const KEY_LENGTH = 32
 
 const privateKeys = new WeakMap<X25519PrivateKey, NodeCrypto.KeyObject>()
-
-const failed = () =>
-  new SecurityError({
-    reason: "envelope",
-    message: "The message could not be opened or sealed. Send the request again"
-  })
 
 const attempt = <A>(run: () => A): Effect.Effect<A, SecurityError> => Effect.try({ try: run, catch: failed })
 
@@ -44,7 +40,7 @@ const importKeyPair = (bytes: Uint8Array): X25519KeyPair => {
   try {
     const handle = NodeCrypto.createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" })
     const spki = NodeCrypto.createPublicKey(handle).export({ format: "der", type: "spki" })
-    return keyPair(asBytes(spki).slice(-KEY_LENGTH), handle)
+    return keyPair(Bytes.plain(spki).slice(-KEY_LENGTH), handle)
   } finally {
     pkcs8.fill(0)
   }
@@ -59,7 +55,7 @@ const importPublicKey = (bytes: Uint8Array<ArrayBuffer>): NodeCrypto.KeyObject =
 const diffieHellman = (privateKey: X25519PrivateKey, bytes: Uint8Array<ArrayBuffer>) => {
   const publicKey = importPublicKey(bytes)
   // OpenSSL refuses a result that is all zero
-  return asBytes(NodeCrypto.diffieHellman({ privateKey: privateKeys.get(privateKey)!, publicKey }))
+  return Bytes.plain(NodeCrypto.diffieHellman({ privateKey: privateKeys.get(privateKey)!, publicKey }))
 }
 
 /** Node's types lack this form. */
@@ -75,13 +71,13 @@ interface Generated {
 const generateKeyPair = () => {
   const options = { publicKeyEncoding: { format: "jwk" } } as never
   const { privateKey, publicKey } = NodeCrypto.generateKeyPairSync("x25519", options) as unknown as Generated
-  return keyPair(asBytes(Buffer.from(publicKey.x, "base64url")), privateKey)
+  return keyPair(Bytes.plain(Buffer.from(publicKey.x, "base64url")), privateKey)
 }
 
 const hmac = (key: Uint8Array, parts: ReadonlyArray<Uint8Array>) => {
   const code = NodeCrypto.createHmac("sha256", key)
   for (const part of parts) code.update(part)
-  return asBytes(code.digest())
+  return Bytes.plain(code.digest())
 }
 
 const noHead = new Uint8Array(0)
@@ -104,7 +100,7 @@ const aesGcm = (key: Uint8Array): Aead => {
         const end = ciphertext.length - TAG_LENGTH
         const decipher = NodeCrypto.createDecipheriv(name, key, nonce, { authTagLength: TAG_LENGTH })
         decipher.setAAD(aad).setAuthTag(ciphertext.subarray(end))
-        const opened = asBytes(decipher.update(ciphertext.subarray(0, end)))
+        const opened = Bytes.plain(decipher.update(ciphertext.subarray(0, end)))
         try {
           decipher.final()
         } catch (error) {
@@ -118,8 +114,8 @@ const aesGcm = (key: Uint8Array): Aead => {
 }
 
 const service: Service = {
-  randomBytes: (length) => asBytes(NodeCrypto.randomBytes(length)),
-  sha256: (bytes) => attempt(() => asBytes(NodeCrypto.createHash("sha256").update(bytes).digest())),
+  randomBytes: (length) => Bytes.plain(NodeCrypto.randomBytes(length)),
+  sha256: (bytes) => attempt(() => Bytes.plain(NodeCrypto.createHash("sha256").update(bytes).digest())),
   hmac: (key, parts) => attempt(() => hmac(key, parts)),
   generateKeyPair: attempt(generateKeyPair),
   importKeyPair: (bytes) => attempt(() => importKeyPair(bytes)),

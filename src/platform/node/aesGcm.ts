@@ -1,7 +1,7 @@
 /** AES-256-GCM by `node:crypto`, chunk by chunk. */
 import * as NodeCrypto from "node:crypto"
 import { type Sealed, TAG_LENGTH } from "../../Crypto.js"
-import { asBytes } from "./buffer.js"
+import * as Bytes from "../../internal/codecs/bytes.js"
 
 const ALGORITHM = "aes-256-gcm"
 
@@ -48,7 +48,7 @@ export class Encryption {
       if (next.done === true) break
       at += next.value.length
       if (at > length) break
-      yield asBytes(this.#cipher.cipher.update(next.value))
+      yield Bytes.plain(this.#cipher.cipher.update(next.value))
     }
     if (at !== length) throw new RangeError("length")
     this.#cipher.end()
@@ -56,7 +56,7 @@ export class Encryption {
 
   /** The 16-byte tag, after the last chunk. */
   tag(): Uint8Array<ArrayBuffer> {
-    return asBytes(this.#cipher.cipher.getAuthTag())
+    return Bytes.plain(this.#cipher.cipher.getAuthTag())
   }
 
   /** Clears the AES key. */

@@ -1,7 +1,3 @@
-/** One memory, seen as Node sees bytes and as everybody else does. */
-
-export const asBytes = (buffer: Buffer): Uint8Array<ArrayBuffer> =>
-  new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length)
-
+/** The same memory as a buffer of Node. `Bytes.plain` is the way back. */
 export const asBuffer = (bytes: Uint8Array<ArrayBuffer>): Buffer =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)

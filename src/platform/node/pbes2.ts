@@ -12,7 +12,6 @@ import { promisify } from "node:util"
 import * as Bytes from "../../internal/codecs/bytes.js"
 import * as Der from "../../internal/codecs/der.js"
 import { SecureMemory } from "../../SecureMemory.js"
-import { asBytes } from "./buffer.js"
 
 const { element, integer, NULL, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } = Der
 const INTEGER = 0x02
@@ -174,5 +173,5 @@ export const deriveKey = Effect.fnUntraced(function*(
   length: number
 ): Effect.fn.Return<Uint8Array<ArrayBuffer>, unknown, SecureMemory | Scope.Scope> {
   const memory = yield* SecureMemory
-  return yield* memory.guard(Effect.map(Effect.tryPromise(() => derive(kdf, password, length)), asBytes))
+  return yield* memory.guard(Effect.map(Effect.tryPromise(() => derive(kdf, password, length)), Bytes.plain))
 })
