@@ -125,7 +125,10 @@ export interface PlatformOptions<Secret> {
 
 /** Options of one call. */
 export interface RequestOptions<Time> {
-  /** Time limit of each attempt. A number is milliseconds. Default: the client's `timeout`. */
+  /**
+   * Time limit of each attempt. A number is milliseconds. Default: the client's `timeout`, which also limits
+   * the fetch of the router's key.
+   */
   readonly timeout?: Time | undefined
   /**
    * Longest silence within a streamed answer. A number is milliseconds. Default: the client's `idleTimeout`.
