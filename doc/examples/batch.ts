@@ -19,7 +19,7 @@ const program = requests.pipe(
   )
 )
 
-// NOMYO_THROTTLE=true keeps it within the service's limit
+// to stay within the rate limit of the NOMYO service, set NOMYO_THROTTLE=true in the environment
 await program.pipe(Effect.provide(NomyoNode.layerConfig()), Effect.runPromise)
 
 // With the echo model this prints:

@@ -1,4 +1,4 @@
-// Handles the common classes of error. The echo model "status/401" fails with HTTP status 401.
+// Handles the common classes of error. The echo model fails with 401 if the model is "status/401".
 import {
   APIConnectionError,
   APIError,
@@ -39,5 +39,5 @@ client.dispose()
 // AuthenticationError: check the API key
 // RateLimitError: wait 1000 ms
 // APIError: the router answered 418
-// InvalidRequestError: change the request: model must be…
+// InvalidRequestError: change the request: model must be a model id such as "Qwen/Qwen3-0.6B"
 // You said: Hello!
