@@ -15,7 +15,7 @@ const policy = Schedule.exponential("100 millis").pipe(
 const program = Effect.gen(function*() {
   const client = yield* NomyoClient.NomyoClient
   const models = ["status/503", "Qwen/Qwen3-0.6B"]
-  // if the first model fails, the second one answers
+  // if the first model is unavailable, the second one answers
   const create = Effect.suspend(() =>
     client.create({ model: models.shift() ?? "", messages: [{ role: "user", content: "Anyone?" }] }, {
       maxRetries: 0

@@ -128,7 +128,7 @@ const completion = JSON.stringify({
 })
 
 const attacks: { readonly [row: string]: Attack } = {
-  "looks on": async (passing, forward, read) => {
+  "only records": async (passing, forward, read) => {
     const given = await forward(passing)
     read.push(passing.body.toString("latin1"), Buffer.from(given.body).toString("latin1"))
     return given

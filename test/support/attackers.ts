@@ -35,7 +35,7 @@ const refused: Outcome = { reads: [], got: "SecurityError router-key-pin", tiers
 const unsigned: Outcome = { reads: [], got: "AuthenticationError, not authenticated", tiers: [] }
 
 export const attackers: { readonly [attacker: string]: { readonly [column: string]: Cell } } = {
-  "looks on": row(
+  "only records": row(
     ["nothing", fine],
     ["nothing", fine],
     ["nothing", fine],
@@ -119,12 +119,12 @@ export const defences: ReadonlyArray<Defence> = [
   },
   {
     attack: "adds an `api_key` of theirs to that `base_url`",
-    outcome: "**the prompt**, and not your API key; with `trustedBaseUrls: false` nothing",
+    outcome: "**the prompt**, but not your API key; nothing with `trustedBaseUrls: false` or a pin",
     tests: ["test/unit/trustedOrigins.test.ts", "another, with a key of its own", "any, if none is allowed"]
   },
   {
     attack: "names a host that looks like a trusted one",
-    outcome: "the same: origins are compared as the URL standard reads them",
+    outcome: "`SecurityError`, `untrusted-url`: origins are compared as the URL standard reads them",
     tests: ["test/unit/trustedOrigins.test.ts", "https://router.test.evil.test", "https://.nomyo.ai"]
   },
   {
@@ -134,13 +134,13 @@ export const defences: ReadonlyArray<Defence> = [
   },
   {
     attack: "lets the router repeat the prompt in an error",
-    outcome: "only `detail`, `loc`, `msg`, `type` and a known `reason` are kept",
+    outcome: "the client drops all fields but `detail`, `loc`, `msg`, `type` and a known `reason`",
     tests: ["test/unit/Transport.test.ts",
       "keeps of FastAPI's validation errors what repeats nothing of the request"]
   },
   {
     attack: "lets the router repeat the API key, as it is, escaped or encoded",
-    outcome: "`[API key]` in its place, or in that of the whole text",
+    outcome: "the client shows `[API key]` in its place, or in place of the whole text",
     tests: ["test/unit/Transport.test.ts", "finds an API key that is spelled %s",
       "shows no text that holds an API key %s"]
   },
@@ -150,23 +150,23 @@ export const defences: ReadonlyArray<Defence> = [
     tests: ["test/contract/Transport.test.ts", "refuses a %i and does not go there"]
   },
   {
-    attack: "redirects a router at its model server",
+    attack: "answers your router, as its model server, with a redirect",
     outcome: "an error: the decrypted prompt goes nowhere else",
     tests: ["test/system/upstream.test.ts", "is not followed elsewhere"]
   },
   {
     attack: "asks the echo model for `n: 50_000_000`, or sends it 600 kB of blanks",
-    outcome: "an error; an answer at once",
+    outcome: "an error for the first, an answer at once to the second",
     tests: ["test/unit/EchoModel.test.ts",
       "refuses what would take the machine's memory, and takes blanks in no time"]
   },
   {
-    attack: "takes the connection where `NODE_TLS_REJECT_UNAUTHORIZED=0` is set",
-    outcome: "`SecurityError`, `certificate`, unless you pin the router's key",
+    attack: "intercepts TLS where `NODE_TLS_REJECT_UNAUTHORIZED=0` is set",
+    outcome: "`SecurityError`, `certificate`. If you pin the router's key, the call goes on: see [an active proxy](#an-active-proxy)",
     tests: ["test/contract/Transport.test.ts", "fetches only a pinned key: %s"]
   },
   {
-    attack: "lets a model answer with what steers a terminal",
+    attack: "makes a model answer with escape sequences for your terminal",
     outcome: "it is shown escaped",
     tests: ["test/system/cliTerminal.test.ts",
       "JSON for a terminal holds nothing that steers it, and means the same"]

@@ -151,7 +151,7 @@ const details: ReadonlyArray<readonly [variant: string, body: string | Uint8Arra
  */
 const statuses = classes.flatMap(([status, expect], i) =>
   details.flatMap(([variant, body], j) =>
-    both(`status ${status}, its body JSON with a \`detail\` of every kind, no JSON, or nothing`,
+    both(`status ${status}, with a \`detail\` of any type, a body that is not JSON, or no body`,
       http(status, status === 204 ? "" : body), expect)
       .map((fault) => ({ ...fault, variant: `${fault.variant}, ${variant}`,
         slow: status !== 400 && i % details.length !== j })
@@ -169,7 +169,7 @@ const echoes = ["{\"detail\":\"Not a key: %\"}", "{\"detail\":{\"headers\":[\"%\
 
 const redirects = [300, 301, 302, 303, 304, 305, 307, 308].flatMap((status) =>
   ["/elsewhere", "//127.0.0.1:1/", "file:///etc/passwd", "javascript:0", "", undefined].flatMap((location) =>
-    both("a redirect, to wherever", http(status, "", location === undefined ? {} : { location }),
+    both("a redirect to any kind of address", http(status, "", location === undefined ? {} : { location }),
       "SecurityError redirect", { mostRequests: 2 })
       .map((fault) => ({ ...fault, variant: `${fault.variant}, ${status} to ${location}`,
         slow: status !== 302 && location !== "/elsewhere" })
@@ -179,7 +179,7 @@ const redirects = [300, 301, 302, 303, 304, 305, 307, 308].flatMap((status) =>
 
 const waits = ["99999999999", "9".repeat(400), "1e400", "-1", "NaN", "soon", "",
   "Thu, 01 Jan 2099 00:00:00 GMT", "0x10"].map((wait) =>
-  completion("`Retry-After` for ever, or that is no time", http(429, "", { "retry-after": wait }),
+  completion("a `Retry-After` that is huge or not a time", http(429, "", { "retry-after": wait }),
     "RateLimitError", { variant: wait.slice(0, 30) })
 )
 
@@ -206,14 +206,14 @@ const huge = "x".repeat(64 * 1024)
 export const wire = (): ReadonlyArray<Fault> => [
   connection("reset at once", (socket) => void socket.resetAndDestroy(), "APIConnectionError network"),
   connection("closed at once", (socket) => void socket.destroy(), "APIConnectionError network"),
-  connection("half closed at once", (socket) => void socket.end(), "APIConnectionError network"),
+  connection("closes its sending side at once", (socket) => void socket.end(), "APIConnectionError network"),
   connection("never reads, never writes", (socket) => void socket.pause(), "APIConnectionError timeout", {
     options: stalls
   }),
   connection("reads and is silent", (socket) => void socket.resume(), "APIConnectionError timeout", {
     options: stalls
   }),
-  connection("speaks first",
+  connection("answers before it is asked",
     (socket) => void socket.end("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"),
     "SecurityError router-key"),
   connection("another protocol: SSH", (socket) => void socket.end("SSH-2.0-OpenSSH_9.2\r\n"),
@@ -236,12 +236,12 @@ export const wire = (): ReadonlyArray<Fault> => [
     { mostWritten: BUFFERS }),
   ...both("headers that never end, slowly", trickled("HTTP/1.1 200 OK\r\n", "A: b\r\n"),
     "APIConnectionError timeout", { options: stalls }),
-  ...both("100 Continue for ever", trickled("", "HTTP/1.1 100 Continue\r\n\r\n"),
+  ...both("100 Continue without end", trickled("", "HTTP/1.1 100 Continue\r\n\r\n"),
     "APIConnectionError timeout", {
       options: stalls,
       fetch: "APIConnectionError network"
     }),
-  ...both("103 Early Hints for ever", trickled("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+  ...both("103 Early Hints without end", trickled("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
     "APIConnectionError timeout", {
       options: stalls
     }),
@@ -275,7 +275,7 @@ export const wire = (): ReadonlyArray<Fault> => [
   ...both("a chunk that ends early", ended(chunked, "64\r\nonly this"), "APIConnectionError truncated"),
   ...both("chunks without the last one", ended(chunked, "4\r\nthis\r\n"), "APIConnectionError truncated"),
   ...both("a chunk whose size is no number", raw(chunked, "xyz\r\nthis\r\n"), "APIConnectionError protocol"),
-  ...both("a chunk whose size is beyond all bounds", raw(chunked, "fffffffffffffffff\r\nthis\r\n"),
+  ...both("a chunk of impossible size", raw(chunked, "fffffffffffffffff\r\nthis\r\n"),
     "APIConnectionError protocol"),
   ...both("an error status cut short", ended("HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\n{\"det"),
     "ForbiddenError"),
@@ -289,7 +289,7 @@ export const wire = (): ReadonlyArray<Fault> => [
     "APIConnectionError protocol"),
   ...both("`Content-Length` below zero", raw("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
     "APIConnectionError protocol"),
-  ...both("`Content-Length` of two minds",
+  ...both("two different `Content-Length`",
     raw("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy"),
     "APIConnectionError protocol"),
   ...both("`Content-Length` and chunks at once",
@@ -368,7 +368,7 @@ export const wire = (): ReadonlyArray<Fault> => [
     "APIConnectionError network", { warm: true }),
   completion("a kept connection closed under the next request, with a retry", inTurn(honest, ended(), honest),
     "answer", { warm: true, options: { maxRetries: 1 }, mostRequests: 4 }),
-  completion("fails once with everything there is, with retries",
+  completion("a 503, a reset and a cut answer in turn, with retries",
     inTurn(http(503), reset(), ended(ok(10), "x"), honest), "answer", {
       options: { maxRetries: 3 },
       slow: true
@@ -490,7 +490,7 @@ const answers = (other: PublicKey): ReadonlyArray<Fault> => [
     changed(async ({ body }, ask) => http(200, await ask.seal(body))(ask)), "APIError"),
   completion("an envelope whose nesting is 100,000 deep", http(200, deep("{\"a\":", "}", 100_000, "1")),
     "SecurityError envelope"),
-  completion("fields named twice in an envelope, the last one false",
+  completion("fields named twice in an envelope, with a wrong value last",
     changed(({ body }, ask) =>
       http(200, Buffer.from(body).toString().replace(/}$/, ",\"version\":\"2.0\"}"))(ask)
     ), "SecurityError envelope"),
@@ -511,8 +511,8 @@ const answers = (other: PublicKey): ReadonlyArray<Fault> => [
   withField("an own __proto__",
     "\"__proto__\":{\"polluted\":1},\"constructor\":{\"prototype\":{\"polluted\":1}}"),
   withField("an own __proto__ in `_metadata`", "\"_metadata\":{\"__proto__\":{\"polluted\":1}}"),
-  withField("a field named twice, the last one false", "\"choices\":7", "APIError"),
-  withField("a number beyond all bounds", "\"created\":1e999"),
+  withField("a field named twice, with a wrong value last", "\"choices\":7", "APIError"),
+  withField("a number beyond the range of JavaScript", "\"created\":1e999"),
   withField("100,000 choices",
     `"choices":[${
       Array.from({ length: 100_000 }, (_, index) => `{"index":${index},"message":{"role":"r"}}`).join()

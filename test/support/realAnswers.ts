@@ -265,9 +265,9 @@ const counts: Rule = {
 }
 
 const bare: Rule = {
-  name: "no `id`, `object`, `created` or `model`; choices that are not in a list; JSON in a JSON text",
+  name: "no `id`; no `object`; no `created`; no `model`; choices that are not in a list; JSON in a JSON text",
   outcome:
-    "`chatcmpl-` and the payload id; `chat.completion`; the router's time; an empty text; a list; what is in it",
+    "`chatcmpl-` and the payload id; `chat.completion`; the router's time; an empty text; a list; the parsed JSON",
   shapes: [
     { server: "the least", said: { choices: [{ message: { content: "x" } }] },
       becomes: { id: "chatcmpl-pay-1", object: "chat.completion", created: 7, model: "",

@@ -63,20 +63,22 @@ const said = (outcome: string): string => {
   return `${tag === "answer" ? "answers" : `\`${tag}\``}${reason === undefined ? "" : `, \`${reason}\``}`
 }
 
-/** One line for all faults of a name that come to the same. */
+/** One line for all faults of a name, with each of their outcomes. */
 const table = (): string => {
-  const lines = new Map<string, number>()
+  const lines = new Map<string, { readonly outcomes: Set<string>; tried: number }>()
   for (const { fault, outcome, transport } of seen) {
+    const line = lines.get(fault.name) ?? { outcomes: new Set(), tried: 0 }
     const differs = expected("fetch", fault) !== fault.expect
-    const line = `| ${fault.name} | ${said(outcome)}${differs ? ` on ${transport}` : ""} |`
-    lines.set(line, (lines.get(line) ?? 0) + 1)
+    line.outcomes.add(`${said(outcome)}${differs ? ` on ${transport}` : ""}`)
+    line.tried++
+    lines.set(fault.name, line)
   }
   return [
     `${seen.length} faults, each with the outcome that was expected of it; nothing leaked, nothing hung.`,
     "",
     "| what the router does | what the call comes to | tried |",
     "|---|---|---|",
-    ...[...lines].map(([line, count]) => `${line} ${count} |`)
+    ...[...lines].map(([name, { outcomes, tried }]) => `| ${name} | ${[...outcomes].join("; or ")} | ${tried} |`)
   ].join("\n")
 }
 

@@ -185,6 +185,6 @@ describe("load", () => {
           if (Either.isLeft(result)) assert.deepInclude(result.left, { _tag: "RateLimitError", attempts: 3 })
         }
         report("a batch of 20 without `throttle`, at the same router; 2 retries",
-          `${words(counts)}; ${seen.refusals} times a 429`)
+          `${words(counts)}; the router sent ${seen.refusals} times a 429`)
       }), 120_000)
 })

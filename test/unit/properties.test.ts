@@ -92,7 +92,7 @@ describe.each(
   })
 
   it("refuses a change of any byte that matters", () =>
-    check(`an envelope with any byte changed is refused, or says what it said; ${name}`,
+    check(`an envelope with any byte changed is refused, or opens to the same plaintext; ${name}`,
       FastCheck.tuple(FastCheck.nat(), FastCheck.integer({ min: 1, max: 255 })), ([at, change]) =>
         run(Effect.gen(function*() {
           const { privateKey, publicKey } = yield* pair
@@ -247,7 +247,7 @@ describe("retries", () => {
       { minLength: 1, maxLength: 6 }
     )
     return check(
-      "the retry policy against a model: which statuses, how often, how long, no longer than a minute",
+      "the retry policy against a reference model: which statuses, how often, how long, no longer than a minute",
       FastCheck.tuple(tries, FastCheck.nat(4)),
       ([tries, maxRetries]) => {
         const answerTo = (n: number) => tries[Math.min(n, tries.length) - 1]!
@@ -300,7 +300,7 @@ describe("a client's life", () => {
   )
 
   it("has the outcomes of a model, whatever happens at the same time", () =>
-    check("schedules of concurrent create, abort, rotate and dispose against a model of their outcomes",
+    check("schedules of concurrent create, abort, rotate and dispose against a reference model of their outcomes",
       FastCheck.array(step, { maxLength: 40 }), (steps) => {
         const delays: Array<number> = []
         const router = Mocks.scripted((n) => Effect.delay(answer(`answer ${n}`), delays[n - 1]!))
