@@ -403,7 +403,7 @@ export interface OpenAiOptions {
   readonly baseURL: string
   /** The `fetch` of `createFetch`. */
   readonly fetch: typeof globalThis.fetch
-  /** 0 if the client retries, so that retries do not multiply; otherwise absent. */
+  /** 0 if you set `maxRetries`: then only the client retries. Otherwise absent. */
   readonly maxRetries?: 0
 }
 
@@ -419,5 +419,5 @@ export const openAiOptions = (client: ChatClient, options: FetchOptions = {}): O
   baseURL: BASE_URL,
   fetch: createFetch(client, options),
   // otherwise left out: LangChain, which repeats requests itself, sets 0 where its configuration says nothing
-  ...((options.maxRetries ?? 0) > 0 ? { maxRetries: 0 as const } : {})
+  ...(options.maxRetries === undefined ? {} : { maxRetries: 0 as const })
 })

@@ -48,7 +48,7 @@ export const pathForLog = (url: string): string => {
   if (KNOWN.test(path)) return path
   const [, version = "", api = "", rest = ""] = /^(\/v1)?\/([a-z]+)(\/.*)?$/.exec(path) ?? []
   if (api === "models" && rest !== "") return `${version}/models/{id}`
-  if (/^\/openai\/deployments\/[^/]+\/chat\/completions\/?$/.test(path)) {
+  if (/^\/openai\/deployments\/.+\/chat\/completions\/?$/.test(path)) {
     return "/openai/deployments/{model}/chat/completions"
   }
   return APIS.has(api) ? `${version}/${api}${rest === "" ? "" : "/..."}` : `${version}/...`

@@ -33,7 +33,8 @@ const apiOf = (path: string): string => /^\/(?:v1\/)?([a-z_]{1,40})(?:\/|$)/.exe
 /** Throws a `Refusal`: 404 for a path that is not supported, 405 for a method. */
 export const routeOf = (method: string, pathname: string): Route => {
   const path = pathname.replace(/\/+$/, "")
-  const azure = /^\/openai\/deployments\/([^/]+)\/chat\/completions$/.exec(path)
+  // `openai` 6 leaves the slash of a model id as it is
+  const azure = /^\/openai\/deployments\/(.+)\/chat\/completions$/.exec(path)
   if (azure !== null) return only("POST", method, { name: "completions", deployment: decode(azure[1]!) })
   const [, call, id] = /^(?:\/openai)?(?:\/v1)?\/(chat\/completions|models)(?:\/(.+))?$/.exec(path) ?? []
   if (call === "chat/completions" && id === undefined) return only("POST", method, { name: "completions" })

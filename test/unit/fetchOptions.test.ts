@@ -8,6 +8,7 @@ describe("openAiOptions", () => {
   it("lets either the tool or the client repeat a request", () => {
     expect(openAiOptions(client)).toEqual({ apiKey: "nomyo", baseURL: BASE_URL, fetch: expect.any(Function) })
     expect(openAiOptions(client, { maxRetries: 2 })).toMatchObject({ maxRetries: 0 })
+    expect(openAiOptions(client, { maxRetries: 0 })).toMatchObject({ maxRetries: 0 })
   })
 })
 

@@ -124,6 +124,7 @@ describe("pathForLog", () => {
       "/v1/models/secret/model": "/v1/models/{id}",
       "/openai/deployments/secret/chat/completions?api-version=1":
         "/openai/deployments/{model}/chat/completions",
+      "/openai/deployments/secret/model/chat/completions": "/openai/deployments/{model}/chat/completions",
       "/v1/embeddings": "/v1/embeddings",
       "/api/secret": "/api/...",
       "/v1/secret": "/v1/...",

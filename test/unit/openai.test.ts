@@ -150,8 +150,8 @@ describe("a path", () => {
     expect(routeOf("POST", path)).toEqual({ name: "completions" })
   })
 
-  it("of Azure names the deployment", () => {
-    expect(routeOf("POST", "/openai/deployments/Qwen%2FQwen3-0.6B/chat/completions")).toEqual({
+  it.each(["Qwen%2FQwen3-0.6B", "Qwen/Qwen3-0.6B"])("of Azure names the deployment %s", (deployment) => {
+    expect(routeOf("POST", `/openai/deployments/${deployment}/chat/completions`)).toEqual({
       name: "completions",
       deployment: "Qwen/Qwen3-0.6B"
     })
