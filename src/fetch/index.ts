@@ -80,20 +80,21 @@ export interface ChatRequest {
  */
 export interface FetchOptions {
   /**
-   * The API key for the router: the client's, or the one in the library's `Authorization: Bearer` (or Azure's
-   * `api-key`) header. Default `client`, because a library may put its OpenAI key there.
+   * The API key for the router: `client` sends the client's. `header` sends the one in your library's
+   * `Authorization: Bearer` (or Azure's `api-key`) header. Default `client`, because that header may hold a
+   * key for OpenAI.
    */
   readonly apiKey?: "client" | "header" | undefined
   /** The ids that `GET /models` answers with. Default: the ids in the service's documentation. */
   readonly models?: ReadonlyArray<string> | undefined
   /**
    * Origins to accept beside that of `BASE_URL`, such as `https://api.openai.com` for a library with a fixed
-   * base URL. Default: no others.
+   * base URL. A URL of any other origin gets a 404, and nothing is sent. Default: no others.
    */
   readonly origins?: ReadonlyArray<string> | undefined
   /**
-   * Time limit of one attempt in milliseconds, in place of the client's `timeout`. Default 10 minutes, so
-   * that your library's own timeout comes first.
+   * Time limit of one attempt in milliseconds, in place of the client's `timeout`. Default 10 minutes:
+   * your library's own timeout usually comes first.
    */
   readonly timeout?: number | undefined
   /**
@@ -349,12 +350,13 @@ const outcomeOf = (error: unknown, { headers }: Call): Response => {
  * they arrive while the model writes. Under protocol 1.0 the client waits for the whole answer, then splits
  * it. `_metadata.is_streamed` of the first event is `true` if the router streamed. The stream applies
  * backpressure. When you stop reading, the connection closes. A stream that breaks off throws the client's
- * error. Your library's headers are never sent.
+ * error. Of your library's headers, only an API key is ever sent, and only with `apiKey: "header"`.
  *
- * HTTP errors keep their status, except 408 and 409 with the AI SDK, which would retry them: it gets a 400
- * with the `code` `http_408` or `http_409`. A `SecurityError` or `DisposedError` is a 400 with the reason as
- * its `code`. A lost connection and a timeout reject with `TypeError("fetch failed")`, whose `cause` leads to
- * the `APIConnectionError`. An abort rejects with the signal's reason.
+ * HTTP errors keep their status. One exception: the AI SDK, known by its `User-Agent`, would retry a 408 or
+ * 409, so it gets a 400 with the `code` `http_408` or `http_409`. A `SecurityError` is a 400 with the reason
+ * as its `code`, and a `DisposedError` a 400 with the `code` `disposed`. A lost connection and a timeout
+ * reject with `TypeError("fetch failed")`, whose `cause` leads to the `APIConnectionError`. An abort rejects
+ * with the signal's reason.
  *
  * Throws a `TypeError` for a client without `create`, and for an unknown or invalid option.
  *
@@ -397,13 +399,13 @@ export const createFetch = (client: ChatClient, options: FetchOptions = {}): typ
  * @category models
  */
 export interface OpenAiOptions {
-  /** A placeholder, because the package requires a key. The router gets the client's own key. */
+  /** A placeholder, because the package requires a key. By default the router gets the client's own key. */
   readonly apiKey: string
   /** `BASE_URL`. */
   readonly baseURL: string
   /** The `fetch` of `createFetch`. */
   readonly fetch: typeof globalThis.fetch
-  /** 0 if you set `maxRetries`: then only the client retries. Otherwise absent. */
+  /** 0 if the option `maxRetries` is set: then only the client retries. Otherwise absent. */
   readonly maxRetries?: 0
 }
 

@@ -9,22 +9,26 @@
 export interface PortableOptions<Time, Secret> {
   /** URL of the router, with or without `/v1` at its end. Default `https://api.nomyo.ai`. */
   readonly baseUrl?: string | undefined
-  /** Allows a `baseUrl` without TLS, for local development. Default `false`. */
+  /**
+   * Allows a `baseUrl` without TLS, for local development. Default `false`: such a URL is a `SecurityError`
+   * with reason `plain-http`.
+   */
   readonly allowHttp?: boolean | undefined
-  /** API key, sent as a bearer token. Default: no key. */
+  /** API key, sent as a bearer token. Default: no key. The Promise classes read `NOMYO_API_KEY` on Node. */
   readonly apiKey?: Secret | undefined
   /**
    * Origins that may receive the client's API key when a request's `base_url` names them, beside the client's
    * own. Example: `https://router.test`. `*.` stands for one label (`https://*.router.test`). An origin
    * without a port matches every port. A request to another router needs its own `api_key`. `false` refuses
-   * every `base_url`. Default `["https://*.nomyo.ai"]`.
+   * every `base_url`. A refused one is a `SecurityError` with reason `untrusted-url`. Default
+   * `["https://*.nomyo.ai"]`.
    */
   readonly trustedBaseUrls?: ReadonlyArray<string> | false | undefined
   /**
    * Time limit of one attempt, from fetching the router's key to the end of the answer. A number is
    * milliseconds. Default 60 seconds. A client has up to 64 requests in flight; the wait of further requests
-   * is outside the limit. On Node, `Transport.layer` (Node's `fetch`) always gives up after five minutes of
-   * silence.
+   * is outside the limit. Node's global `fetch`, if you make it the client's, always gives up after five
+   * minutes of silence.
    */
   readonly timeout?: Time | undefined
   /**
@@ -51,19 +55,22 @@ export interface PortableOptions<Time, Secret> {
    */
   readonly keyRotationInterval?: Time | undefined
   /**
-   * SHA-256 fingerprints of the router keys to accept, as 64 hexadecimal digits each, colons allowed.
-   * Default: any key is accepted.
+   * Router keys to accept under protocol 1.0: the SHA-256 of each key's SPKI in DER, as 64 hexadecimal
+   * digits, colons allowed. Another key is a `SecurityError` with reason `router-key-pin`. Default: any key
+   * is accepted.
    */
   readonly routerKeyFingerprints?: ReadonlyArray<string> | undefined
   /**
-   * Protocol between client and router: 1 for the NOMYO service, 2 for `nomyo router`. Under protocol 2 only
-   * the sender of a request can open its answer. The client never falls back to the other protocol. Default
-   * 1, or 2 with `routerKeyConfig` or `routerKeyConfigFingerprints`.
+   * Protocol between client and router: 1 for the NOMYO service; 2 for a router of your own, such as `npx
+   * nomyo-js router`. Under protocol 2 a proxy that ends TLS cannot read answers, and streams arrive while
+   * the model writes. The client never falls back to the other protocol. Default 1, or 2 with
+   * `routerKeyConfig` or `routerKeyConfigFingerprints`.
    */
   readonly protocol?: 1 | 2 | undefined
   /**
-   * SHA-256 fingerprints of the router's key configurations to accept under protocol 2, as 64 hexadecimal
-   * digits each, colons allowed. Default: any is accepted.
+   * Router keys to accept under protocol 2: the fingerprints that the router prints, as 64 hexadecimal digits
+   * each, colons allowed. Another key is a `SecurityError` with reason `router-key-pin`. Default: any key is
+   * accepted.
    */
   readonly routerKeyConfigFingerprints?: ReadonlyArray<string> | undefined
   /**
@@ -73,8 +80,9 @@ export interface PortableOptions<Time, Secret> {
   readonly routerKeyConfig?: string | undefined
   /**
    * Key exchange that withstands quantum computers (MLKEM768-X25519), under protocol 2. `prefer` uses it if
-   * the router offers it. `require` fails if the router does not, so that nobody on the path can hide the
-   * offer. It adds 1,088 bytes to each request, and about a millisecond on either side. Default `off`.
+   * the router offers it. An attacker on the path can hide that offer. `require` sends nothing without it:
+   * the call fails with a `SecurityError`. It adds 1,088 bytes to each request, and about a millisecond on
+   * either side. Default `off`.
    */
   readonly postQuantum?: "off" | "prefer" | "require" | undefined
   /**
@@ -87,7 +95,10 @@ export interface PortableOptions<Time, Secret> {
    * Default 1 hour. A router of protocol 2 may set a shorter time in its `max-age`.
    */
   readonly routerKeyTtl?: Time | undefined
-  /** Largest answer to accept, in bytes on the wire. Default 64 MiB. */
+  /**
+   * Largest answer to accept, in bytes on the wire. A larger one is a `SecurityError` with reason
+   * `response-too-large`. Default 64 MiB.
+   */
   readonly maxResponseBytes?: number | undefined
 }
 
@@ -95,15 +106,16 @@ export interface PortableOptions<Time, Secret> {
 export interface PlatformOptions<Secret> {
   /**
    * Directory of the client's key pair, on Node; `false` keeps the pair in memory only. Default `client_keys`
-   * in the working directory. Elsewhere a name fails with reason `unsupported`.
+   * in the working directory. Elsewhere a directory is a `SecurityError` with reason `unsupported`.
    */
   readonly keyDir?: string | false | undefined
   /** Directory of the key pairs that a rotation makes, on Node. Default `keyDir`. */
   readonly keyRotationDir?: string | undefined
   /**
    * Leaves `keyDir` unchanged, on Node, for a secret that Kubernetes or another tool mounts. The files may be
-   * symbolic links, and a group of this process may read them. The client never writes, replaces or removes
-   * them: set a `keyRotationDir`, or `keyRotationInterval: 0`. Default `false`.
+   * symbolic links, and a group of this process may be allowed to read them. The client never writes,
+   * replaces or removes them. So that it can rotate, set `keyRotationDir`; otherwise set
+   * `keyRotationInterval: 0`. Default `false`.
    */
   readonly keyDirReadOnly?: boolean | undefined
   /**
@@ -115,8 +127,8 @@ export interface PlatformOptions<Secret> {
   readonly keyHistory?: number | undefined
   /**
    * Storage of the key pair in a browser: `memory`, or `indexeddb`, which survives reloads and which the tabs
-   * of an origin share. Default `memory`. On Node `memory` means `keyDir: false`, and `indexeddb` fails with
-   * reason `unsupported`.
+   * of an origin share. Default `memory` in a browser. On Node, setting `memory` means `keyDir: false`, and
+   * `indexeddb` is a `SecurityError` with reason `unsupported`.
    */
   readonly keyPersistence?: "memory" | "indexeddb" | undefined
   /** Zeroes secret buffers after use, and locks them in memory where the platform can. Default `true`. */
@@ -126,8 +138,8 @@ export interface PlatformOptions<Secret> {
 /** Options of one call. */
 export interface RequestOptions<Time> {
   /**
-   * Time limit of each attempt. A number is milliseconds. Default: the client's `timeout`, which also limits
-   * the fetch of the router's key.
+   * Time limit of each attempt. A number is milliseconds. Default: the client's `timeout`. That one limits
+   * the fetch of the router's key even if you set this one.
    */
   readonly timeout?: Time | undefined
   /**

@@ -62,7 +62,7 @@ export interface TopLogprob {
   readonly token: string
   /** The natural logarithm of its probability. */
   readonly logprob: number
-  /** Its UTF-8. */
+  /** The token's text as UTF-8 bytes; `null` if it has no text of its own. */
   readonly bytes: Array<number> | null
 }
 
@@ -99,7 +99,7 @@ export interface Logprobs {
 export interface Annotation {
   /** The kind of source. */
   readonly type: "url_citation"
-  /** A page, and the part of the answer's text that cites it, in characters. */
+  /** A page, and the characters of the answer's text that cite it, as the server counts them. */
   readonly url_citation: {
     readonly start_index: number
     readonly end_index: number
@@ -119,7 +119,7 @@ export interface AnswerMessage {
   readonly role: "assistant"
   /** `null` when the model calls tools instead of answering. */
   readonly content: string | null
-  /** Why the model did not answer; `null`, or absent, if it did. */
+  /** Why the model refused to answer; `null` if it answered. Some servers leave it out. */
   readonly refusal: string | null
   /** A thinking model's reasoning. */
   readonly reasoning_content?: string | null
@@ -132,7 +132,7 @@ export interface AnswerMessage {
     readonly id: string
     /** In base64. */
     readonly data: string
-    /** Unix seconds. */
+    /** Until when the id can be used in a later message, in Unix seconds. */
     readonly expires_at: number
     readonly transcript: string
   } | null

@@ -45,7 +45,7 @@ export interface ChatCompletionChunk {
     /** Set in the last chunk of a choice: `stop`, `length`, `tool_calls`, or another reason of the model. */
     readonly finish_reason?: string | null | undefined
   }>
-  /** The number of tokens, in the last chunk, if requested. */
+  /** The number of tokens, in the last chunk, if the model server counts them. */
   readonly usage?: {
     readonly [field: string]: unknown
     readonly prompt_tokens?: number | null | undefined

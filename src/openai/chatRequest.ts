@@ -8,7 +8,8 @@
  */
 
 /**
- * The hardware that runs the model: `standard` is GPUs, `high` is CPUs and GPUs, `maximum` is CPUs only.
+ * The hardware that runs the model, better isolated with each tier: `standard` is GPUs, `high` is CPUs and
+ * GPUs, `maximum` is CPUs only.
  *
  * @since 0.2.0
  * @category models
@@ -27,7 +28,7 @@ export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "
 type OrAnyText = string & {}
 
 /**
- * Marks the end of a reusable prompt prefix, after the part that carries the mark.
+ * Marks the end of a reusable prompt prefix. The part that carries the mark belongs to the prefix.
  *
  * @since 0.3.0
  * @category models
@@ -218,7 +219,7 @@ export interface NamedToolChoice {
   readonly function?: { readonly name: string } | undefined
   /** The custom tool that the model must call. */
   readonly custom?: { readonly name: string } | undefined
-  /** The tools that the model may call (`auto`), or one of which it must call (`required`). */
+  /** The tools that the model may call (`auto`). With `required` it must call at least one of them. */
   readonly allowed_tools?: {
     readonly mode: "auto" | "required"
     readonly tools: ReadonlyArray<object>
@@ -242,7 +243,7 @@ export interface ResponseFormat {
     readonly schema?: object | undefined
     readonly strict?: boolean | null | undefined
   } | undefined
-  /** JSON Schema of the answer, beside `json_object`, as llama.cpp takes it. */
+  /** JSON Schema of the answer for llama.cpp, with the type `json_object`. */
   readonly schema?: object | undefined
 }
 
@@ -278,7 +279,7 @@ export interface WebSearchOptions {
 export interface Moderation {
   /** The moderation model. */
   readonly model: string
-  /** Whether the prompt and the answer get a score or a block. Default: a score. */
+  /** Whether a harmful prompt or answer is scored (`score`, the default) or blocked (`block`). */
   readonly policy?: {
     readonly input?: { readonly mode: "score" | "block" } | null | undefined
     readonly output?: { readonly mode: "score" | "block" } | null | undefined
@@ -348,7 +349,7 @@ export interface ChatCompletionRequest {
   readonly frequency_penalty?: number | null | undefined
   /** Makes repetition of any token less likely, -2 to 2. Default 0. */
   readonly presence_penalty?: number | null | undefined
-  /** How much likelier a token becomes, by its id, -100 to 100. Default: no token. */
+  /** How much likelier a token becomes, by its id, -100 to 100. Default: no token is changed. */
   readonly logit_bias?: { readonly [token: string]: number } | null | undefined
   /** Returns the log probabilities of the answer's tokens. Default `false`. */
   readonly logprobs?: boolean | null | undefined

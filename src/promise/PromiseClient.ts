@@ -53,7 +53,7 @@ export abstract class PromiseClient {
 
   /**
    * Disposes the client at the end of a block with `await using`, and waits until all calls in flight have
-   * ended.
+   * rejected with a `DisposedError`.
    */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#runtime.dispose()

@@ -27,7 +27,7 @@ export interface ChatCompletionConfig extends ClientConfig {
 
 /**
  * An OpenAI-style chat client that encrypts requests to the NOMYO router. Calls reject with one of the ten
- * errors of `nomyo-js`.
+ * errors of `nomyo-js`, or, if you abort them, with the signal's reason.
  *
  * @example
  * import { SecureChatCompletion } from "nomyo-js"
@@ -46,8 +46,8 @@ export class SecureChatCompletion extends PromiseClient {
   readonly #runtime: ClientRuntime
 
   /**
-   * Uses no disk or network. The first call does the work, and rejects if an option is
-   * invalid.
+   * Uses no disk or network. The first call reads the options and the keys. It rejects with an
+   * `InvalidRequestError` if an option is invalid.
    */
   constructor(config: ChatCompletionConfig = {}) {
     const runtime = new ClientRuntime(readConfig(chatCompletionRules, config))

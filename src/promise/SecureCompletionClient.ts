@@ -59,7 +59,8 @@ const storeNewPair = (keySize: 2048 | 4096) =>
 
 /**
  * The lower-level client: key management, encryption and the exchange as separate steps. It sends payloads
- * unchecked and unchanged. Calls reject with one of the ten errors of `nomyo-js`.
+ * unchecked and unchanged. Calls reject with one of the ten errors of `nomyo-js`, or, if you abort them, with
+ * the signal's reason.
  *
  * @since 0.2.0
  * @category classes
@@ -69,8 +70,8 @@ export class SecureCompletionClient extends PromiseClient {
   readonly #runtime: ClientRuntime
 
   /**
-   * Uses no disk or network. The first call does the work, and rejects if an option is
-   * invalid.
+   * Uses no disk or network. The first call reads the options and the keys. It rejects with an
+   * `InvalidRequestError` if an option is invalid.
    */
   constructor(config: SecureCompletionClientConfig = {}) {
     const read = readConfig(Options.completionClientRules, config)
@@ -80,7 +81,7 @@ export class SecureCompletionClient extends PromiseClient {
     this.#runtime = runtime
   }
 
-  /** Creates a key pair, saves it, and uses it from now on. Resolves to its public key. */
+  /** Creates a key pair, saves it in place of the stored one, and uses it. Resolves to its public key. */
   generateKeys(options?: GenerateKeysOptions): Promise<PublicKey> {
     const config = this.#config
     return this.#runtime.run(Effect.gen(function*() {
@@ -98,7 +99,11 @@ export class SecureCompletionClient extends PromiseClient {
     }))
   }
 
-  /** Reads a key pair from PEM files and uses it from now on. Node only. */
+  /**
+   * Reads a key pair from PEM files and uses it from now on. Node only. `publicKeyPath` is only compared with
+   * the private key. `password` is that of an encrypted private key file. A wrong one is a `SecurityError`
+   * with reason `key-password`.
+   */
   loadKeys(privateKeyPath: string, publicKeyPath?: string, password?: string): Promise<PublicKey> {
     return this.#runtime.run(Effect.gen(function*() {
       const ring = yield* KeyRing
@@ -118,8 +123,9 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * Seals a payload to the router's key. Resolves to the envelope as bytes. A payload of bytes must be JSON:
-   * the client makes no string of it, and you zero it.
+   * Seals a payload to the router's key, under protocol 1.0. Resolves to the envelope as bytes. A payload of
+   * bytes must be JSON in UTF-8. The client makes no string of it. Zero it yourself when the call has
+   * settled.
    */
   encryptPayload(payload: object | Uint8Array): Promise<Bytes> {
     return this.#runtime.run(Effect.gen(function*() {
@@ -130,8 +136,8 @@ export class SecureCompletionClient extends PromiseClient {
   }
 
   /**
-   * Opens an answer's envelope with the current key pair. `payloadId` is the id of the request, which
-   * `_metadata` repeats. An answer with another id is a `SecurityError` with reason `replay`.
+   * Opens an answer's envelope with the current key pair, under protocol 1.0. `payloadId` is the id of the
+   * request, which `_metadata` repeats. An answer with another id is a `SecurityError` with reason `replay`.
    */
   decryptResponse(
     encrypted: Uint8Array | ArrayBuffer,
@@ -146,7 +152,8 @@ export class SecureCompletionClient extends PromiseClient {
 
   /**
    * Seals a payload, sends it, and opens the answer, with the client's retries. A payload of bytes must be
-   * JSON, as for `encryptPayload`.
+   * JSON, as for `encryptPayload`. `payloadId` is an id of your own, new for each request, such as
+   * `crypto.randomUUID()`. Default `apiKey`: the client's. Default `securityTier`: the router's.
    */
   sendSecureRequest(
     payload: object | Uint8Array,

@@ -17,8 +17,8 @@ export type Time =
   | `${number} ${"millis" | "seconds" | "minutes" | "hours" | "days" | "weeks"}`
 
 /**
- * Bytes that are not shared with another thread: `Uint8Array<ArrayBuffer>` where TypeScript has that type,
- * and `Uint8Array` before TypeScript 5.7.
+ * Bytes that are not shared with another thread: `Uint8Array<ArrayBuffer>` since TypeScript 5.7, and
+ * `Uint8Array` before.
  *
  * @since 0.3.0
  * @category models
@@ -48,7 +48,7 @@ export interface FetchResponse {
 }
 
 /**
- * The part of `RequestInit` that the client sets. `redirect` is `manual`, and the body is whole.
+ * The part of `RequestInit` that the client sets. The body is one array of bytes, never a stream.
  *
  * @since 0.3.0
  * @category models
@@ -94,8 +94,9 @@ export interface Logger {
 }
 
 /**
- * Options of both Promise classes. On Node a missing option comes from the environment: `apiKey` from
- * `NOMYO_API_KEY`, `timeout` from `NOMYO_TIMEOUT`, and so on.
+ * Options of both Promise classes. On Node a missing option comes from the environment variable of its name:
+ * `apiKey` from `NOMYO_API_KEY`, `keyDir` from `NOMYO_KEY_DIR`. A time is milliseconds or has a unit
+ * (`NOMYO_TIMEOUT="30 seconds"`). The API reference lists the variables.
  *
  * @since 0.2.0
  * @category models
