@@ -30,6 +30,9 @@ import * as ObliviousHttp from "../protocol2/ObliviousHttp.js"
 import { Primitives } from "../protocol2/Primitives.js"
 import { SecureMemory } from "../SecureMemory.js"
 import * as GatewayKeys from "./GatewayKeys.js"
+import { log } from "./logged.js"
+import { payloadIdOf } from "./payloadId.js"
+import { errorBody, retryAfterHeaders } from "./refuse.js"
 import type * as ReplayStore from "./ReplayStore.js"
 
 /**
@@ -115,11 +118,8 @@ interface Refusal {
 const refusal = (error: HttpError): Refusal => ({
   _tag: "Refusal",
   status: error.statusCode,
-  headers: {
-    "content-type": "application/json",
-    ...(error.retryAfter === undefined ? {} : { "retry-after": String(Math.ceil(error.retryAfter / 1000)) })
-  },
-  body: { detail: error.message }
+  headers: { "content-type": "application/json", ...retryAfterHeaders(error) },
+  body: errorBody(error)
 })
 
 const refuse = (statusCode: number, message: string, retryAfter?: number): Refusal =>
@@ -157,6 +157,7 @@ const checkDate = Effect.fnUntraced(function*({ headers }: BinaryHttp.RequestHea
 
 /** Checks of a request's head (protocol 2, 7), in this order. */
 const checkHead = Effect.fnUntraced(function*(head: BinaryHttp.RequestHead, options: Options) {
+  yield* log({ payloadId: payloadIdOf(head.headers) })
   if (head.method !== "POST" || head.scheme !== "https" || head.path !== "/v1/chat/completions") {
     return yield* Effect.fail(refuse(404, "There is no such path"))
   }
@@ -348,6 +349,10 @@ const sealStream = Effect.fnUntraced(function*(
   return HttpServerResponse.stream(body, outer)
 })
 
+/** Asks for the answer. Log lines on the way name the request. */
+const answerTo = (question: Question, options: Options) =>
+  Effect.annotateLogs(options.answer(question), "payload_id", payloadIdOf(question.head.headers) ?? "")
+
 /** Takes up the exchange, answers, and seals whatever comes of it. */
 const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
   const { flush = Duration.zero, padding: isPadded = true } = options
@@ -355,7 +360,7 @@ const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
   const begun = yield* begin(pull, options.keys)
   const { exchange } = begun
   return yield* receive(begun, pull, options).pipe(
-    Effect.flatMap((question) => Effect.mapError(options.answer(question), refusal)),
+    Effect.flatMap((question) => Effect.mapError(answerTo(question, options), refusal)),
     Effect.flatMap((answer) =>
       answer._tag === "Whole"
         ? sealWhole(exchange, 200, { "content-type": "application/json" }, answer.json, isPadded)
@@ -364,7 +369,7 @@ const exchangeMessages = Effect.fnUntraced(function*(options: Options) {
     Effect.catchTag("Refusal", ({ body, headers, status }) =>
       // the rest of a refused request is read and dropped: a client that is still writing would miss the
       // answer
-      Effect.zipRight(drain(pull),
+      Effect.zipRight(Effect.zipRight(log({ status }), drain(pull)),
         sealWhole(exchange, status, headers, Bytes.fromText(JSON.stringify(body)), isPadded)))
   )
 })

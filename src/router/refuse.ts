@@ -9,15 +9,19 @@ import { isUpstreamReason } from "../openai/upstreamReason.js"
 export const refuse = (statusCode: number, message: string): Effect.Effect<never, HttpError> =>
   Effect.fail(fromStatus({ statusCode, message }))
 
-const retryAfterHeaders = ({ retryAfter }: HttpError) =>
+/** The header of the wait that a failure asks for, if it asks for one. */
+export const retryAfterHeaders = ({ retryAfter }: HttpError): { readonly [name: string]: string } =>
   retryAfter === undefined ? {} : { "retry-after": String(Math.ceil(retryAfter / 1000)) }
 
-/** A failure as protocol 1.0 has it: `detail`, and the `reason` of a model server's failure. */
-export const errorResponse = (error: HttpError): HttpServerResponse.HttpServerResponse => {
-  const { errorDetails, message: detail, statusCode: status } = error
+/** The body of a failure: `detail`, and the `reason` of a model server's failure. */
+export const errorBody = ({ errorDetails, message: detail }: HttpError) => {
   const reason = Predicate.isRecord(errorDetails) ? errorDetails["reason"] : undefined
-  return HttpServerResponse.unsafeJson(isUpstreamReason(reason) ? { detail, reason } : { detail }, {
-    status,
+  return isUpstreamReason(reason) ? { detail, reason } : { detail }
+}
+
+/** A failure as protocol 1.0 has it. */
+export const errorResponse = (error: HttpError): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.unsafeJson(errorBody(error), {
+    status: error.statusCode,
     headers: retryAfterHeaders(error)
   })
-}

@@ -137,17 +137,21 @@ describe("nomyo router", () => {
     const file = secretFile("# who\nalice: sk-alice-1\n\n  bob   sk-bob-1\nsk-nobody-1\n")
     const router = await startRouter(["--api-key-file", file, "--log-format", "json"])
     const codes = [await chat(router, "sk-alice-1"), await chat(router, "sk-bob-1"),
-      await chat(router, "sk-nobody-1"), await chat(router, "sk-other-1")]
+      await chat(router, "sk-nobody-1"), await chat(router, "sk-other-1"),
+      await chat(router, "sk-bob-1", "--protocol", "2"), await chat(router, "sk-other-1", "--protocol", "2")]
       .map(({ code }) => code)
-    expect(codes).toEqual([0, 0, 0, 1])
+    expect(codes).toEqual([0, 0, 0, 1, 0, 1])
     const lines = router.stderr().trim().split("\n").map((line) => JSON.parse(line))
     const posts = lines.filter(({ method }) => method === "POST")
     expect(posts.map(({ key, status }) => ({ key, status }))).toEqual([
       { key: "alice", status: 200 },
       { key: "bob", status: 200 },
       { key: "line-5", status: 200 },
+      { key: undefined, status: 401 },
+      { key: "bob", status: 200 },
       { key: undefined, status: 401 }
     ])
+    for (const { payload_id } of posts) expect(payload_id).toMatch(/^[0-9a-f-]{36}$/)
     expect(posts[0]).toEqual({
       time: expect.stringMatching(/Z$/),
       level: "info",

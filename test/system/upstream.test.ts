@@ -41,9 +41,10 @@ const httpClients = [["fetch", FetchHttpClient.layer], ["node:http", NodeHttpCli
 /** A client, a router, and a scripted model server behind it. `path` is added to the server's address. */
 const start = Effect.fnUntraced(function*(
   script: Script,
-  { httpClient = NodeHttpClient.layer, path = "" }: {
+  { httpClient = NodeHttpClient.layer, path = "", protocol }: {
     readonly httpClient?: Layer.Layer<HttpClient.HttpClient>
     readonly path?: string
+    readonly protocol?: 1 | 2
   } = {}
 ) {
   const seen: Array<Seen> = []
@@ -70,7 +71,7 @@ const start = Effect.fnUntraced(function*(
     Servers.router({ model: upstream.model, models: upstream.models }),
     Logger.replace(Logger.defaultLogger, logger)
   )
-  const client = Node.layer({ baseUrl: router, allowHttp: true, keyDir: false, keySize: 2048 })
+  const client = Node.layer({ baseUrl: router, allowHttp: true, keyDir: false, keySize: 2048, protocol })
   const create = (payload: object = {}, maxRetries = 2) =>
     Effect.flatMap(NomyoClient, (client) =>
       client.create({ model: "llama3.2", messages: [{ role: "user", content: PROMPT }], ...payload }, {
@@ -179,25 +180,30 @@ const passing: ReadonlyArray<readonly [what: string, script: Script, status: num
 ]
 
 describe("a model server that fails", () => {
-  const check = ({ maxRetries, reason, script, status }: {
+  interface Expected {
     readonly script: Script
     readonly status: number
     readonly reason: string
     readonly maxRetries: number
-  }) =>
+  }
+  const checkOver = (protocol: 1 | 2, { maxRetries, reason, script, status }: Expected) =>
     Effect.gen(function*() {
-      const { create, log, seen } = yield* start(script)
+      const { create, log, seen } = yield* start(script, { protocol })
       const error = yield* Effect.flip(create({}, maxRetries))
       assert.deepInclude(error, { statusCode: status, attempts: 1 })
+      assert.deepInclude((error as { readonly errorDetails?: unknown }).errorDetails, { reason })
       assert.lengthOf(seen, 1)
       assert.match(error.message, /^The router answered \d+: The .*[:,] /)
       const [entry] = log
       assert.deepInclude(entry, { reason })
+      if (protocol === 2) assert.deepInclude(entry, { payload_id: error.payloadId })
       assert.match(JSON.stringify(entry), /"(upstream_status|network)":/)
       for (const text of [JSON.stringify(error), error.message, JSON.stringify(log)]) {
         assert.notMatch(text, /SENTINEL|sk-upstream|llama/)
       }
     })
+  const check = (expected: Expected) =>
+    Effect.scoped(Effect.zipRight(checkOver(1, expected), checkOver(2, expected)))
 
   for (const [what, script, status, reason] of final) {
     it.scopedLive(`is asked once, and named: ${what}`, () => check({ script, status, reason, maxRetries: 2 }))
