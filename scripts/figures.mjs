@@ -1,5 +1,5 @@
 /**
- * Prints how the source is built, from its syntax tree: `node scripts/figures.mjs [directory]`.
+ * Prints how the source is built, from its syntax tree: `node scripts/figures.mjs [directory] [--list]`.
  *
  * A function's length is the lines from its first to its last. Its depth is the number of functions and of
  * blocks of `if`, `for`, `while`, `switch` and `try` around its deepest statement, counted from the top of
@@ -13,7 +13,7 @@ const LONGEST_FUNCTION = 40
 const DEEPEST = 3
 const WIDEST = 110
 
-const root = Path.resolve(process.argv[2] ?? ".")
+const root = Path.resolve(process.argv.slice(2).find((argument) => !argument.startsWith("--")) ?? ".")
 
 const filesUnder = (directory) =>
   Fs.existsSync(Path.join(root, directory))
