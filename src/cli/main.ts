@@ -33,7 +33,7 @@ const pages: HelpPage = {
   command: "nomyo",
   about,
   args: [],
-  options: [],
+  options: [{ name: "--version", value: "", about: "Show the version" }],
   subcommands: Object.entries({ chat, demo, doctor, keys, proxy, router }).map(([name, { descriptor }]) =>
     helpPage(`nomyo ${name}`, descriptor))
 }

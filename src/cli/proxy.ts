@@ -16,7 +16,7 @@ import { withProxyPage } from "./proxyPage.js"
 import { proxyWarning } from "./proxyVariables.js"
 import { guarded } from "./routerGuard.js"
 import { routerModels } from "./routerModels.js"
-import { secrets } from "./secretFile.js"
+import { checkStdin, secret, secrets } from "./secretFile.js"
 import { serve, type Tls } from "./serve.js"
 import { hostNames, isLoopback, localUrl, readTls } from "./serverOptions.js"
 import { out } from "./terminal.js"
@@ -43,7 +43,7 @@ const checkReach = ({ host, plainHttp }: Options, hasToken: boolean, tls: Tls | 
 const apiKeyOf = ({ apiKeyFile }: Options) =>
   Option.isNone(apiKeyFile)
     ? Effect.succeed({})
-    : Effect.map(secrets(apiKeyFile, "NOMYO_API_KEY"), ([first]) => ({ apiKey: first?.token }))
+    : Effect.map(secret(apiKeyFile, "NOMYO_API_KEY"), (key) => ({ apiKey: key?.token }))
 
 /** The client's options, from the environment and the command line. */
 const clientOptions = Effect.fnUntraced(function*(given: Options) {
@@ -94,7 +94,7 @@ const serveGateway = Effect.fnUntraced(function*(
   config: NomyoConfig.NomyoConfig,
   exchanges: Exchanges
 ) {
-  const tokens = yield* secrets(given.tokenFile, "NOMYO_PROXY_TOKEN")
+  const tokens = yield* secrets(given.tokenFile, "NOMYO_PROXY_TOKEN", "token")
   const tls = yield* readTls(given)
   const hasToken = tokens.length > 0
   yield* checkReach(given, hasToken, tls)
@@ -127,6 +127,7 @@ const serveGateway = Effect.fnUntraced(function*(
 }, Effect.scoped)
 
 const run = Effect.fnUntraced(function*(given: Options) {
+  yield* checkStdin({ "--token-file": given.tokenFile, "--api-key-file": given.apiKeyFile })
   const environment = yield* clientOptions(given)
   const config = yield* NomyoConfig.make(environment)
   const exchanges = yield* makeExchanges

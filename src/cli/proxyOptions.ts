@@ -1,9 +1,10 @@
 import * as Cli from "@effect/cli/Options"
 import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SecurityTier } from "../ChatCompletion.js"
 import { clientOptions } from "./client.js"
-import { duration, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
+import { duration, invalid, pathOption, type ServerOptions, serverOptions } from "./serverOptions.js"
 
 /** Options of a proxy on the command line. */
 export interface Options extends ServerOptions {
@@ -22,7 +23,12 @@ export interface Options extends ServerOptions {
 
 const models = Cli.text("models").pipe(
   Cli.withPseudoName("IDS"),
-  Cli.map((list) => list.split(",").map((id) => id.trim()).filter((id) => id !== "")),
+  Cli.mapEffect((list) => {
+    const ids = list.split(",").map((id) => id.trim()).filter((id) => id !== "")
+    return ids.length > 0
+      ? Effect.succeed(ids)
+      : invalid("--models must be ids separated by commas, such as --models first,second")
+  }),
   Cli.withDescription("Ids for GET /v1/models, separated by commas. Default: the router's list"),
   Cli.optional,
   Cli.map(Option.getOrElse((): ReadonlyArray<string> => []))

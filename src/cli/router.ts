@@ -27,7 +27,7 @@ import { pageAt, type PageData, withPage } from "./page.js"
 import { withRequestLog } from "./requestLog.js"
 import { guarded } from "./routerGuard.js"
 import { type Options, options } from "./routerOptions.js"
-import { secrets } from "./secretFile.js"
+import { checkStdin, secret, secrets } from "./secretFile.js"
 import { serve } from "./serve.js"
 import { isLoopback, localUrl, readTls } from "./serverOptions.js"
 import { out, plain, withSpinner } from "./terminal.js"
@@ -53,7 +53,7 @@ const echo = Effect.gen(function*() {
  * fails.
  */
 const makeUpstream = Effect.fnUntraced(function*(given: string, keyFile: Option.Option<string>) {
-  const [key] = yield* secrets(keyFile, "NOMYO_UPSTREAM_API_KEY")
+  const key = yield* secret(keyFile, "NOMYO_UPSTREAM_API_KEY")
   const { model, models, probe, url } = yield* UpstreamModel.make({ url: given, apiKey: key?.token })
   return Effect.gen(function*() {
     const { ids, warnings } = yield* probe
@@ -109,12 +109,13 @@ const makeGateway = Effect.fnUntraced(
 )
 
 /** Said before anybody can come in. */
-const warnOfStrangers = ({ host }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>
+const warnOfStrangers = ({ host, upstream }: Options, apiKeys: ReadonlyArray<Router.ApiKey>) =>
   isLoopback(host) || apiKeys.length > 0
     ? Effect.void
     : Effect.logWarning(
-      `ANYONE who reaches ${host} can use this router, and the model server and its API key behind it: ` +
-        "set NOMYO_ROUTER_API_KEY or --api-key-file, or listen on 127.0.0.1"
+      `ANYONE who reaches ${host} can use this router` +
+        (Option.isSome(upstream) ? ", and the model server and its API key behind it" : "") +
+        ": set NOMYO_ROUTER_API_KEY or --api-key-file, or listen on 127.0.0.1"
     )
 
 /** Fingerprints of keys: of the one in use, then of the next ones. */
@@ -198,6 +199,12 @@ const run = Effect.fnUntraced(function*(given: Options) {
   return yield* Effect.never
 }, Effect.scoped)
 
+const checked = (given: Options) =>
+  Effect.zipRight(
+    checkStdin({ "--api-key-file": given.apiKeyFile, "--upstream-api-key-file": given.upstreamApiKeyFile }),
+    run(given)
+  )
+
 /** On `node:http`, which sets no time limit: the client's `timeout` decides how long an answer may take. */
 const layerHttpClient = Layer.provide(
   NodeHttpClient.layerWithoutAgent,
@@ -212,7 +219,7 @@ const platform = Layer.mergeAll(
 
 /** `nomyo router`: serves the protocol until it is stopped. */
 export const router = Command.make("router", options, (given) =>
-  Effect.provide(run(given), Layer.merge(platform, Log.layer(given.logFormat)))).pipe(
+  Effect.provide(checked(given), Layer.merge(platform, Log.layer(given.logFormat)))).pipe(
   Command.withDescription(
     "Serve an encrypted endpoint in front of an OpenAI-compatible model server, or with an echo model. " +
       "At / is a chat page. API keys come from NOMYO_ROUTER_API_KEY and NOMYO_UPSTREAM_API_KEY, or from files"

@@ -31,6 +31,12 @@ const checkKeysAhead = (count: number) =>
     ? Effect.succeed(count)
     : invalid(`--keys-ahead must be a number from 0 to ${MOST_KEYS_AHEAD}, such as --keys-ahead 3`)
 
+/** A host as a URL has it, in which IPv6 addresses have brackets, and perhaps a port. */
+const checkAuthority = (text: string) =>
+  /^([^\s/?#@:[\]]+|\[[\da-f:.]+\])(:\d+)?$/i.test(text)
+    ? Effect.succeed(text)
+    : invalid("--authority must be a host or host:port such as chat.example")
+
 export const options = {
   ...serverOptions("router", 12435),
   apiKeyFile: pathOption(
@@ -88,6 +94,7 @@ export const options = {
   authority: Cli.text("authority").pipe(
     Cli.withPseudoName("HOST"),
     Cli.repeated,
+    Cli.mapEffect((names) => Effect.forEach(names, checkAuthority)),
     Cli.withDescription(
       "Refuse a protocol 2 request whose encrypted part names another host or host:port; repeatable. " +
         "Default: any"

@@ -19,7 +19,13 @@ const refuse = (message: string) => Effect.fail(invalid(message))
 /** The name of a file that stands for standard input. */
 const STDIN = "-"
 
-const readStdin = Effect.tryPromise({
+/** The name of a secret in messages. */
+type Kind = "API key" | "token"
+
+/** At the start of a sentence. */
+const plural = (kind: Kind): string => `${kind === "token" ? "Token" : kind}s`
+
+const readStdin = (kind: Kind) => Effect.tryPromise({
   try: async () => {
     let text = ""
     for await (const chunk of process.stdin.setEncoding("utf8")) {
@@ -28,7 +34,8 @@ const readStdin = Effect.tryPromise({
     }
     return text
   },
-  catch: () => invalid(`API keys could not be read from standard input. Write at most ${LARGEST_FILE} bytes`)
+  catch: () =>
+    invalid(`${plural(kind)} could not be read from standard input. Write at most ${LARGEST_FILE} bytes`)
 })
 
 /** The text of a small regular file. A pipe or a device could be read without end. */
@@ -65,20 +72,23 @@ const tokenOf = (line: string, number: number): Token | undefined => {
  * The keys of a file, or of standard input for `-`, one on each line with the label before it. Empty lines
  * and lines that begin with # are left out.
  */
-const tokensOf = Effect.fnUntraced(function*(path: string) {
+const tokensOf = Effect.fnUntraced(function*(path: string, kind: Kind) {
   const name = path === STDIN ? "standard input" : path
-  const text = yield* path === STDIN ? readStdin : readSmallFile(path, "API keys")
+  const text = yield* path === STDIN ? readStdin(kind) : readSmallFile(path, plural(kind))
   const lines = text.split(/\r?\n/).map((line) => line.trim())
   const tokens: Array<Token> = []
   for (const [index, line] of lines.entries()) {
     if (line === "" || line.startsWith("#")) continue
     const token = tokenOf(line, index + 1)
     if (token === undefined) {
-      return yield* refuse(`Line ${index + 1} of ${name} is neither "key" nor "label key". Correct the line`)
+      const word = kind === "token" ? kind : "key"
+      return yield* refuse(
+        `Line ${index + 1} of ${name} is neither "${word}" nor "label ${word}". Correct the line`
+      )
     }
     tokens.push(token)
   }
-  if (tokens.length === 0) return yield* refuse(`There is no API key in ${name}. Write one on each line`)
+  if (tokens.length === 0) return yield* refuse(`There is no ${kind} in ${name}. Write one on each line`)
   if (path !== STDIN) yield* warnIfReadable(path)
   return tokens
 })
@@ -86,10 +96,11 @@ const tokensOf = Effect.fnUntraced(function*(path: string) {
 /** The keys of a file, or else the one of an environment variable. Blank is unset. */
 export const secrets = (
   file: Option.Option<string>,
-  variable: string
+  variable: string,
+  kind: Kind = "API key"
 ): Effect.Effect<ReadonlyArray<Token>, InvalidRequestError> =>
   Option.match(file, {
-    onSome: tokensOf,
+    onSome: (path) => tokensOf(path, kind),
     onNone: () =>
       Effect.flatMap(Effect.orDie(Config.withDefault(Config.string(variable), "")), (value) => {
         const token = value.trim()
@@ -99,3 +110,23 @@ export const secrets = (
           : refuse(`${variable} holds a blank or a character outside ASCII. Set it again`)
       })
   })
+
+/** The only key of a file, or else the one of an environment variable. */
+export const secret = (
+  file: Option.Option<string>,
+  variable: string
+): Effect.Effect<Token | undefined, InvalidRequestError> =>
+  Effect.flatMap(secrets(file, variable), (keys) =>
+    keys.length > 1
+      ? refuse(`${Option.getOrElse(file, () => variable)} holds ${keys.length} API keys. Leave only one`)
+      : Effect.succeed(keys[0]))
+
+/** Fails if two options read standard input: the second would find nothing there. */
+export const checkStdin = (
+  files: { readonly [option: string]: Option.Option<string> }
+): Effect.Effect<void, InvalidRequestError> => {
+  const names = Object.keys(files).filter((name) => Option.contains(files[name]!, STDIN))
+  return names.length > 1
+    ? refuse(`${names.join(" and ")} both read standard input. Put one of them in a file`)
+    : Effect.void
+}

@@ -79,6 +79,12 @@ const checkOrigin = (text: string) => {
     : invalid("--allow-origin must be an origin such as https://chat.example or app://obsidian.md")
 }
 
+/** The guards compare names without a port. IPv6 addresses have brackets. */
+const checkAllowedHost = (text: string) =>
+  /^([^\s/?#@:[\]]+|\[[\da-f:.]+\])$/i.test(text)
+    ? Effect.succeed(text)
+    : invalid("--allow-host must be a host name such as chat.example, without a scheme or a port")
+
 /** The options of a server, which its help calls `what`. */
 export const serverOptions = (
   what: string,
@@ -94,6 +100,7 @@ export const serverOptions = (
   allowHost: Cli.text("allow-host").pipe(
     Cli.withPseudoName("NAME"),
     Cli.repeated,
+    Cli.mapEffect((names) => Effect.forEach(names, checkAllowedHost)),
     Cli.withDescription(
       `Another host name of this ${what}, accepted in the Host header, such as chat.example; repeatable`
     )

@@ -10,6 +10,9 @@ const DEEP = "      "
 /** The parser's name for the value of a whole-number option. */
 const INTEGER = "integer"
 
+/** The placeholder of a value that may be empty. */
+const FREE_TEXT = "TEXT"
+
 /** Breaks a text into lines between words. */
 const wrap = (text: string, indent: string, width: number): ReadonlyArray<string> => {
   const lines: Array<string> = []
@@ -29,7 +32,9 @@ const firstSentence = (text: string): string =>
 const titled = (title: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
   lines.length === 0 ? [] : ["", title, ...lines]
 
-const choices = ({ value }: Entry): ReadonlyArray<string> => value.includes("|") ? value.split(" | ") : []
+/** Placeholders of other values are in capitals. */
+const choices = ({ value }: Entry): ReadonlyArray<string> =>
+  value === "" || value === INTEGER || /[A-Z]/.test(value) ? [] : value.split(" | ")
 const label = ({ name, value }: Entry): string => `${name} ${value === INTEGER ? "NUMBER" : value}`.trim()
 
 const synopsis = ({ args, command, options, subcommands }: HelpPage): string =>
@@ -69,8 +74,17 @@ export const find = (
 
 const more = ({ command }: HelpPage, what: string): string => `${command} --help lists the ${what}.`
 
+/** A single letter: `-v`. No option is written so. */
+const isLetter = (name: string): boolean => /^-[a-z]$/i.test(name)
+
+/** The only option that begins with a letter. */
+const byLetter = (name: string, known: ReadonlyArray<string>): string | undefined => {
+  const [first, ...others] = known.filter((option) => option.startsWith(`-${name.toLowerCase()}`))
+  return others.length === 0 ? first : undefined
+}
+
 const suggestion = (name: string, known: ReadonlyArray<string>): string => {
-  const meant = misspelled(name, known)
+  const meant = isLetter(name) ? byLetter(name, known) : misspelled(name, known)
   return meant === undefined ? "" : ` Did you mean ${meant}?`
 }
 
@@ -81,8 +95,12 @@ const unknownOption = (page: HelpPage, name: string): string => {
   const secret = SECRET.test(name)
     ? " Secrets come from the environment, a file or standard input: everybody can read a command line."
     : ""
-  return `There is no option ${name}.${suggestion(name, page.options.map(({ name }) => name))}${secret} ` +
-    more(page, "options")
+  const known = page.options.map(({ name }) => name)
+  if (page.subcommands.length > 0) {
+    return `There is no option ${name} before the command.${suggestion(name, known)}${secret} ` +
+      more(page, "commands")
+  }
+  return `There is no option ${name}.${suggestion(name, known)}${secret} ${more(page, "options")}`
 }
 
 const unknownCommand = (page: HelpPage, name: string): string => {
@@ -91,13 +109,19 @@ const unknownCommand = (page: HelpPage, name: string): string => {
 }
 
 const badValue = (entry: Entry, value: string | undefined): string | undefined => {
-  if (value === undefined) return `${entry.name} needs a value: ${label(entry)}`
+  // the parser takes an empty value of a repeatable option for none
+  if (value === undefined || (value === "" && entry.value !== FREE_TEXT)) {
+    return `${entry.name} needs a value: ${label(entry)}`
+  }
   const allowed = choices(entry)
   if (allowed.length > 0 && !allowed.includes(value)) {
-    return `${entry.name} must be one of: ${allowed.join(", ")}`
+    return allowed.length === 1
+      ? `${entry.name} must be ${allowed[0]}, or left out`
+      : `${entry.name} must be one of: ${allowed.join(", ")}`
   }
+  const [, example = "1"] = /Default: (\d+)/.exec(entry.about) ?? []
   return entry.value === INTEGER && !/^[+-]?\d+$/.test(value)
-    ? `${entry.name} must be a whole number, such as ${entry.name} 12500`
+    ? `${entry.name} must be a whole number, such as ${entry.name} ${example}`
     : undefined
 }
 
@@ -109,6 +133,7 @@ export const mistake = (page: HelpPage, words: ReadonlyArray<string>): string | 
   let extra = 0
   for (let at = 0; at < words.length; at++) {
     const [name = "", ...given] = words[at]!.split("=")
+    if (isLetter(words[at]!)) return unknownOption(page, name)
     if (!name.startsWith("--")) {
       extra++
       continue

@@ -92,7 +92,7 @@ describe("nomyo router", () => {
   })
 
   it.each([
-    [["--upstream", ""], 2, "is empty"],
+    [["--upstream", ""], 2, "--upstream needs a value"],
     [["--upstream", "http://u:SENTINEL@host"], 2, "user name or password"],
     [["--upstream", "ftp://host"], 2, "neither http"],
     [["--port", "70000"], 2, "0 to 65535"],
@@ -115,6 +115,14 @@ describe("nomyo router", () => {
     expect(ended.stderr).not.toContain("SENTINEL")
   })
 
+  it("takes one API key for the model server", async () => {
+    const file = secretFile("sk-SENTINEL-1\nsk-SENTINEL-2\n")
+    const ended = await listens(["--upstream", "http://127.0.0.1:1", "--upstream-api-key-file", file])
+    expect(ended).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining(file) })
+    expect(ended.stderr).toMatch(/holds 2 API keys\. Leave only one/)
+    expect(ended.stderr).not.toContain("SENTINEL")
+  })
+
   it("says so when the port is taken", async () => {
     const taken = new URL(await scoped(Servers.tcpServer(() => undefined))).port
     const { code, stderr } = await nomyo(["router", "--port", taken])
@@ -126,11 +134,13 @@ describe("nomyo router", () => {
 
   it("warns loudly beyond loopback, unless it has an API key", async () => {
     const open = await startRouter(["--host", "0.0.0.0"])
-    expect(open.stderr()).toMatch(/warn ANYONE .*NOMYO_ROUTER_API_KEY/)
+    expect(open.stderr()).toMatch(/warn ANYONE .* can use this router: set NOMYO_ROUTER_API_KEY/)
     const local = open.url.replace("0.0.0.0", "127.0.0.1")
     expect((await fetch(`${local}/health`)).status).toBe(200)
     const closed = await startRouter(["--host", "0.0.0.0"], { env: { NOMYO_ROUTER_API_KEY: "sk-router-1" } })
     expect(closed.stderr()).not.toContain("ANYONE")
+    const before = await startRouter(["--host", "0.0.0.0", "--upstream", "http://127.0.0.1:1"])
+    expect(before.stderr()).toMatch(/warn ANYONE .*, and the model server and its API key behind it: set/)
   })
 
   it("takes API keys from a file, and names their labels in one line for each request", async () => {

@@ -23,6 +23,7 @@ describe("help", () => {
       expect(stdout.replace(/\s+/g, " ")).toContain(text)
     }
     expect((await nomyo(["router", "--help"])).stdout).toContain("Default: 12435")
+    expect((await nomyo(["--help"])).stdout).toContain("\n  --version\n")
   })
 
   it.each(COMMANDS)("of nomyo %s fits in 60 columns", async (command) => {
@@ -48,6 +49,12 @@ describe("wrong usage", () => {
   it.each([
     ["sing", "There is no command sing. nomyo --help lists the commands."],
     ["chatt", "Did you mean chat?"],
+    ["--bogus", "There is no option --bogus before the command. nomyo --help lists the commands."],
+    ["keys --bogus", "There is no option --bogus before the command. nomyo keys --help lists the commands."],
+    ["--versoin", "Did you mean --version? nomyo --help lists the commands."],
+    ["-v", "There is no option -v before the command. Did you mean --version?"],
+    ["chat -x hi", "There is no option -x. nomyo chat --help lists the options."],
+    ["chat -m gpt hi", "There is no option -m. Did you mean --model?"],
     ["keys chek", "Did you mean check?"],
     ["chat --volume 11", "There is no option --volume. nomyo chat --help lists the options."],
     ["chat --modell x", "Did you mean --model?"],
@@ -55,7 +62,23 @@ describe("wrong usage", () => {
     ["chat hi --tier ultra", "--tier must be one of: standard, high, maximum"],
     ["chat what is this", "Put the prompt in quotes."],
     ["keys show mine", "nomyo keys show takes only options."],
-    ["router --port many", "--port must be a whole number"],
+    ["router --port many", "--port must be a whole number, such as --port 12435"],
+    ["proxy --port many", "--port must be a whole number, such as --port 12436"],
+    ["doctor --port many", "--port must be a number from 0 to 65535, such as --port 12500"],
+    ["router --keys-ahead abc", "--keys-ahead must be a whole number, such as --keys-ahead 3"],
+    ["router --keys-ahead 101", "--keys-ahead must be a number from 0 to 100, such as --keys-ahead 3"],
+    ["router --protocol 1", "--protocol must be 2, or left out"],
+    ["router --authority http://x", "--authority must be a host or host:port such as chat.example"],
+    ["router --authority ", "--authority needs a value: --authority HOST"],
+    ["proxy --allow-host http://x/", "--allow-host must be a host name such as chat.example"],
+    ["router --allow-host chat.example:443", "--allow-host must be a host name such as chat.example"],
+    ["proxy --models ,", "--models must be ids separated by commas, such as --models first,second"],
+    ["proxy --token-file - --api-key-file -", "--token-file and --api-key-file both read standard input"],
+    ["router --api-key-file - --upstream-api-key-file - --upstream http://127.0.0.1:1",
+      "--api-key-file and --upstream-api-key-file both read standard input"],
+    ["proxy --token-file /nowhere", "Tokens cannot be read from /nowhere (ENOENT)"],
+    ["proxy --token-file /dev/null", "Tokens cannot be read from /dev/null"],
+    ["proxy --token-file -", "There is no token in standard input. Write one on each line"],
     ["router --port 70000", "--port must be a number from 0 to 65535"],
     ["router --flush soon", "--flush must be a time such as"],
     ["router --drain 10", "--drain must be a time such as"],
