@@ -40,9 +40,15 @@ const readUpTo = async (path: string, limit: number): Promise<Buffer> => {
   }
 }
 
+const MEANINGS: { readonly [code: string]: string } = {
+  EACCES: "this user may not read it",
+  EISDIR: "it is a directory",
+  ENOENT: "there is no such file"
+}
+
 const cannotRead = (path: string) => (error: unknown) => {
-  const { code, message } = error as NodeJS.ErrnoException
-  const reason = code === "ENOENT" ? "there is no such file" : code ?? message
+  const { code = "", message } = error as NodeJS.ErrnoException
+  const reason = MEANINGS[code] ?? (code || message)
   return refuse(`${path} cannot be sent: ${reason}. Choose another file`)
 }
 

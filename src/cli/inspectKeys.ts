@@ -1,7 +1,10 @@
 /** Finds the problems of a key directory, and changes nothing in it. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import type * as Redacted from "effect/Redacted"
+import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { Crypto } from "../Crypto.js"
@@ -38,7 +41,7 @@ interface Inspection {
 const warn = (what: string, todo: string): Problem => ({ status: "WARN", what, todo })
 
 export const noPair = (dir: string): Problem =>
-  warn(`${KeyDirectory.privatePath(dir)} is missing`, "run: nomyo keys generate")
+  warn(`${KeyDirectory.privatePath(dir)} is missing`, `run: nomyo keys generate --dir ${dir}`)
 
 const adviceOn = (error: unknown): string =>
   error instanceof SecurityError && error.reason === "key-password"
@@ -50,8 +53,9 @@ const problemOf = (path: string, error: unknown): Problem => {
   const message = error instanceof SecurityError
     ? withFlags(error.message)
     : `${path} cannot be read (${Files.codeOf(error) ?? "unknown"})`
-  const [what = "", ...todo] = message.split("; ")
-  return { status: "FAIL", what, todo: todo.join("; ") || adviceOn(error) }
+  const [what = "", ...todo] = message.split(/; |\. (?=[A-Z])/)
+  const advice = todo.join("; ").replace(/^[A-Z]/, (letter) => letter.toLowerCase())
+  return { status: "FAIL", what, todo: advice || adviceOn(error) }
 }
 
 /** The problem that a check throws, if there is one. */
@@ -90,9 +94,16 @@ const checkLock = async (dir: string): Promise<ReadonlyArray<Problem>> => {
 const checkPublicKey = (dir: string, { password }: Reading) => {
   const publicKeyPath = Path.join(dir, "public_key.pem")
   return loadKeyPair(KeyDirectory.privatePath(dir), { password, publicKeyPath }).pipe(
+    // the first load has warned
+    Logger.withMinimumLogLevel(LogLevel.None),
     Effect.as<ReadonlyArray<Problem>>([]),
-    Effect.catchAll(({ message }) =>
-      Effect.succeed([warn(message.split("; ")[0]!, "delete it: the client writes it again")]))
+    Effect.catchAll(({ message }) => {
+      const [what = ""] = message.split("; ")
+      const todo = what.endsWith(" does not exist")
+        ? "nothing: the next use of the pair writes it"
+        : "delete it: the client writes it again"
+      return Effect.succeed([warn(what, todo)])
+    })
   )
 }
 
@@ -104,10 +115,23 @@ const checkPair = Effect.fnUntraced(function*(dir: string, reading: Reading) {
   const { createdAt } = loaded.right
   const what = `${path} is dated ahead: ${new Date(createdAt).toISOString()}`
   const ahead = isAhead(createdAt, yield* Clock.currentTimeMillis)
-    ? [warn(what, "set the clock, or run: nomyo keys rotate")]
+    ? [warn(what, `set the clock, or run: nomyo keys rotate --dir ${dir}`)]
     : []
   return { createdAt, problems: [...ahead, ...yield* checkPublicKey(dir, reading)] }
 })
+
+const fail = (what: string, todo: string): Problem => ({ status: "FAIL", what, todo })
+
+const notDirectory = (dir: string) => (entry: Stats): Problem | undefined =>
+  entry.isDirectory() ? undefined : fail(`${dir} is not a directory`, "name another")
+
+/** The problem of a path that the system shows nothing of. */
+const withoutEntry = (dir: string) => (error: unknown): Problem => {
+  const code = Files.codeOf(error) ?? "unknown"
+  if (code === "ENOENT") return fail(`${dir} does not exist`, `run: nomyo keys generate --dir ${dir}`)
+  const todo = code === "ENOTDIR" ? "a part of its path is a file: name another" : "give this user access"
+  return fail(`${dir} cannot be read (${code})`, todo)
+}
 
 /** Looks at a directory as the client does that uses it, and at what the client does not mind. */
 export const inspect = Effect.fnUntraced(function*(
@@ -116,11 +140,8 @@ export const inspect = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Inspection, never, Crypto | SecureMemory> {
   const check = (run: () => Promise<ReadonlyArray<Problem>>) =>
     Effect.promise(() => run().catch((error: unknown) => [problemOf(dir, error)]))
-  const entry = yield* Effect.promise(() => Fs.stat(dir).catch(() => undefined))
-  if (entry?.isDirectory() !== true) {
-    const what = entry === undefined ? `${dir} does not exist or cannot be read` : `${dir} is no directory`
-    return { createdAt: undefined, problems: [{ status: "FAIL", what, todo: "run: nomyo keys generate" }] }
-  }
+  const noDirectory = yield* Effect.promise(() => Fs.stat(dir).then(notDirectory(dir), withoutEntry(dir)))
+  if (noDirectory !== undefined) return { createdAt: undefined, problems: [noDirectory] }
   const own = reading.isMounted ? [] : yield* check(() => found(dir, () => KeyDirectory.check(dir)))
   const files = yield* check(() => checkFiles(dir, reading.isMounted))
   const lock = yield* check(() => checkLock(dir))

@@ -1,7 +1,6 @@
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,7 +12,7 @@ import { Crypto, type KeyPair } from "../Crypto.js"
 import { KeyStore } from "../KeyStore.js"
 import * as NomyoConfig from "../NomyoConfig.js"
 import * as Variables from "../internal/variables.js"
-import { SecurityError } from "../NomyoError.js"
+import { InvalidRequestError, SecurityError } from "../NomyoError.js"
 import * as NodeCrypto from "../platform/node/NodeCrypto.js"
 import * as NodeKeyStore from "../platform/node/NodeKeyStore.js"
 import * as NodeSecureMemory from "../platform/node/NodeSecureMemory.js"
@@ -25,15 +24,19 @@ import { out, withSpinner } from "./terminal.js"
 
 const KEY_SIZE = 4096
 
-const defaultDirectory = Config.map(
-  NomyoConfig.fromEnvironment({ keyDir: Variables.platform.keyDir }),
-  ({ keyDir }) => keyDir || stateKeyDir()
-)
+/** The directory of the option, or else of the environment, which may want none. */
+const directoryOf = Effect.fnUntraced(function*(dir: Option.Option<string>) {
+  if (Option.isSome(dir)) return dir.value
+  const { keyDir } = yield* Effect.orDie(NomyoConfig.fromEnvironment({ keyDir: Variables.platform.keyDir }))
+  if (keyDir !== false) return keyDir ?? stateKeyDir()
+  const message = "NOMYO_KEY_DIR keeps keys in memory, and nomyo keys needs a directory. Name one with --dir"
+  return yield* Effect.fail(new InvalidRequestError({ message }))
+})
 
 const options = {
   dir: Options.text("dir").pipe(
     Options.withPseudoName("PATH"),
-    Options.withFallbackConfig(defaultDirectory),
+    Options.optional,
     Options.withDescription(
       `The key directory. Default: NOMYO_KEY_DIR, or ${STATE_KEY_DIR}, as for nomyo chat`
     )
@@ -45,14 +48,15 @@ const options = {
 
 /** Runs a command on the store of the directory that the options name. */
 const withStore = <A, E>(
-  { dir, passwordStdin }: { readonly dir: string; readonly passwordStdin: boolean },
+  given: { readonly dir: Option.Option<string>; readonly passwordStdin: boolean },
   use: (directory: {
     readonly dir: string
     readonly password: Redacted.Redacted | undefined
   }) => Effect.Effect<A, E, KeyStore | Crypto | SecureMemory>
 ) =>
   Effect.gen(function*() {
-    const password = passwordStdin ? yield* readPassword : undefined
+    const dir = yield* directoryOf(given.dir)
+    const password = given.passwordStdin ? yield* readPassword : undefined
     const store = NodeKeyStore.layer({ keyDir: dir, keyRotationPassword: password })
     return yield* Effect.provide(use({ dir, password }), store)
   }).pipe(Effect.provide(Layer.provideMerge(NodeCrypto.layer, NodeSecureMemory.layer)))

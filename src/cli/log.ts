@@ -4,6 +4,7 @@ import * as HashMap from "effect/HashMap"
 import * as HashSet from "effect/HashSet"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import { withFlags } from "./errors.js"
 import { plain, styled, write } from "./terminal.js"
 
 /** `text` is for people, `json` for programs. */
@@ -17,7 +18,7 @@ const position = (name: string): number => (ORDER.indexOf(name) + ORDER.length +
 const inOrder = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number =>
   position(a) - position(b) || a.localeCompare(b)
 
-const messageOf = (message: unknown): string => [message].flat().map(String).join(" ")
+const messageOf = (message: unknown): string => withFlags([message].flat().map(String).join(" "))
 
 /** A value in a line of text: quoted where a blank would make two of it. */
 const valueOf = (value: unknown): string => {

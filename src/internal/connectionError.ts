@@ -45,6 +45,7 @@ const meanings: { readonly [code: string]: string } = {
   ECONNREFUSED: "nothing listens there",
   ECONNRESET: "the other side closed the connection",
   EAI_AGAIN: "the name server does not answer",
+  EPROTO: "TLS failed, as with a server that speaks plain HTTP",
   ENOTFOUND: "the host does not exist",
   ETIMEDOUT: "the host does not answer"
 }

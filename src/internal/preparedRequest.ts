@@ -36,7 +36,7 @@ const checkHeader = (name: string, value: string): Effect.Effect<string, Securit
     : Effect.fail(
       new SecurityError({
         reason: "header",
-        message: `The ${name} holds a space, a line break or a character outside ASCII. Remove it`
+        message: `The ${name} holds a space, a line break or a character outside ASCII. Remove that character`
       })
     )
 
@@ -45,7 +45,8 @@ const checkApiKey = (
   config: NomyoConfig.NomyoConfig
 ): Effect.Effect<string | undefined, SecurityError> => {
   const key = apiKey ?? (config.apiKey === undefined ? "" : Redacted.value(config.apiKey))
-  return key === "" ? Effect.succeed(undefined) : checkHeader("API key", key)
+  const name = `API key (${apiKey === undefined ? "apiKey" : "api_key"})`
+  return key === "" ? Effect.succeed(undefined) : checkHeader(name, key)
 }
 
 /** Checks the options of a call and fills in the client's defaults. */

@@ -1,3 +1,7 @@
+/** A router's words to a client of protocol 1.0 that it does not serve. They say what to do. */
+export const ONLY_PROTOCOL_2 =
+  "This router speaks only protocol 2. Set NOMYO_PROTOCOL=2, protocol: 2 or --protocol 2"
+
 const LATER = "Try again later"
 
 const remedies: { readonly [status: number]: string } = {
@@ -20,6 +24,6 @@ const remedies: { readonly [status: number]: string } = {
  */
 export const statusMessage = (status: number, detail: string, hasReason: boolean): string => {
   const words = `The router answered ${status}${detail === "" ? "" : `: ${detail.replace(/\.$/, "")}`}`
-  const remedy = hasReason ? undefined : remedies[status]
+  const remedy = hasReason || detail === ONLY_PROTOCOL_2 ? undefined : remedies[status]
   return remedy === undefined ? words : `${words}. ${remedy}`
 }

@@ -83,7 +83,7 @@ const table = {
   },
   upstream_unreachable: {
     status: 503,
-    message: "The router does not reach the model server: start it, or check --upstream"
+    message: "The router does not reach the model server: its operator starts that, or checks --upstream"
   },
   upstream_connection_lost: {
     status: 502,

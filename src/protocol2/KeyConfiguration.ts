@@ -92,6 +92,12 @@ const NO_KEY = "The router has no protocol 2 key that this client supports. Upda
 const NO_HYBRID_KEY = "The router has no post-quantum key, and postQuantum is \"require\". " +
   "Start the router with --post-quantum"
 
+/** More fingerprints than these do not help. */
+const MOST_SHOWN = 4
+
+const shown = (known: ReadonlyArray<KeyConfiguration>): string =>
+  known.slice(0, MOST_SHOWN).map(({ fingerprint }) => fingerprint).join(" or ")
+
 const malformed = (message: string) => new SecurityError({ reason: "router-key", message })
 
 /** Throws where a list ends within a configuration. */
@@ -162,7 +168,7 @@ export const choose = Effect.fnUntraced(function*(
   return chosen ?? (yield* Effect.fail(new SecurityError({
     reason: "router-key-pin",
     message:
-      "The router's key is not in routerKeyConfigFingerprints. " +
-        "Confirm its fingerprint with the router's operator before you add it"
+      `The router's key has the fingerprint ${shown(known)}, which is not in routerKeyConfigFingerprints. ` +
+        "Confirm it with the router's operator before you add it"
   })))
 })

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import { Crypto, type KeyPair } from "../Crypto.js"
+import { ONLY_PROTOCOL_2 } from "../internal/statusMessage.js"
 import { durationOrZero } from "../NomyoConfig.js"
 import { type HttpError, type InvalidRequestError, type SecurityError, ServerError } from "../NomyoError.js"
 import { SecureMemory } from "../SecureMemory.js"
@@ -150,7 +151,7 @@ export const make = Effect.fnUntraced(function*(
   const { gateway, padding } = options
   const flush = yield* durationOrZero("flush", options.flush ?? 0)
   const router = yield* withGateway(common, gateway, { model, authorize: limited, padding, flush })
-  if (options.protocol === 2) return finished(router)
+  if (options.protocol === 2) return finished(withoutProtocol1(router))
   const keys = yield* keysOf(options)
   return finished(router.pipe(
     HttpRouter.get("/pki/public_key", publicKey(keys)),
@@ -160,6 +161,15 @@ export const make = Effect.fnUntraced(function*(
     )
   ))
 })
+
+/** Says to clients of protocol 1.0 which protocol there is. */
+const withoutProtocol1 = <E>(router: HttpRouter.HttpRouter<E>) => {
+  const refused = refuse(404, ONLY_PROTOCOL_2)
+  return router.pipe(
+    HttpRouter.get("/pki/public_key", refused),
+    HttpRouter.post("/v1/chat/secure_completion", refused)
+  )
+}
 
 const finished = <E extends HttpError>(router: HttpRouter.HttpRouter<E>): HttpApp.Default =>
   withErrors(Effect.catchTag(

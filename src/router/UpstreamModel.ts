@@ -221,6 +221,13 @@ const idsOf = (answer: Answer): ReadonlyArray<string> => {
   })
 }
 
+/** Advice for the router's operator. */
+const adviceOn = (failure: Failure): string => {
+  if (/^(ENOTFOUND|EAI_AGAIN)$/.test(failure.code ?? "")) return "its host has no address. Check --upstream"
+  const reason = reasonOf(failure)
+  return reason === "upstream_unreachable" ? "start it, or check --upstream" : meaningOf(reason).message
+}
+
 const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<string> => [
   ...(UpstreamUrl.isReadable(url)
     ? [`${url} has no TLS and is on another machine: prompts and answers can be read on the way there`]
@@ -228,7 +235,7 @@ const warningsOf = (url: string, failure: Failure | undefined): ReadonlyArray<st
   ...(failure === undefined
     ? []
     : [`${url}/models did not answer as expected (${failure.status ?? failure.code ?? "unknown"}): ` +
-      meaningOf(reasonOf(failure)).message])
+      adviceOn(failure)])
 ]
 
 /** Answers come whole: a server that is asked for `stream_options` alone refuses the request. */

@@ -75,6 +75,7 @@ describe.each(clients)("a client of protocol 2 on %s", (_, services) => {
           Effect.provide(create, clientOf(url, { routerKeyConfigFingerprints: [pin] }))
         )
         assert.deepInclude(other, { _tag: "SecurityError", reason: "router-key-pin" })
+        assert.match(other.message, /has the fingerprint [0-9a-f]{64}.*, which is not in routerKeyConfigFing/)
         const methods: Array<string | undefined> = []
         const publicKey = new Uint8Array(32).fill(9)
         const configuration = KeyConfiguration.encode({ keyId: 1, kemId: 0x0020, publicKey })

@@ -171,6 +171,54 @@ describe("nomyo keys", () => {
     }
   })
 
+  const withKey = (name: string) => {
+    const dir = temporaryDirectory()
+    Fs.copyFileSync(`test/vectors/keys/${name}`, Path.join(dir, "private_key.pem"))
+    Fs.chmodSync(Path.join(dir, "private_key.pem"), 0o600)
+    return dir
+  }
+
+  it("says of an encrypted or a damaged key which file it is, and where its password comes from", async () => {
+    const dir = withKey("client_4096.encrypted-pkcs8.pem")
+    const path = Path.join(dir, "private_key.pem")
+    const withPassword = (command: string) =>
+      nomyo(["keys", command, "--dir", dir, "--password-stdin"], { stdin: "wrong SENTINEL" })
+    expect((await keys("show", "--dir", dir)).stderr).toContain(
+      `The private key ${path} needs a password, or its file is damaged. Pass --password-stdin`
+    )
+    expect((await withPassword("show")).stderr).toContain(
+      `The password of the private key ${path} is wrong, or its file is damaged. Check the password on standard`
+    )
+    expect((await withPassword("check")).stdout).toBe(
+      `The password of the private key ${path} is wrong, or its file is damaged; ` +
+        "check the password on standard input\n"
+    )
+    Fs.writeFileSync(path, "damaged")
+    expect((await keys("show", "--dir", dir)).stderr).toContain(`The private key ${path} holds no private key`)
+  })
+
+  it("warns once of a password for a key that is not encrypted", async () => {
+    const dir = withKey("client_4096.pem")
+    const args = ["keys", "check", "--dir", dir, "--password-stdin"]
+    const { stderr, stdout } = await nomyo(args, { stdin: "correct horse" })
+    expect(stderr.match(/warn: .*/g)).toEqual([expect.stringContaining("--password-stdin is given, but the")])
+    expect(stdout).toContain("public_key.pem does not exist; nothing: the next use of the pair writes it")
+  })
+
+  it("says what to do about a directory that cannot be used", async () => {
+    const file = Path.join(withKey("client_4096.pem"), "private_key.pem")
+    expect((await keys("check", "--dir", "/nowhere/x")).stdout).toBe(
+      "/nowhere/x does not exist; run: nomyo keys generate --dir /nowhere/x\n"
+    )
+    expect((await keys("check", "--dir", `${file}/x`)).stdout).toContain("(ENOTDIR); a part of its path is a file")
+    expect((await keys("generate", "--dir", file)).stderr).toContain("(ENOTDIR); a part of its path is a file")
+    expect((await keys("generate", "--dir", "/proc/x")).stderr).toMatch(/ access to it, or name another with --dir$/m)
+    const router = await nomyo(["router", "--port", "0", "--key-dir", "/proc/x"])
+    expect(router.stderr).toMatch(/ access to it, or leave out --key-dir to keep keys in memory$/m)
+    const inMemory = await nomyo(["keys", "generate"], { env: { ...environment, NOMYO_KEY_DIR: "memory" } })
+    expect(inMemory).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("Name one with --dir") })
+  })
+
   it("says everything that is wrong with a directory", async () => {
     const dir = temporaryDirectory()
     const complaints = async (...args: ReadonlyArray<string>) => {

@@ -185,6 +185,10 @@ describe("input", () => {
       code: 2,
       stderr: expect.stringContaining("report.pdf is neither UTF-8 or UTF-16 text nor a PNG")
     })
+    expect(await chat(["hi", "--file", directory])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`${directory} cannot be sent: it is a directory. Choose another file`)
+    })
   })
 })
 

@@ -81,6 +81,8 @@ describe("nomyo router", () => {
   it("warns of a model server that is not there or refuses its key, and starts", async () => {
     const nobody = await startRouter(["--upstream", "http://127.0.0.1:1"])
     expect(nobody.stderr()).toMatch(/warn .*ECONNREFUSED.*start it/)
+    const misnamed = await startRouter(["--upstream", "http://nope.invalid"])
+    expect(misnamed.stderr()).toMatch(/warn .*: its host has no address\. Check --upstream/)
     const upstream = await scoped(
       Servers.httpServer((_request, response) => response.writeHead(401).end("{}"))
     )
@@ -121,6 +123,16 @@ describe("nomyo router", () => {
     expect(ended).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining(file) })
     expect(ended.stderr).toMatch(/holds 2 API keys\. Leave only one/)
     expect(ended.stderr).not.toContain("SENTINEL")
+  })
+
+  it("tells a client of protocol 1 which protocol there is", async () => {
+    const router = await startRouter(["--protocol", "2"])
+    const { code, stderr } = await chat(router)
+    expect({ code, stderr }).toEqual({ code: 1,
+      stderr: expect.stringMatching(/404: This router speaks only protocol 2\. Set NOMYO_PROTOCOL=2, .*\d$/m) })
+    const env = { ...small, NOMYO_KEY_DIR: "memory" }
+    const { stdout } = await nomyo(["doctor", "--base-url", router.url, "--allow-http"], { env })
+    expect(stdout).toMatch(/router key .*\n.*→ set NOMYO_PROTOCOL=2, or pass --protocol 2/)
   })
 
   it("says so when the port is taken", async () => {

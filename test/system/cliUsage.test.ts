@@ -93,6 +93,25 @@ describe("wrong usage", () => {
     expect(stderr).toMatch(/^nomyo: [^\n]+\n$/)
   })
 
+  it.each([
+    ["NOMYO_BASE_URL", "chat hi"],
+    ["NOMYO_BASE_URL", "proxy"],
+    ["--base-url", "chat hi --base-url=example"],
+    ["--base-url", "demo --base-url example"]
+  ])("names the place of a wrong URL, %s: nomyo %s", async (name, line) => {
+    const { stderr } = await nomyo(line.split(" "), { env: { NOMYO_BASE_URL: "foo" } })
+    expect(stderr).toMatch(new RegExp(`^nomyo: Invalid ${name}: expected an HTTPS URL`))
+  })
+
+  it("names the API key's variable", async () => {
+    const { code, stderr } = await nomyo(["chat", "hi", "--base-url", "http://127.0.0.1:1", "--allow-http"], {
+      env: { NOMYO_API_KEY: "sk SENTINEL", NOMYO_KEY_DIR: "memory", NOMYO_KEY_SIZE: "2048" }
+    })
+    expect({ code, stderr }).toEqual({ code: 1,
+      stderr: expect.stringMatching(/The API key \(NOMYO_API_KEY\) holds a space, .*Remove that character/) })
+    expect(stderr).not.toContain("SENTINEL")
+  })
+
   it.each(["chat --api-key=sk-SENTINEL", "chat --api-key sk-SENTINEL", "keys show --password SENTINEL"])(
     "takes no secret from the command line, and repeats none: nomyo %s",
     async (line) => {

@@ -221,6 +221,7 @@ describe("a model server that fails", () => {
         payload: { model: "m", messages: [{ role: "user", content: "x" }] }
       }))
       assert.deepInclude(error, { statusCode: 503, errorDetails: { reason: "upstream_unreachable" } })
+      assert.include(error.message, "its operator starts that, or checks --upstream")
     }).pipe(Effect.provide(Layer.merge(NodeHttpClient.layer, Logger.remove(Logger.defaultLogger)))))
 
   it.scopedLive("is tried again where that can help", () =>

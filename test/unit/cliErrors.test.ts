@@ -6,6 +6,8 @@ describe("withFlags", () => {
   it.each([
     ["Try again, or raise timeout", "Try again, or raise NOMYO_TIMEOUT"],
     ["Set keyDir: false. Check apiKey", "Set NOMYO_KEY_DIR=memory. Check NOMYO_API_KEY"],
+    ["Check the router's URL (baseUrl, NOMYO_BASE_URL or the request's base_url)",
+      "Check the router's URL (--base-url)"],
     ["Invalid baseUrl \"http://x\" (http:// needs allowHttp)",
       "Invalid --base-url \"http://x\" (http:// needs --allow-http)"]
   ])("names flags and variables: %s", (message, expected) => {

@@ -32,6 +32,7 @@ describe("connectionError", () => {
     ["ENOTFOUND", " (ENOTFOUND: the host does not exist)"],
     ["ETIMEDOUT", " (ETIMEDOUT: the host does not answer)"],
     ["ECONNRESET", " (ECONNRESET: the other side closed the connection)"],
+    ["EPROTO", " (EPROTO: TLS failed, as with a server that speaks plain HTTP)"],
     ["UND_ERR_SOCKET", " (UND_ERR_SOCKET)"],
     [undefined, ""]
   ])("knows %s for the network's, and says where and what to check", (code, detail) => {

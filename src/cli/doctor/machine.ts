@@ -46,7 +46,10 @@ const describePair = (
   const { pass, warn } = findings("key directory")
   const what = `${dir} holds a key pair, made ${ageOf(createdAt, now)}`
   return keyAge(createdAt, now) > Duration.toMillis(keyRotationInterval)
-    ? warn(`${what}, is due for rotation`, "nothing: the next client rotates it; or run: nomyo keys rotate")
+    ? warn(
+      `${what}, is due for rotation`,
+      `nothing: the next client rotates it; or run: nomyo keys rotate --dir ${dir}`
+    )
     : pass(what)
 }
 

@@ -6,6 +6,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { TLSSocket } from "node:tls"
 import { httpWarning } from "../../internal/httpWarning.js"
+import { ONLY_PROTOCOL_2 } from "../../internal/statusMessage.js"
 import type { NomyoConfig } from "../../NomyoConfig.js"
 import * as NodePrimitives from "../../platform/node/NodePrimitives.js"
 import { X_WING_ID } from "../../protocol2/kems.js"
@@ -157,7 +158,11 @@ const checkPin = (config: NomyoConfig, kind: string, fingerprint: string): Findi
 const checkKey = (config: NomyoConfig) =>
   fetchKey(config).pipe(
     Effect.map(({ fingerprint, kind }) => checkPin(config, kind, fingerprint)),
-    Effect.catchAll((error) => Effect.succeed(findings("router key").fail(describe(error), WHERE))),
+    Effect.catchAll((error) => {
+      const isOther = error.message.includes(ONLY_PROTOCOL_2)
+      const todo = isOther ? "set NOMYO_PROTOCOL=2, or pass --protocol 2" : WHERE
+      return Effect.succeed(findings("router key").fail(describe(error), todo))
+    }),
     Effect.scoped
   )
 

@@ -27,7 +27,8 @@ import * as KeyFile from "./keyFile.js"
 
 /** Number of tries to read keys that another process is moving. */
 const READ_ATTEMPTS = 10
-const IN_MEMORY = "give this user access to it, or set keyDir: false to keep keys in memory"
+const GIVE_ACCESS = "give this user access to it"
+const IN_MEMORY = `${GIVE_ACCESS}, or set keyDir: false to keep keys in memory`
 const READABLE = "check that the file exists and that this user may read it"
 
 /**
@@ -68,7 +69,10 @@ const io = (what: string, todo: string) => <A>(run: () => Promise<A>): Effect.Ef
     catch: (error) => {
       if (error instanceof SecurityError) return error
       const code = Files.codeOf(error)
-      return Files.refuse(`${what}${code === undefined ? "" : ` (${code})`}; ${todo}`)
+      const advice = code === "ENOTDIR"
+        ? todo.replace(GIVE_ACCESS, "a part of its path is a file: correct the path")
+        : todo
+      return Files.refuse(`${what}${code === undefined ? "" : ` (${code})`}; ${advice}`)
     }
   })
 
@@ -102,8 +106,17 @@ type Password = Redacted.Redacted | undefined
 const importPair = Effect.fnUntraced(function*(path: string, access: Files.Access, password: Password) {
   const crypto = yield* Crypto
   const { createdAt, pem } = yield* readPrivateKey(path, access)
-  return yield* crypto.importKeyPair(yield* KeyFile.decode(pem, password), createdAt)
+  const imported = Effect.flatMap(KeyFile.decode(pem, password), (pkcs8) =>
+    crypto.importKeyPair(pkcs8, createdAt))
+  return yield* Effect.mapError(imported, withPath(path))
 }, Effect.scoped)
+
+/** Says which file an error about a private key is of. */
+const withPath = (path: string) => ({ message, reason }: SecurityError): SecurityError =>
+  new SecurityError({
+    reason,
+    message: message.replace(/(the private key)('s file)?/i, (_, key: string) => `${key} ${path}`)
+  })
 
 const isPublicKeyOf = Effect.fnUntraced(function*({ publicKey }: KeyPair, pem: Uint8Array) {
   const crypto = yield* Crypto

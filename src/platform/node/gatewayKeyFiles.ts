@@ -68,7 +68,7 @@ const save = async (dir: string, key: StoredKey): Promise<void> => {
   }
 }
 
-const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
+const attempt = <A>(dir: string, what: string, run: () => Promise<A>): Effect.Effect<A, SecurityError> =>
   Effect.tryPromise({
     try: run,
     catch: (error) =>
@@ -76,15 +76,15 @@ const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, Secur
         ? error
         : new SecurityError({
           reason: "client-key",
-          message: `The router's keys cannot be ${what} (${
+          message: `The router's keys in ${dir} cannot be ${what} (${
             Files.codeOf(error) ?? "unknown"
-          }); check that this user may use the key directory`
+          }); check that this user may use the directory`
         })
   })
 
 /** Keeps a router's keys in a directory that is its user's own. */
 export const make = (dir: string): KeyStorage => ({
-  load: attempt("read", () => load(dir)),
-  save: (key) => attempt("written", () => save(dir, key)),
-  remove: (key) => attempt("removed", () => Fs.rm(pathOf(dir, key), { force: true }))
+  load: attempt(dir, "read", () => load(dir)),
+  save: (key) => attempt(dir, "written", () => save(dir, key)),
+  remove: (key) => attempt(dir, "removed", () => Fs.rm(pathOf(dir, key), { force: true }))
 })
