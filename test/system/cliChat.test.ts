@@ -172,7 +172,7 @@ describe("input", () => {
 
   it.each([
     ["/nowhere", "there is no such file"],
-    ["/", "EISDIR"],
+    ["/", "it is a directory"],
     ["/dev/zero", "larger than 10 MiB"]
   ])("does not take %s", async (path, said) => {
     const { code, stderr } = await chat(["hi", "--file", path])
