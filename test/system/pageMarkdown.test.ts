@@ -26,7 +26,8 @@ beforeAll(async () => {
     response.end(JSON.stringify(request.url === "/v1/models" ? { data: [{ id: "llama3.2" }] } : completion))
   }))
   router = await startRouter(["--upstream", upstream.value])
-  proxy = await startProxy(["--base-url", router.url, "--allow-http"])
+  // a proxy leaves a lost connection to its tool, and the page does not repeat a request
+  proxy = await startProxy(["--base-url", router.url, "--allow-http"], { NOMYO_MAX_RETRIES: "2" })
   browser = await Browsers.launch()
   closers.push(() => browser.close(), proxy.stop, () => router.stop("SIGINT"), upstream.close)
 })
@@ -58,8 +59,9 @@ const show = async (url: string, text: string): Promise<ChatPage> => {
     if (new URL(request.url()).origin !== new URL(url).origin) stray.push(request.url())
   })
   await opened.say("Hello!")
-  await opened.last("assistant").locator(".markdown").waitFor()
+  await opened.page.locator(".message.assistant .markdown, .message.error").last().waitFor()
   await answered(opened)
+  expect(await opened.page.locator(".message.error").allInnerTexts()).toEqual([])
   return opened
 }
 
