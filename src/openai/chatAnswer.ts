@@ -62,7 +62,7 @@ export interface TopLogprob {
   readonly token: string
   /** The natural logarithm of its probability. */
   readonly logprob: number
-  /** The token's text as UTF-8 bytes; `null` if it has no text of its own. */
+  /** The token's text as UTF-8 bytes, or `null` if the server gives none. */
   readonly bytes: Array<number> | null
 }
 

@@ -8,8 +8,7 @@
  */
 
 /**
- * The hardware that runs the model, better isolated with each tier: `standard` is GPUs, `high` is CPUs and
- * GPUs, `maximum` is CPUs only.
+ * The hardware that runs the model: `standard` is GPUs, `high` is CPUs and GPUs, `maximum` is CPUs only.
  *
  * @since 0.2.0
  * @category models
